@@ -1,4 +1,24 @@
 //! The cache as a plain value: no Redis, no clock, no globals, no I/O, no unsafe.
 #![forbid(unsafe_code)]
 
+pub mod cache;
+pub mod codec;
+pub mod counters;
+pub mod effects;
+pub mod entry;
+pub mod eviction;
+pub mod glob;
 pub mod identity;
+mod interner;
+pub mod invalidation;
+pub mod json;
+mod memory;
+pub mod money;
+pub mod persist;
+pub mod policy;
+pub mod request;
+pub mod store;
+pub mod storing;
+pub mod strategy;
+pub mod time;
+pub mod wire;

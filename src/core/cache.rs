@@ -1,0 +1,235 @@
+//! The value itself: entries, policy and counters, and everything that may happen to them.
+//!
+//! A lookup never changes what a cache holds, only counters and the order of use. Everything else is a mutator, which
+//! answers what it did as [`Effects`]; who keeps copies of the cache (replicas, an append-only file) repeats the effects
+//! through [`Cache::apply`](super::replay), never the request: requests depend on the clock and the policy.
+
+use super::codec::{Codec, Damaged};
+use super::counters::Counters;
+use super::effects::Effects;
+use super::entry::{EntryView, Phase, Slot};
+use super::identity::{Digest, EntryId};
+use super::policy::{Policy, PolicyChange};
+use super::store::Store;
+use super::strategy::{Strategies, StrategyError};
+use super::time::UnixMs;
+
+/// How long a dead entry is kept, so that a lookup can still tell that its answer has expired.
+pub const GRACE_MS: u64 = 1000;
+
+/// One cache.
+#[derive(Clone, Debug, Default)]
+pub struct Cache {
+    pub(super) store: Store,
+    pub(super) policy: Policy,
+    pub(super) strategies: Strategies,
+    pub(super) counters: Counters,
+}
+
+/// What a lookup asks for beside the identity.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms {
+    /// Serve an answer whose time is up but that may still be stale.
+    pub stale_ok: bool,
+    /// Serve nothing older than this.
+    pub max_age_ms: Option<u64>,
+    /// Leave counters and the order of use alone.
+    pub no_touch: bool,
+    /// Say only that it has not changed, where it is this very answer.
+    pub if_none_match: Option<u64>,
+}
+
+/// Why a lookup found nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Miss {
+    /// There is no such entry.
+    Absent,
+    /// There is one, and its time is up.
+    Expired,
+}
+
+/// Which entry a lookup finds, before anything is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// An answer, and whether it is stale.
+    Entry(Slot, Phase),
+    /// None, and why.
+    Miss(Miss),
+}
+
+/// What a lookup answers.
+#[derive(Debug)]
+pub enum Got<'a> {
+    /// Nothing.
+    Miss,
+    /// It is the answer the caller has.
+    NotModified,
+    /// The answer.
+    Hit {
+        /// Whose answer it is.
+        entry: EntryView<'a>,
+        /// Its bytes.
+        response: &'a [u8],
+        /// Whether its time is up.
+        stale: bool,
+    },
+}
+
+impl Cache {
+    /// An empty cache with a policy.
+    pub fn with_policy(policy: Policy) -> Self {
+        Self { policy, ..Self::default() }
+    }
+
+    /// Its policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Its strategies and rules.
+    pub fn strategies(&self) -> &Strategies {
+        &self.strategies
+    }
+
+    /// What it has done.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Its entries.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Its entries, for the defragmentation of memory.
+    pub fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    /// Bytes behind the whole cache.
+    pub fn memory(&self) -> usize {
+        self.store.entries_memory() + self.store.shared_memory() + self.policy_memory()
+    }
+
+    /// Bytes behind what the cache is, apart from what it holds.
+    pub fn policy_memory(&self) -> usize {
+        super::memory::allocated(size_of::<Self>()) + self.policy.memory() + self.strategies.memory()
+    }
+
+    /// Which entry answers this digest on these terms.
+    pub fn find(&self, digest: &Digest, terms: &Terms, now: UnixMs) -> Found {
+        let Some((slot, entry)) = self.store.find(digest).and_then(|slot| Some((slot, self.store.get(slot)?))) else {
+            return Found::Miss(Miss::Absent);
+        };
+        if terms.max_age_ms.is_some_and(|limit| now.since(entry.created) > limit) {
+            return Found::Miss(Miss::Expired);
+        }
+        match entry.life.phase(now) {
+            Phase::Stale if !terms.stale_ok => Found::Miss(Miss::Expired),
+            Phase::Dead => Found::Miss(Miss::Expired),
+            phase => Found::Entry(slot, phase),
+        }
+    }
+
+    /// The answer to a digest. One whose bytes are damaged is an error, and nothing is counted.
+    pub fn get<'a>(
+        &'a mut self,
+        digest: &Digest,
+        terms: &Terms,
+        now: UnixMs,
+        codec: &'a mut Codec,
+    ) -> Result<Got<'a>, Damaged> {
+        let found = self.find(digest, terms, now);
+        let modified = match found {
+            Found::Entry(slot, _) => match self.store.get(slot) {
+                Some(entry) if terms.if_none_match == Some(entry.etag) => false,
+                Some(entry) => codec.prepare(&entry.answer).map(|()| true)?,
+                None => false,
+            },
+            Found::Miss(_) => false,
+        };
+        if !terms.no_touch {
+            self.count(found, now);
+        }
+        let Found::Entry(slot, phase) = found else { return Ok(Got::Miss) };
+        if !modified {
+            return Ok(Got::NotModified);
+        }
+        Ok(match self.store.view(slot) {
+            Some(entry) => {
+                Got::Hit { entry, response: codec.prepared(entry.packed()), stale: phase == Phase::Stale }
+            }
+            None => Got::Miss,
+        })
+    }
+
+    fn count(&mut self, found: Found, now: UnixMs) {
+        self.counters.looked_up(now);
+        match found {
+            Found::Miss(Miss::Absent) => self.counters.miss_absent += 1,
+            Found::Miss(Miss::Expired) => self.counters.miss_expired += 1,
+            Found::Entry(slot, phase) => {
+                self.store.touch(slot);
+                match phase {
+                    Phase::Stale => self.counters.hits_stale += 1,
+                    _ => self.counters.hits_exact += 1,
+                }
+                if let Some(entry) = self.store.get(slot) {
+                    self.counters.saved(&entry.effort);
+                }
+            }
+        }
+    }
+
+    /// The slot of an entry that somebody can still see.
+    pub fn visible(&self, id: &EntryId, now: UnixMs) -> Option<Slot> {
+        self.store.find_id(id).filter(|slot| self.is_visible(*slot, now))
+    }
+
+    pub(super) fn is_visible(&self, slot: Slot, now: UnixMs) -> bool {
+        self.store.get(slot).is_some_and(|entry| entry.life.phase(now) != Phase::Dead)
+    }
+
+    /// A page of entries from a cursor on, looking at `count` slots at most; the cursor to go on from, 0 at the end.
+    pub fn scan<'a>(
+        &'a self,
+        cursor: u64,
+        count: u64,
+        now: UnixMs,
+        wanted: impl Fn(&EntryView<'_>) -> bool,
+    ) -> (u64, Vec<EntryView<'a>>) {
+        let end = cursor.saturating_add(count);
+        let page = self.store.from_slot(cursor).take_while(|(slot, _)| u64::from(slot.0) < end);
+        let page = page.map(|(_, view)| view).filter(|view| view.life().phase(now) != Phase::Dead && wanted(view));
+        let page = page.collect();
+        (if end < self.store.end_slot() { end } else { 0 }, page)
+    }
+
+    /// Changes the policy; entries that no longer fit go.
+    pub fn alter(&mut self, change: &PolicyChange, now: UnixMs) -> Result<Effects, StrategyError> {
+        let policy = self.policy.changed(change);
+        self.strategies.check_default(&policy.strategy)?;
+        self.policy = policy;
+        let mut effects = Effects { policy: true, ..Effects::default() };
+        self.keep_limits(None, now, &mut effects);
+        Ok(effects)
+    }
+
+    /// Changes strategies or rules.
+    pub fn alter_strategies<T>(
+        &mut self,
+        change: impl FnOnce(&mut Strategies, &Policy) -> Result<T, StrategyError>,
+    ) -> Result<(T, Effects), StrategyError> {
+        let answer = change(&mut self.strategies, &self.policy)?;
+        Ok((answer, Effects { policy: true, ..Effects::default() }))
+    }
+
+    /// Checks that everything agrees, and says what does not.
+    pub fn validate(&self) -> Result<(), String> {
+        self.store.validate()?;
+        if self.policy.max_entries > 0 && self.store.len() as u64 > self.policy.max_entries {
+            return Err(format!("{} entries, {} allowed", self.store.len(), self.policy.max_entries));
+        }
+        Ok(())
+    }
+}

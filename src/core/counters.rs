@@ -1,0 +1,139 @@
+//! What a cache has done: plain counters, each node's own.
+
+use super::entry::Effort;
+use super::money::MicroUsd;
+use super::time::UnixMs;
+
+/// Counters since the cache was made. `hits_exact`, `hits_similar` and `hits_stale` are apart from each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // named as STATS names them
+pub struct Counters {
+    pub first_lookup: Option<UnixMs>,
+    pub lookups: u64,
+    pub hits_exact: u64,
+    pub hits_similar: u64,
+    pub hits_stale: u64,
+    pub miss_absent: u64,
+    pub miss_expired: u64,
+    pub stores: u64,
+    pub skips: u64,
+    pub evictions: u64,
+    pub expirations: u64,
+    pub invalidations: u64,
+    pub tokens_saved_in: u64,
+    pub tokens_saved_out: u64,
+    /// Of the tokens saved, those that were guessed.
+    pub tokens_saved_estimated: u64,
+    pub cost_saved: MicroUsd,
+    pub cost_spent: MicroUsd,
+    pub latency_saved_ms: u64,
+}
+
+impl Counters {
+    /// All lookups that were answered.
+    pub fn hits(&self) -> u64 {
+        self.hits_exact + self.hits_similar + self.hits_stale
+    }
+
+    /// All lookups that were not.
+    pub fn misses(&self) -> u64 {
+        self.miss_absent + self.miss_expired
+    }
+
+    /// Hits for each lookup, 0 before the first.
+    pub fn hit_rate(&self) -> f64 {
+        share(self.hits(), self.lookups)
+    }
+
+    /// Tokens that the hits saved.
+    pub fn tokens_saved(&self) -> u64 {
+        self.tokens_saved_in.saturating_add(self.tokens_saved_out)
+    }
+
+    /// Which part of the tokens saved was guessed.
+    pub fn estimated_share(&self) -> f64 {
+        share(self.tokens_saved_estimated, self.tokens_saved())
+    }
+
+    pub(super) fn looked_up(&mut self, now: UnixMs) {
+        self.lookups += 1;
+        self.first_lookup.get_or_insert(now);
+    }
+
+    pub(super) fn saved(&mut self, effort: &Effort) {
+        let tokens = effort.tokens_in.saturating_add(effort.tokens_out);
+        add(&mut self.tokens_saved_in, effort.tokens_in);
+        add(&mut self.tokens_saved_out, effort.tokens_out);
+        add(&mut self.tokens_saved_estimated, if effort.estimated { tokens } else { 0 });
+        add(&mut self.latency_saved_ms, effort.latency_ms);
+        self.cost_saved = self.cost_saved.saturating_add(effort.cost);
+    }
+
+    /// Adds another cache's counters to these.
+    pub fn merge(&mut self, other: &Self) {
+        self.first_lookup = match (self.first_lookup, other.first_lookup) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        for (mine, theirs) in self.fields_mut().into_iter().zip(other.fields()) {
+            add(mine, theirs);
+        }
+        self.cost_saved = self.cost_saved.saturating_add(other.cost_saved);
+        self.cost_spent = self.cost_spent.saturating_add(other.cost_spent);
+    }
+
+    /// The plain counters in the order in which they are stored.
+    pub(super) fn fields(&self) -> [u64; 15] {
+        [
+            self.lookups,
+            self.hits_exact,
+            self.hits_similar,
+            self.hits_stale,
+            self.miss_absent,
+            self.miss_expired,
+            self.stores,
+            self.skips,
+            self.evictions,
+            self.expirations,
+            self.invalidations,
+            self.tokens_saved_in,
+            self.tokens_saved_out,
+            self.tokens_saved_estimated,
+            self.latency_saved_ms,
+        ]
+    }
+
+    /// The same, to be changed.
+    pub(super) fn fields_mut(&mut self) -> [&mut u64; 15] {
+        [
+            &mut self.lookups,
+            &mut self.hits_exact,
+            &mut self.hits_similar,
+            &mut self.hits_stale,
+            &mut self.miss_absent,
+            &mut self.miss_expired,
+            &mut self.stores,
+            &mut self.skips,
+            &mut self.evictions,
+            &mut self.expirations,
+            &mut self.invalidations,
+            &mut self.tokens_saved_in,
+            &mut self.tokens_saved_out,
+            &mut self.tokens_saved_estimated,
+            &mut self.latency_saved_ms,
+        ]
+    }
+}
+
+fn add(counter: &mut u64, n: u64) {
+    *counter = counter.saturating_add(n);
+}
+
+/// `part` of `whole` as a number from 0 to 1; 0 where there is no whole.
+pub fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
+}

@@ -1,0 +1,30 @@
+//! What a mutator did. The shell makes replication, keyspace events and counters of it.
+
+use super::entry::Lifespan;
+use super::identity::EntryId;
+
+/// What has happened to a cache, free of the clock and of the policy: repeated elsewhere it gives the same cache.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// The policy, a strategy or a rule has changed.
+    pub policy: bool,
+    /// All entries are gone.
+    pub cleared: bool,
+    /// Entries that somebody deleted.
+    pub deleted: Vec<EntryId>,
+    /// Entries that made room.
+    pub evicted: Vec<EntryId>,
+    /// The entry that was stored.
+    pub stored: Option<EntryId>,
+    /// Entries whose end of life was moved.
+    pub moved: Vec<(EntryId, Lifespan)>,
+    /// How many dead entries gave their memory back. Each node does that by itself.
+    pub expired: u64,
+}
+
+impl Effects {
+    /// Whether anything happened that others must be told.
+    pub fn is_silent(&self) -> bool {
+        *self == Self { expired: self.expired, ..Self::default() }
+    }
+}

@@ -1,0 +1,225 @@
+//! One answer, and what a reader may see of it.
+
+use super::codec::Packed;
+use super::identity::{Context, Digest, EntryId, Shape};
+use super::interner::Symbol;
+use super::memory;
+use super::money::MicroUsd;
+use super::store::Store;
+use super::time::{rounded_seconds, UnixMs};
+
+/// Where an entry lives in its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(pub(super) u32);
+
+/// Where an entry stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Answers everyone.
+    Fresh,
+    /// Its time is up; it answers only those who say so.
+    Stale,
+    /// Answers nobody; its memory is about to be given back.
+    Dead,
+}
+
+/// When an entry stops answering. `fresh_until` never lies behind `dead_at`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifespan {
+    /// Until then it is fresh.
+    pub fresh_until: UnixMs,
+    /// From then on it is gone; between the two it is stale.
+    pub dead_at: UnixMs,
+    /// How long it may be stale, kept for when its expiry is moved.
+    pub stale_ms: u64,
+}
+
+impl Lifespan {
+    /// Fresh until then, stale for `stale_ms` after.
+    pub fn new(fresh_until: UnixMs, stale_ms: u64) -> Self {
+        Self { fresh_until, dead_at: fresh_until.plus(stale_ms), stale_ms }
+    }
+
+    /// The phase at this moment.
+    pub fn phase(&self, now: UnixMs) -> Phase {
+        if now < self.fresh_until {
+            Phase::Fresh
+        } else if now < self.dead_at {
+            Phase::Stale
+        } else {
+            Phase::Dead
+        }
+    }
+}
+
+/// What it took to make an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Tokens of the question.
+    pub tokens_in: u64,
+    /// Tokens of the answer.
+    pub tokens_out: u64,
+    /// Whether the tokens were guessed from the length of the text.
+    pub estimated: bool,
+    /// What it cost.
+    pub cost: MicroUsd,
+    /// How long it took, in milliseconds.
+    pub latency_ms: u64,
+}
+
+/// One answer. Strings that entries share are symbols of the store's interners.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub(super) digest: Digest,
+    pub(super) etag: u64,
+    pub(super) context: Symbol,
+    pub(super) strategy: Symbol,
+    pub(super) rule: Option<Symbol>,
+    pub(super) typ: Option<Symbol>,
+    pub(super) tags: Box<[Symbol]>,
+    pub(super) prompt: Box<[u8]>,
+    pub(super) answer: Packed,
+    pub(super) meta: Option<Box<[u8]>>,
+    pub(super) created: UnixMs,
+    pub(super) life: Lifespan,
+    pub(super) effort: Effort,
+    pub(super) hits: u64,
+    /// Neighbours in the store's order of use.
+    pub(super) newer: Option<Slot>,
+    pub(super) older: Option<Slot>,
+}
+
+impl Entry {
+    /// Bytes that this entry takes: its own, and its part of the store's tables.
+    ///
+    /// The tables are charged by the entry rather than by their capacity, so that the sum neither jumps when a table
+    /// doubles nor stays up when entries go: a slot (8 bytes and its slack), an index cell (9 bytes, half of them in
+    /// use), a place in the order of expiry and one for each tag.
+    pub(super) fn memory(&self) -> usize {
+        const OWN: usize = memory::allocated(size_of::<Entry>());
+        const TABLES: usize = 12 + 16;
+        let expiry = if self.life.dead_at.is_never() { 0 } else { memory::of_btree::<(UnixMs, Slot)>(1) };
+        OWN + TABLES
+            + expiry
+            + memory::allocated(self.prompt.len())
+            + memory::allocated(self.answer.bytes.len())
+            + self.meta.as_ref().map_or(0, |meta| memory::allocated(meta.len()))
+            + memory::of_vec::<Symbol>(self.tags.len())
+            + memory::of_btree::<(Symbol, Slot)>(self.tags.len())
+    }
+}
+
+/// An entry as a reader sees it, its symbols resolved.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryView<'a> {
+    pub(super) store: &'a Store,
+    pub(super) entry: &'a Entry,
+}
+
+impl<'a> EntryView<'a> {
+    /// The public name.
+    pub fn id(&self) -> EntryId {
+        self.entry.digest.id()
+    }
+
+    /// The full digest.
+    pub fn digest(&self) -> Digest {
+        self.entry.digest
+    }
+
+    /// The hard filter it is served in.
+    pub fn context(&self) -> Context<'a> {
+        self.store.context(self.entry.context)
+    }
+
+    /// The API shape it came in.
+    pub fn shape(&self) -> Shape {
+        self.context().shape
+    }
+
+    /// What was asked.
+    pub fn prompt(&self) -> &'a [u8] {
+        &self.entry.prompt
+    }
+
+    /// The answer as it lies in memory.
+    pub fn packed(&self) -> &'a Packed {
+        &self.entry.answer
+    }
+
+    /// Names this very answer: equal bytes have equal tags.
+    pub fn etag(&self) -> u64 {
+        self.entry.etag
+    }
+
+    /// The strategy that gave it its time, or `explicit`.
+    pub fn strategy(&self) -> &'a [u8] {
+        self.store.name(self.entry.strategy)
+    }
+
+    /// The rule that chose the strategy.
+    pub fn rule(&self) -> Option<&'a [u8]> {
+        self.entry.rule.map(|rule| self.store.name(rule))
+    }
+
+    /// The kind of request, as the writer named it.
+    pub fn typ(&self) -> Option<&'a [u8]> {
+        self.entry.typ.map(|typ| self.store.name(typ))
+    }
+
+    /// The tags, in the order they were given.
+    pub fn tags(&self) -> impl ExactSizeIterator<Item = &'a [u8]> {
+        let store = self.store;
+        self.entry.tags.iter().map(|tag| store.name(*tag))
+    }
+
+    /// The JSON that the writer left with it.
+    pub fn meta(&self) -> Option<&'a [u8]> {
+        self.entry.meta.as_deref()
+    }
+
+    /// When it was stored.
+    pub fn created(&self) -> UnixMs {
+        self.entry.created
+    }
+
+    /// When it stops answering.
+    pub fn life(&self) -> Lifespan {
+        self.entry.life
+    }
+
+    /// What it took to make it.
+    pub fn effort(&self) -> Effort {
+        self.entry.effort
+    }
+
+    /// How often it answered since it was stored.
+    pub fn hits(&self) -> u64 {
+        self.entry.hits
+    }
+
+    /// What those hits saved.
+    pub fn cost_saved(&self) -> MicroUsd {
+        self.entry.effort.cost.saturating_mul(self.entry.hits)
+    }
+
+    /// Bytes it takes.
+    pub fn memory(&self) -> usize {
+        self.entry.memory()
+    }
+
+    /// Whole seconds since it was stored.
+    pub fn age_seconds(&self, now: UnixMs) -> u64 {
+        now.since(self.entry.created) / 1000
+    }
+
+    /// Seconds left as the server's TTL tells them: -1 for ever, 0 once stale.
+    pub fn ttl_seconds(&self, now: UnixMs) -> i64 {
+        let until = self.entry.life.fresh_until;
+        if until.is_never() {
+            -1
+        } else {
+            i64::try_from(rounded_seconds(until.since(now))).unwrap_or(i64::MAX)
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Making room: dead entries first, then the policy's victims.
+
+use super::cache::{Cache, GRACE_MS};
+use super::effects::Effects;
+use super::entry::Slot;
+use super::policy::Evict;
+use super::time::UnixMs;
+
+/// How near the server is to its `maxmemory`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pressure {
+    /// There is room.
+    None,
+    /// Caches may not grow: each new answer displaces others.
+    Tight,
+    /// Caches give memory back.
+    Over,
+}
+
+impl Cache {
+    /// Gives back the memory of entries that died at least [`GRACE_MS`] ago, `budget` of them at most.
+    pub fn expire(&mut self, now: UnixMs, budget: usize) -> u64 {
+        let mut expired = 0;
+        for _ in 0..budget {
+            match self.store.soonest() {
+                Some((dead_at, slot)) if dead_at.plus(GRACE_MS) <= now => {
+                    self.store.remove(slot);
+                    expired += 1;
+                }
+                _ => break,
+            }
+        }
+        self.counters.expirations += expired;
+        expired
+    }
+
+    /// Evicts until the limits hold, but never `kept`.
+    pub(super) fn keep_limits(&mut self, kept: Option<Slot>, now: UnixMs, effects: &mut Effects) {
+        let (entries, memory) = (self.policy.max_entries, self.policy.max_memory);
+        let over = |cache: &Self| {
+            (entries > 0 && cache.store.len() as u64 > entries) || (memory > 0 && cache.memory() as u64 > memory)
+        };
+        while over(self) && self.evict_one(kept, now, effects) {}
+    }
+
+    /// Evicts until the cache takes no more than `target` bytes, but never `kept`, and `budget` entries at most.
+    pub(super) fn evict_to(
+        &mut self,
+        target: usize,
+        budget: usize,
+        kept: Option<Slot>,
+        now: UnixMs,
+        effects: &mut Effects,
+    ) {
+        for _ in 0..budget {
+            if self.memory() <= target || !self.evict_one(kept, now, effects) {
+                break;
+            }
+        }
+    }
+
+    /// Gives back about `bytes`, evicting `budget` entries at most.
+    pub fn relieve(&mut self, bytes: usize, budget: usize, now: UnixMs) -> Effects {
+        let mut effects = Effects::default();
+        let target = self.memory().saturating_sub(bytes);
+        self.evict_to(target, budget, None, now, &mut effects);
+        effects
+    }
+
+    fn evict_one(&mut self, kept: Option<Slot>, now: UnixMs, effects: &mut Effects) -> bool {
+        if let Some((dead_at, slot)) = self.store.soonest() {
+            if dead_at <= now && kept != Some(slot) {
+                self.store.remove(slot);
+                self.counters.expirations += 1;
+                effects.expired += 1;
+                return true;
+            }
+        }
+        let Some(victim) = self.victim(kept) else { return false };
+        let Some(entry) = self.store.remove(victim) else { return false };
+        self.counters.evictions += 1;
+        effects.evicted.push(entry.digest.id());
+        true
+    }
+
+    fn victim(&self, kept: Option<Slot>) -> Option<Slot> {
+        let least_used = || self.store.by_recency().find(|slot| kept != Some(*slot));
+        match self.policy.evict {
+            Evict::Lru => least_used(),
+            Evict::Ttl => self.store.by_expiry().find(|slot| kept != Some(*slot)).or_else(least_used),
+        }
+    }
+}

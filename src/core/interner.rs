@@ -1,0 +1,150 @@
+//! Byte strings that many entries share, kept once and counted: contexts, tags, names.
+
+use super::memory;
+use hashbrown::HashTable;
+use std::hash::{BuildHasher, RandomState};
+
+/// A string in an [`Interner`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Symbol(u32);
+
+impl Symbol {
+    /// No string's symbol: what stands in a place that is about to be filled.
+    pub(super) const NONE: Self = Self(u32::MAX);
+}
+
+#[derive(Clone, Debug)]
+struct Interned {
+    text: Box<[u8]>,
+    hash: u64,
+    users: u32,
+}
+
+/// A counted set of byte strings. Symbols are reused once nobody holds them, so a holder must give each one back.
+#[derive(Clone, Debug, Default)]
+pub struct Interner {
+    slots: Vec<Option<Interned>>,
+    free: Vec<u32>,
+    table: HashTable<u32>,
+    hasher: RandomState,
+    bytes: usize,
+}
+
+impl Interner {
+    /// The symbol of `text`, one more user of it. With 2³² strings held, the next is no string.
+    pub fn acquire(&mut self, text: &[u8]) -> Symbol {
+        let hash = self.hasher.hash_one(text);
+        if let Some(symbol) = self.lookup(text, hash) {
+            self.retain(symbol);
+            return symbol;
+        }
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                let Ok(index) = u32::try_from(self.slots.len()) else { return Symbol::NONE };
+                self.slots.push(None);
+                index
+            }
+        };
+        self.bytes += Self::charge(text.len());
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            *slot = Some(Interned { text: text.into(), hash, users: 1 });
+        }
+        let slots = &self.slots;
+        self.table.insert_unique(hash, index, |&i| hash_at(slots, i));
+        Symbol(index)
+    }
+
+    /// One more user of a symbol that is held already.
+    pub fn retain(&mut self, symbol: Symbol) {
+        if let Some(Some(interned)) = self.slots.get_mut(symbol.0 as usize) {
+            interned.users = interned.users.saturating_add(1);
+        }
+    }
+
+    /// One user less; the string goes with its last user.
+    pub fn release(&mut self, symbol: Symbol) {
+        let Some(slot) = self.slots.get_mut(symbol.0 as usize) else { return };
+        let Some(interned) = slot else { return };
+        interned.users = interned.users.saturating_sub(1);
+        if interned.users > 0 {
+            return;
+        }
+        let hash = interned.hash;
+        self.bytes -= Self::charge(interned.text.len());
+        *slot = None;
+        if let Ok(found) = self.table.find_entry(hash, |&i| i == symbol.0) {
+            found.remove();
+        }
+        self.free.push(symbol.0);
+        if self.table.is_empty() {
+            (self.slots, self.free) = (Vec::new(), Vec::new());
+            self.table.shrink_to(0, |_| 0);
+        }
+    }
+
+    /// The symbol of `text`, if anybody holds it.
+    pub fn find(&self, text: &[u8]) -> Option<Symbol> {
+        self.lookup(text, self.hasher.hash_one(text))
+    }
+
+    fn lookup(&self, text: &[u8], hash: u64) -> Option<Symbol> {
+        let same = |i: &u32| matches!(self.slots.get(*i as usize), Some(Some(held)) if *held.text == *text);
+        self.table.find(hash, same).map(|&i| Symbol(i))
+    }
+
+    /// The string of a symbol.
+    pub fn text(&self, symbol: Symbol) -> &[u8] {
+        match self.slots.get(symbol.0 as usize) {
+            Some(Some(interned)) => &interned.text,
+            _ => b"",
+        }
+    }
+
+    /// All strings that are held, with how many hold them.
+    pub fn iter(&self) -> impl Iterator<Item = (Symbol, &[u8], u32)> {
+        (0..).zip(&self.slots).filter_map(|(i, slot)| slot.as_ref().map(|held| (Symbol(i), &*held.text, held.users)))
+    }
+
+    /// How many strings are held.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+
+    /// Bytes behind it all.
+    pub fn memory(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes that a string of this length takes: its own, and its part of the tables with their slack. Charged by the
+    /// string rather than by capacity, so that the sum goes down when strings go.
+    pub const fn charge(len: usize) -> usize {
+        memory::allocated(len) + size_of::<Option<Interned>>() * 3 / 2 + 8
+    }
+}
+
+fn hash_at(slots: &[Option<Interned>], index: u32) -> u64 {
+    slots.get(index as usize).and_then(Option::as_ref).map_or(0, |held| held.hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_is_kept_once_and_goes_with_its_last_user() {
+        let mut interner = Interner::default();
+        let a = interner.acquire(b"gpt");
+        let b = interner.acquire(b"claude");
+        assert_eq!(interner.acquire(b"gpt"), a);
+        assert_ne!(a, b);
+        assert_eq!((interner.len(), interner.text(a), interner.text(b)), (2, &b"gpt"[..], &b"claude"[..]));
+        interner.release(a);
+        assert_eq!(interner.find(b"gpt"), Some(a));
+        interner.release(a);
+        assert_eq!((interner.find(b"gpt"), interner.len()), (None, 1));
+        assert_eq!(interner.acquire(b"llama"), a, "the slot is used again");
+        assert_eq!(interner.find(b"claude"), Some(b));
+    }
+}

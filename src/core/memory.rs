@@ -1,0 +1,41 @@
+//! What an allocation really takes, so that a cache can tell its size without asking the allocator.
+//!
+//! The server's allocator is jemalloc: sizes up to 128 bytes come in steps of 16 (and 8), above that in four steps
+//! per doubling.
+
+/// Bytes that the allocator sets aside for a request of `size` bytes.
+pub const fn allocated(size: usize) -> usize {
+    match size {
+        0 => 0,
+        1..=8 => 8,
+        9..=128 => size.next_multiple_of(16),
+        _ => {
+            let step = 1 << ((size - 1).ilog2() - 2);
+            size.next_multiple_of(step)
+        }
+    }
+}
+
+/// Bytes behind a vector of this capacity.
+pub const fn of_vec<T>(capacity: usize) -> usize {
+    allocated(capacity * size_of::<T>())
+}
+
+/// Bytes behind a B-tree set of `len` elements, its nodes about two thirds full.
+pub const fn of_btree<T>(len: usize) -> usize {
+    len * size_of::<T>() * 8 / 5
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_of_jemalloc() {
+        for (asked, given) in
+            [(0, 0), (1, 8), (9, 16), (17, 32), (128, 128), (129, 160), (161, 192), (256, 256), (257, 320), (1500, 1536)]
+        {
+            assert_eq!(allocated(asked), given, "{asked}");
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! A cache as bytes: for the server's snapshots, for replicas and for the append-only file.
+//!
+//! Everything is made of records, each with its kind and the version of its layout. A layout that has been released is
+//! never changed: a new one gets the next version, and the reader keeps the old. `tests/fixtures` holds what each
+//! version wrote.
+//!
+//! ```text
+//!   cache    FORMAT, policy, counters, n, n × context, m, m × entry       numbers and records by turns
+//!   policy   'P'  policy, strategies that were changed, rules
+//!   counters 'K'  n × number
+//!   context  'C'  shape, scope, model, system, params
+//!   entry    'E'  index of its context, times, effort, answer as it is stored, prompt, names, meta
+//!   lives    'L'  n × (id, fresh until, dead at, stale time)
+//! ```
+//!
+//! Entries are written from the least to the most recently used, so that a reader gets the order of use by inserting.
+
+use super::cache::Cache;
+use super::codec::{Encoding, Packed, MAX_ANSWER};
+use super::counters::Counters;
+use super::effects::Effects;
+use super::entry::{Effort, Entry, EntryView, Lifespan};
+use super::identity::{Context, EntryId, Identity, Shape};
+use super::interner::Symbol;
+use super::money::{MicroUsd, Price};
+use super::policy::{Compress, Evict, Mode, Policy, LEVELS, MAX_PRICES};
+use super::store::Store;
+use super::strategy::{Rule, Strategies, Strategy, Ttl, MAX_CUSTOM, MAX_RULES};
+use super::time::UnixMs;
+use super::wire::{Reader, WireError, Writer};
+use std::collections::HashMap;
+
+/// The version of the order in which the records of a cache follow each other.
+pub const FORMAT: u64 = 1;
+
+const POLICY: u8 = b'P';
+const COUNTERS: u8 = b'K';
+const CONTEXT: u8 = b'C';
+const ENTRY: u8 = b'E';
+const LIVES: u8 = b'L';
+const V1: u8 = 1;
+
+/// Where a cache is written to.
+pub trait Sink {
+    /// Takes a number.
+    fn number(&mut self, number: u64);
+    /// Takes a record.
+    fn record(&mut self, record: &[u8]);
+}
+
+/// Where a cache is read from.
+pub trait Source {
+    /// Gives a number.
+    fn number(&mut self) -> Result<u64, WireError>;
+    /// Gives a record.
+    fn record(&mut self) -> Result<impl AsRef<[u8]>, WireError>;
+}
+
+/// Writes a whole cache.
+pub fn save(cache: &Cache, sink: &mut impl Sink) {
+    sink.number(FORMAT);
+    sink.record(&policy_record(cache));
+    sink.record(&counters_record(&cache.counters));
+    sink.number(cache.store.contexts_len() as u64);
+    let mut index = HashMap::new();
+    for (i, (symbol, context, _)) in (0u32..).zip(cache.store.contexts()) {
+        index.insert(symbol, i);
+        sink.record(&context_record(&context));
+    }
+    sink.number(cache.store.len() as u64);
+    for view in cache.store.by_recency().filter_map(|slot| cache.store.view(slot)) {
+        let context = index.get(&view.entry.context).copied().unwrap_or(u32::MAX);
+        sink.record(&entry_record(&view, context));
+    }
+}
+
+/// Reads a whole cache; entries that are dead by now are left out.
+pub fn load(source: &mut impl Source, now: UnixMs) -> Result<Cache, WireError> {
+    match source.number()? {
+        0 => return Err(WireError::Value),
+        FORMAT => {}
+        _ => return Err(WireError::Version),
+    }
+    let mut cache = Cache::default();
+    cache.read_policy(source.record()?.as_ref())?;
+    cache.counters = read_counters(source.record()?.as_ref())?;
+    // Contexts are held here until their entries hold them, so that one without entries goes again.
+    let mut contexts = Vec::new();
+    for _ in 0..source.number()? {
+        let record = source.record()?;
+        contexts.push(cache.store.acquire_context(&read_context(record.as_ref())?));
+    }
+    for _ in 0..source.number()? {
+        let record = source.record()?;
+        let (index, parts) = read_entry(record.as_ref())?;
+        let context = *contexts.get(index as usize).ok_or(WireError::Value)?;
+        if parts.life.dead_at <= now {
+            cache.counters.expirations += 1;
+            continue;
+        }
+        let digest = Identity { context: cache.store.context(context), prompt: parts.prompt }.digest();
+        if cache.store.find_id(&digest.id()).is_some() || cache.store.is_full() {
+            return Err(WireError::Value);
+        }
+        cache.store.retain_context(context);
+        parts.insert(context, digest, &mut cache.store);
+    }
+    contexts.into_iter().for_each(|context| cache.store.release_context(context));
+    Ok(cache)
+}
+
+/// Repeating what another node did.
+impl Cache {
+    /// The policy, strategies and rules as one record.
+    pub fn policy_record(&self) -> Vec<u8> {
+        policy_record(self)
+    }
+
+    /// Takes over the policy, strategies and rules of a record. Nothing is evicted: who wrote it says what goes.
+    pub fn read_policy(&mut self, record: &[u8]) -> Result<(), WireError> {
+        (self.policy, self.strategies) = read_policy(record)?;
+        Ok(())
+    }
+
+    /// An entry as two records: its context, and the rest.
+    pub fn entry_records(&self, id: &EntryId) -> Option<(Vec<u8>, Vec<u8>)> {
+        let view = self.store.view(self.store.find_id(id)?)?;
+        Some((context_record(&view.context()), entry_record(&view, 0)))
+    }
+
+    /// Stores the entry of two records, in place of the one that may be there.
+    pub fn repeat_store(&mut self, context: &[u8], entry: &[u8], now: UnixMs) -> Result<Effects, WireError> {
+        let context = read_context(context)?;
+        let (_, parts) = read_entry(entry)?;
+        let mut effects = Effects::default();
+        let digest = Identity { context, prompt: parts.prompt }.digest();
+        if let Some(slot) = self.store.find(&digest) {
+            self.store.remove(slot);
+        }
+        self.counters.stores += 1;
+        self.counters.cost_spent = self.counters.cost_spent.saturating_add(parts.effort.cost);
+        if parts.life.dead_at > now && !self.store.is_full() {
+            let symbol = self.store.acquire_context(&context);
+            parts.insert(symbol, digest, &mut self.store);
+        }
+        effects.stored = Some(digest.id());
+        Ok(effects)
+    }
+
+    /// Moves the ends of lives that a record names; entries that are not there stay away.
+    pub fn repeat_lives(&mut self, record: &[u8]) -> Result<Effects, WireError> {
+        let mut effects = Effects::default();
+        for (id, life) in read_lives(record)? {
+            if let Some(slot) = self.store.find_id(&id) {
+                self.store.set_life(slot, life);
+                effects.moved.push((id, life));
+            }
+        }
+        Ok(effects)
+    }
+
+    /// Takes all entries out, as INVALIDATE ALL did elsewhere.
+    pub fn repeat_clear(&mut self) -> Effects {
+        self.store = Store::default();
+        Effects { cleared: true, ..Effects::default() }
+    }
+}
+
+fn write_ttl(w: &mut Writer, ttl: Ttl) {
+    match ttl {
+        Ttl::NotStored => w.u8(0).u64(0),
+        Ttl::Millis(ms) => w.u8(1).u64(ms),
+        Ttl::Never => w.u8(2).u64(0),
+    };
+}
+
+fn read_ttl(r: &mut Reader<'_>) -> Result<Ttl, WireError> {
+    match (r.u8()?, r.u64()?) {
+        (0, _) => Ok(Ttl::NotStored),
+        (1, ms) => Ok(Ttl::Millis(ms)),
+        (2, _) => Ok(Ttl::Never),
+        _ => Err(WireError::Value),
+    }
+}
+
+fn policy_record(cache: &Cache) -> Vec<u8> {
+    let (policy, strategies) = (&cache.policy, &cache.strategies);
+    let mut w = Writer::record(POLICY, V1);
+    w.u8(policy.mode as u8).u8(policy.evict as u8).u8(policy.compress as u8).u8(policy.level);
+    w.u8(policy.jitter_percent).u64(policy.stale_ms).u64(policy.max_entries).u64(policy.max_memory);
+    w.bytes(policy.strategy.as_bytes());
+    w.u32(policy.prices.len() as u32);
+    for (model, price) in &policy.prices {
+        w.bytes(model).u64(price.input_per_mtok.micros()).u64(price.output_per_mtok.micros());
+    }
+    w.u32(strategies.changed().count() as u32);
+    for strategy in strategies.changed() {
+        w.bytes(strategy.name.as_bytes());
+        write_ttl(&mut w, strategy.ttl);
+        // u64::MAX and u8::MAX stand for "as the cache says".
+        w.u64(strategy.stale_ms.unwrap_or(u64::MAX)).u8(strategy.jitter_percent.unwrap_or(u8::MAX));
+    }
+    w.u32(strategies.rules().len() as u32);
+    for rule in strategies.rules() {
+        w.bytes(rule.name.as_bytes()).bytes(rule.strategy.as_bytes());
+        for pattern in [&rule.typ, &rule.model, &rule.scope, &rule.prompt] {
+            w.option(pattern.as_deref());
+        }
+    }
+    w.finish()
+}
+
+fn read_policy(record: &[u8]) -> Result<(Policy, Strategies), WireError> {
+    let (mut r, _) = Reader::record(record, POLICY, V1)?;
+    let mut policy = Policy {
+        mode: Mode::from_tag(r.u8()?).ok_or(WireError::Value)?,
+        evict: Evict::from_tag(r.u8()?).ok_or(WireError::Value)?,
+        compress: Compress::from_tag(r.u8()?).ok_or(WireError::Value)?,
+        level: Some(r.u8()?).filter(|level| LEVELS.contains(level)).ok_or(WireError::Value)?,
+        jitter_percent: Some(r.u8()?).filter(|percent| *percent <= 100).ok_or(WireError::Value)?,
+        stale_ms: r.u64()?,
+        max_entries: r.u64()?,
+        max_memory: r.u64()?,
+        strategy: r.text()?.into(),
+        prices: Default::default(),
+    };
+    for _ in 0..below(r.u32()?, MAX_PRICES)? {
+        let model = r.bytes()?.into();
+        let input_per_mtok = MicroUsd::from_micros(r.u64()?);
+        policy.prices.insert(model, Price { input_per_mtok, output_per_mtok: MicroUsd::from_micros(r.u64()?) });
+    }
+    let mut changed = Vec::new();
+    for _ in 0..below(r.u32()?, MAX_CUSTOM + super::strategy::BUILTIN_STRATEGIES.len())? {
+        let name = r.text()?.into();
+        let ttl = read_ttl(&mut r)?;
+        let (stale, jitter) = (r.u64()?, r.u8()?);
+        let stale_ms = (stale != u64::MAX).then_some(stale);
+        let jitter_percent = (jitter != u8::MAX).then_some(jitter);
+        changed.push(Strategy { name, ttl, stale_ms, jitter_percent });
+    }
+    let mut rules = Vec::new();
+    for _ in 0..below(r.u32()?, MAX_RULES)? {
+        let (name, strategy) = (r.text()?.into(), r.text()?.into());
+        let mut pattern = || Ok::<_, WireError>(r.option()?.map(Into::into));
+        let (typ, model, scope, prompt) = (pattern()?, pattern()?, pattern()?, pattern()?);
+        rules.push(Rule { name, typ, model, scope, prompt, strategy });
+    }
+    r.finish()?;
+    let strategies = Strategies::from_parts(changed, rules).map_err(|_| WireError::Value)?;
+    strategies.check_default(&policy.strategy).map_err(|_| WireError::Value)?;
+    Ok((policy, strategies))
+}
+
+fn below(count: u32, limit: usize) -> Result<u32, WireError> {
+    if count as usize > limit {
+        return Err(WireError::Value);
+    }
+    Ok(count)
+}
+
+fn counters_record(counters: &Counters) -> Vec<u8> {
+    let mut w = Writer::record(COUNTERS, V1);
+    w.u64(counters.first_lookup.unwrap_or(UnixMs::NEVER).0);
+    w.u64(counters.cost_saved.micros()).u64(counters.cost_spent.micros());
+    counters.fields().into_iter().for_each(|field| {
+        w.u64(field);
+    });
+    w.finish()
+}
+
+fn read_counters(record: &[u8]) -> Result<Counters, WireError> {
+    let (mut r, _) = Reader::record(record, COUNTERS, V1)?;
+    let mut counters = Counters {
+        first_lookup: Some(UnixMs(r.u64()?)).filter(|at| !at.is_never()),
+        cost_saved: MicroUsd::from_micros(r.u64()?),
+        cost_spent: MicroUsd::from_micros(r.u64()?),
+        ..Counters::default()
+    };
+    for field in counters.fields_mut() {
+        // Far from where adding them up could go over.
+        *field = r.u64()?.min(u64::MAX / 8);
+    }
+    r.finish()?;
+    Ok(counters)
+}
+
+fn context_record(context: &Context<'_>) -> Vec<u8> {
+    let mut w = Writer::record(CONTEXT, V1);
+    w.u8(context.shape as u8).bytes(context.scope).bytes(context.model).bytes(context.system).bytes(context.params);
+    w.finish()
+}
+
+fn read_context(record: &[u8]) -> Result<Context<'_>, WireError> {
+    let (mut r, _) = Reader::record(record, CONTEXT, V1)?;
+    let shape = Shape::from_tag(r.u8()?).ok_or(WireError::Value)?;
+    let context = Context { shape, scope: r.bytes()?, model: r.bytes()?, system: r.bytes()?, params: r.bytes()? };
+    r.finish()?;
+    Ok(context)
+}
+
+fn entry_record(view: &EntryView<'_>, context: u32) -> Vec<u8> {
+    let mut w = Writer::record(ENTRY, V1);
+    let (life, effort, packed) = (view.life(), view.effort(), view.packed());
+    w.u32(context).u64(view.created().0);
+    w.u64(life.fresh_until.0).u64(life.dead_at.0).u64(life.stale_ms);
+    w.u64(effort.tokens_in).u64(effort.tokens_out).u8(effort.estimated.into());
+    w.u64(effort.cost.micros()).u64(effort.latency_ms).u64(view.hits()).u64(view.etag());
+    w.u8(packed.encoding as u8).u32(packed.raw_len).bytes(&packed.bytes);
+    w.bytes(view.prompt()).bytes(view.strategy()).option(view.rule()).option(view.typ());
+    w.u16(view.tags().len() as u16);
+    view.tags().for_each(|tag| {
+        w.bytes(tag);
+    });
+    w.option(view.meta());
+    w.finish()
+}
+
+/// An entry as a record holds it.
+struct EntryParts<'a> {
+    created: UnixMs,
+    life: Lifespan,
+    effort: Effort,
+    hits: u64,
+    etag: u64,
+    encoding: Encoding,
+    raw_len: u32,
+    stored: &'a [u8],
+    prompt: &'a [u8],
+    strategy: &'a [u8],
+    rule: Option<&'a [u8]>,
+    typ: Option<&'a [u8]>,
+    tags: Vec<&'a [u8]>,
+    meta: Option<&'a [u8]>,
+}
+
+fn read_entry(record: &[u8]) -> Result<(u32, EntryParts<'_>), WireError> {
+    let (mut r, _) = Reader::record(record, ENTRY, V1)?;
+    let context = r.u32()?;
+    let created = UnixMs(r.u64()?);
+    let life = read_life(&mut r)?;
+    let (tokens_in, tokens_out, estimated) = (r.u64()?, r.u64()?, r.u8()? != 0);
+    let (cost, latency_ms) = (MicroUsd::from_micros(r.u64()?), r.u64()?);
+    let (hits, etag) = (r.u64()?.min(u64::MAX / 8), r.u64()?);
+    let encoding = Encoding::from_tag(r.u8()?).ok_or(WireError::Value)?;
+    let (raw_len, stored) = (r.u32()?, r.bytes()?);
+    let fits = encoding != Encoding::Raw || stored.len() == raw_len as usize;
+    if raw_len as usize > MAX_ANSWER || !fits {
+        return Err(WireError::Value);
+    }
+    let (prompt, strategy, rule, typ) = (r.bytes()?, r.bytes()?, r.option()?, r.option()?);
+    let mut tags = Vec::new();
+    for _ in 0..r.u16()? {
+        tags.push(r.bytes()?);
+    }
+    tags.sort_unstable();
+    tags.dedup();
+    let meta = r.option()?;
+    r.finish()?;
+    let effort = Effort { tokens_in, tokens_out, estimated, cost, latency_ms };
+    let parts =
+        EntryParts { created, life, effort, hits, etag, encoding, raw_len, stored, prompt, strategy, rule, typ, tags, meta };
+    Ok((context, parts))
+}
+
+impl EntryParts<'_> {
+    /// Puts the entry into a store. The context is handed over with one user counted for it.
+    fn insert(self, context: Symbol, digest: super::identity::Digest, store: &mut Store) {
+        let mut name = |name: &[u8]| store.acquire_name(name);
+        let entry = Entry {
+            digest,
+            etag: self.etag,
+            context,
+            strategy: name(self.strategy),
+            rule: self.rule.map(&mut name),
+            typ: self.typ.map(&mut name),
+            tags: self.tags.into_iter().map(&mut name).collect(),
+            prompt: self.prompt.into(),
+            answer: Packed { encoding: self.encoding, raw_len: self.raw_len, bytes: self.stored.into() },
+            meta: self.meta.map(Into::into),
+            created: self.created,
+            life: self.life,
+            effort: self.effort,
+            hits: self.hits,
+            newer: None,
+            older: None,
+        };
+        store.insert(entry);
+    }
+}
+
+fn read_life(r: &mut Reader<'_>) -> Result<Lifespan, WireError> {
+    let life = Lifespan { fresh_until: UnixMs(r.u64()?), dead_at: UnixMs(r.u64()?), stale_ms: r.u64()? };
+    if life.fresh_until > life.dead_at {
+        return Err(WireError::Value);
+    }
+    Ok(life)
+}
+
+/// Ends of lives as one record.
+pub fn lives_record(lives: &[(EntryId, Lifespan)]) -> Vec<u8> {
+    let mut w = Writer::record(LIVES, V1);
+    w.u32(u32::try_from(lives.len()).unwrap_or(u32::MAX));
+    for (id, life) in lives {
+        w.fixed(id.as_bytes()).u64(life.fresh_until.0).u64(life.dead_at.0).u64(life.stale_ms);
+    }
+    w.finish()
+}
+
+fn read_lives(record: &[u8]) -> Result<Vec<(EntryId, Lifespan)>, WireError> {
+    let (mut r, _) = Reader::record(record, LIVES, V1)?;
+    let mut lives = Vec::new();
+    for _ in 0..r.u32()? {
+        lives.push((EntryId::from_bytes(r.id()?), read_life(&mut r)?));
+    }
+    r.finish()?;
+    Ok(lives)
+}

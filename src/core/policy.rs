@@ -1,0 +1,149 @@
+//! What a cache may do: its limits and defaults, changed by CREATE and ALTER.
+
+use super::memory;
+use super::money::Price;
+use std::collections::BTreeMap;
+
+/// How lookups match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Mode {
+    /// The very same question.
+    Exact = 0,
+}
+
+/// Which entry goes when there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Evict {
+    /// The one that has not been asked for the longest time.
+    Lru = 0,
+    /// The one that would go soonest by itself.
+    Ttl = 1,
+}
+
+/// How answers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Compress {
+    /// As they came.
+    None = 0,
+    /// One zstd frame each.
+    Zstd = 1,
+}
+
+macro_rules! named {
+    ($type:ident { $($variant:ident => $name:literal),* $(,)? }) => {
+        impl $type {
+            /// As an option names it.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+
+            /// The value of a stored tag, if there is one.
+            pub fn from_tag(tag: u8) -> Option<Self> {
+                [$(Self::$variant),*].into_iter().find(|v| *v as u8 == tag)
+            }
+        }
+    };
+}
+named!(Mode { Exact => "exact" });
+named!(Evict { Lru => "lru", Ttl => "ttl" });
+named!(Compress { None => "none", Zstd => "zstd" });
+
+/// The policy of a cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How lookups match.
+    pub mode: Mode,
+    /// The strategy where no rule chooses one.
+    pub strategy: Box<str>,
+    /// How long an expired answer may still serve as stale, where its strategy does not say.
+    pub stale_ms: u64,
+    /// How far TTLs spread, in percent, where the strategy does not say.
+    pub jitter_percent: u8,
+    /// How many entries there may be; 0 for no limit.
+    pub max_entries: u64,
+    /// How much memory they may take; 0 for no limit.
+    pub max_memory: u64,
+    /// Who goes first when a limit is met.
+    pub evict: Evict,
+    /// How answers are stored.
+    pub compress: Compress,
+    /// The zstd level.
+    pub level: u8,
+    /// What models cost.
+    pub prices: BTreeMap<Box<[u8]>, Price>,
+}
+
+/// zstd levels that a store can afford on the server's main thread.
+pub const LEVELS: std::ops::RangeInclusive<u8> = 1..=19;
+
+/// How many models may have a price.
+pub const MAX_PRICES: usize = 1024;
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Exact,
+            strategy: "standard".into(),
+            stale_ms: 0,
+            jitter_percent: 0,
+            max_entries: 0,
+            max_memory: 0,
+            evict: Evict::Lru,
+            compress: Compress::Zstd,
+            level: 3,
+            prices: BTreeMap::new(),
+        }
+    }
+}
+
+/// What CREATE and ALTER were asked to set; the rest stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)] // the fields of Policy
+pub struct PolicyChange {
+    pub mode: Option<Mode>,
+    pub strategy: Option<Box<str>>,
+    pub stale_ms: Option<u64>,
+    pub jitter_percent: Option<u8>,
+    pub max_entries: Option<u64>,
+    pub max_memory: Option<u64>,
+    pub evict: Option<Evict>,
+    pub compress: Option<Compress>,
+    pub level: Option<u8>,
+    pub prices: Vec<(Box<[u8]>, Price)>,
+}
+
+impl Policy {
+    /// This policy with the change made.
+    #[must_use]
+    pub fn changed(&self, change: &PolicyChange) -> Self {
+        let mut policy = self.clone();
+        policy.mode = change.mode.unwrap_or(policy.mode);
+        policy.strategy = change.strategy.clone().unwrap_or(policy.strategy);
+        policy.stale_ms = change.stale_ms.unwrap_or(policy.stale_ms);
+        policy.jitter_percent = change.jitter_percent.unwrap_or(policy.jitter_percent);
+        policy.max_entries = change.max_entries.unwrap_or(policy.max_entries);
+        policy.max_memory = change.max_memory.unwrap_or(policy.max_memory);
+        policy.evict = change.evict.unwrap_or(policy.evict);
+        policy.compress = change.compress.unwrap_or(policy.compress);
+        policy.level = change.level.unwrap_or(policy.level);
+        policy.prices.extend(change.prices.iter().cloned());
+        policy
+    }
+
+    /// The level to compress at, if answers are compressed.
+    pub fn compression(&self) -> Option<i32> {
+        match self.compress {
+            Compress::None => None,
+            Compress::Zstd => Some(i32::from(self.level)),
+        }
+    }
+
+    /// Bytes behind it.
+    pub(super) fn memory(&self) -> usize {
+        let prices = self.prices.keys().map(|model| memory::allocated(model.len())).sum::<usize>();
+        memory::allocated(self.strategy.len()) + prices + memory::of_btree::<(Box<[u8]>, Price)>(self.prices.len())
+    }
+}

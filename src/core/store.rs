@@ -1,0 +1,396 @@
+//! Where entries live, and the orders they stand in: by digest, by end of life, by last use, by tag.
+//!
+//! Every entry has a slot that never moves while it lives, so that a SCAN's cursor stays true. The orders hold slots:
+//!
+//! ```text
+//!   index    digest -> slot      a hash table; digests are SHA-256, so their own bits are the hash
+//!   expiry   (dead_at, slot)     a B-tree: what dies first stands first
+//!   recency  newest <-> oldest   a list threaded through the entries
+//!   tagged   (tag, slot)         a B-tree: the entries of a tag stand together
+//! ```
+//!
+//! The store knows no policy: it does as the cache says. What must hold between its parts is in [`Store::validate`].
+
+use super::entry::{Entry, EntryView, Lifespan, Slot};
+use super::identity::{Context, Digest, EntryId, Shape};
+use super::interner::{Interner, Symbol};
+use super::time::UnixMs;
+use hashbrown::HashTable;
+use std::collections::BTreeSet;
+
+/// A slot and enough of its digest to place it again when the table grows, without a look at the entry.
+#[derive(Clone, Copy, Debug)]
+struct Indexed {
+    slot: Slot,
+    lot: u32,
+}
+
+/// The entries of one cache.
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    slots: Vec<Option<Box<Entry>>>,
+    free: Vec<u32>,
+    index: HashTable<Indexed>,
+    expiry: BTreeSet<(UnixMs, Slot)>,
+    tagged: BTreeSet<(Symbol, Slot)>,
+    newest: Option<Slot>,
+    oldest: Option<Slot>,
+    contexts: Interner,
+    names: Interner,
+    entries_memory: usize,
+    bytes_raw: u64,
+    bytes_stored: u64,
+}
+
+fn spread(lot: u32) -> u64 {
+    // The table takes its bucket from the low bits and its tag from the high ones.
+    u64::from(lot) << 32 | u64::from(lot)
+}
+
+fn lot_of(id: &EntryId) -> u32 {
+    let [a, b, c, d, ..] = *id.as_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+impl Store {
+    /// How many entries there are, dead ones that still hold memory among them.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Whether there is no slot left.
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= u32::MAX as usize
+    }
+
+    /// The entry in a slot.
+    pub(super) fn get(&self, slot: Slot) -> Option<&Entry> {
+        self.slots.get(slot.0 as usize)?.as_deref()
+    }
+
+    fn get_mut(&mut self, slot: Slot) -> Option<&mut Entry> {
+        self.slots.get_mut(slot.0 as usize)?.as_deref_mut()
+    }
+
+    /// The entry in a slot, to be read.
+    pub fn view(&self, slot: Slot) -> Option<EntryView<'_>> {
+        self.get(slot).map(|entry| EntryView { store: self, entry })
+    }
+
+    /// The slot of a digest.
+    pub fn find(&self, digest: &Digest) -> Option<Slot> {
+        self.find_id(&digest.id()).filter(|slot| self.get(*slot).is_some_and(|entry| entry.digest == *digest))
+    }
+
+    /// The slot of an id.
+    pub fn find_id(&self, id: &EntryId) -> Option<Slot> {
+        let lot = lot_of(id);
+        let same = |i: &Indexed| i.lot == lot && self.get(i.slot).is_some_and(|entry| entry.digest.id() == *id);
+        self.index.find(spread(lot), same).map(|i| i.slot)
+    }
+
+    /// Puts an entry in; its digest must not be there. The entry is the newest in use.
+    pub(super) fn insert(&mut self, entry: Entry) -> Slot {
+        let lot = lot_of(&entry.digest.id());
+        let slot = match self.free.pop() {
+            Some(index) => Slot(index),
+            None => {
+                self.slots.push(None);
+                Slot(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
+            }
+        };
+        self.entries_memory += entry.memory();
+        self.bytes_raw += u64::from(entry.answer.raw_len);
+        self.bytes_stored += entry.answer.bytes.len() as u64;
+        if !entry.life.dead_at.is_never() {
+            self.expiry.insert((entry.life.dead_at, slot));
+        }
+        self.tagged.extend(entry.tags.iter().map(|tag| (*tag, slot)));
+        if let Some(place) = self.slots.get_mut(slot.0 as usize) {
+            *place = Some(Box::new(entry));
+        }
+        self.index.insert_unique(spread(lot), Indexed { slot, lot }, |i| spread(i.lot));
+        self.link_newest(slot);
+        slot
+    }
+
+    /// Takes an entry out.
+    pub(super) fn remove(&mut self, slot: Slot) -> Option<Box<Entry>> {
+        self.unlink(slot);
+        let entry = self.slots.get_mut(slot.0 as usize)?.take()?;
+        self.entries_memory -= entry.memory();
+        self.bytes_raw -= u64::from(entry.answer.raw_len);
+        self.bytes_stored -= entry.answer.bytes.len() as u64;
+        self.expiry.remove(&(entry.life.dead_at, slot));
+        for tag in &entry.tags {
+            self.tagged.remove(&(*tag, slot));
+        }
+        let lot = lot_of(&entry.digest.id());
+        if let Ok(found) = self.index.find_entry(spread(lot), |i| i.slot == slot) {
+            found.remove();
+        }
+        self.free.push(slot.0);
+        self.contexts.release(entry.context);
+        for name in entry.tags.iter().copied().chain([entry.strategy]).chain(entry.rule).chain(entry.typ) {
+            self.names.release(name);
+        }
+        self.shrink();
+        Some(entry)
+    }
+
+    /// Gives table memory back when little of it is in use.
+    fn shrink(&mut self) {
+        const SPARE: usize = 1024;
+        if self.index.is_empty() {
+            self.slots = Vec::new();
+            self.free = Vec::new();
+        }
+        if self.index.capacity() > SPARE && self.index.len() < self.index.capacity() / 8 {
+            self.index.shrink_to(self.index.len() * 2, |i| spread(i.lot));
+        }
+    }
+
+    /// Moves an entry's end of life.
+    pub(super) fn set_life(&mut self, slot: Slot, life: Lifespan) {
+        let Some(entry) = self.get_mut(slot) else { return };
+        let (old, before) = (entry.life, entry.memory());
+        entry.life = life;
+        let after = entry.memory();
+        self.entries_memory = self.entries_memory - before + after;
+        self.expiry.remove(&(old.dead_at, slot));
+        if !life.dead_at.is_never() {
+            self.expiry.insert((life.dead_at, slot));
+        }
+    }
+
+    /// Counts a hit and makes the entry the newest in use.
+    pub(super) fn touch(&mut self, slot: Slot) {
+        if self.newest != Some(slot) {
+            self.unlink(slot);
+            self.link_newest(slot);
+        }
+        if let Some(entry) = self.get_mut(slot) {
+            entry.hits += 1;
+        }
+    }
+
+    fn link_newest(&mut self, slot: Slot) {
+        let second = self.newest.replace(slot);
+        if let Some(entry) = self.get_mut(slot) {
+            entry.newer = None;
+            entry.older = second;
+        }
+        match second.and_then(|second| self.get_mut(second)) {
+            Some(entry) => entry.newer = Some(slot),
+            None => self.oldest = Some(slot),
+        }
+    }
+
+    fn unlink(&mut self, slot: Slot) {
+        let Some(entry) = self.get(slot) else { return };
+        let (newer, older) = (entry.newer, entry.older);
+        match newer.and_then(|newer| self.get_mut(newer)) {
+            Some(entry) => entry.older = older,
+            None => self.newest = older,
+        }
+        match older.and_then(|older| self.get_mut(older)) {
+            Some(entry) => entry.newer = newer,
+            None => self.oldest = newer,
+        }
+    }
+
+    /// The entry that dies first, and when.
+    pub fn soonest(&self) -> Option<(UnixMs, Slot)> {
+        self.expiry.first().copied()
+    }
+
+    /// Entries that die, the first to die first.
+    pub(super) fn by_expiry(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.expiry.iter().map(|(_, slot)| *slot)
+    }
+
+    /// Entries from the one that was used the longest time ago.
+    pub fn by_recency(&self) -> impl Iterator<Item = Slot> + '_ {
+        std::iter::successors(self.oldest, |slot| self.get(*slot).and_then(|entry| entry.newer))
+    }
+
+    /// Entries that carry a tag.
+    pub(super) fn by_tag(&self, tag: &[u8]) -> impl Iterator<Item = Slot> + '_ {
+        let tag = self.names.find(tag);
+        let range = tag.map(|tag| self.tagged.range((tag, Slot(0))..=(tag, Slot(u32::MAX))));
+        range.into_iter().flatten().map(|(_, slot)| *slot)
+    }
+
+    /// Entries by slot, from that slot on.
+    pub fn from_slot(&self, first: u64) -> impl Iterator<Item = (Slot, EntryView<'_>)> {
+        let first = usize::try_from(first).unwrap_or(usize::MAX);
+        let rest = self.slots.get(first..).unwrap_or_default();
+        (first..).zip(rest).filter_map(|(i, place)| {
+            let slot = Slot(u32::try_from(i).ok()?);
+            Some((slot, EntryView { store: self, entry: place.as_deref()? }))
+        })
+    }
+
+    /// One past the last slot: where a scan ends.
+    pub fn end_slot(&self) -> u64 {
+        self.slots.len() as u64
+    }
+
+    /// Bytes of a context as it is kept.
+    pub(super) fn context_len(&self, context: &Context<'_>) -> usize {
+        13 + context.scope.len() + context.model.len() + context.system.len() + context.params.len()
+    }
+
+    /// A symbol for a context, one more user of it.
+    pub(super) fn acquire_context(&mut self, context: &Context<'_>) -> Symbol {
+        self.contexts.acquire(&pack_context(context))
+    }
+
+    /// One more user of a context that is held already.
+    pub(super) fn retain_context(&mut self, context: Symbol) {
+        self.contexts.retain(context);
+    }
+
+    /// One user of a context less.
+    pub(super) fn release_context(&mut self, context: Symbol) {
+        self.contexts.release(context);
+    }
+
+    /// The context of a symbol.
+    pub(super) fn context(&self, symbol: Symbol) -> Context<'_> {
+        unpack_context(self.contexts.text(symbol))
+    }
+
+    /// Contexts that entries live in, with how many each holds.
+    pub fn contexts(&self) -> impl Iterator<Item = (Symbol, Context<'_>, u32)> {
+        self.contexts.iter().map(|(symbol, packed, users)| (symbol, unpack_context(packed), users))
+    }
+
+    /// How many contexts entries live in.
+    pub fn contexts_len(&self) -> usize {
+        self.contexts.len()
+    }
+
+    /// A symbol for a name, one more user of it.
+    pub(super) fn acquire_name(&mut self, name: &[u8]) -> Symbol {
+        self.names.acquire(name)
+    }
+
+    /// The name of a symbol.
+    pub(super) fn name(&self, symbol: Symbol) -> &[u8] {
+        self.names.text(symbol)
+    }
+
+    /// Bytes of entries, with their part of the tables.
+    pub fn entries_memory(&self) -> usize {
+        self.entries_memory
+    }
+
+    /// Bytes of what entries share: contexts and names.
+    pub fn shared_memory(&self) -> usize {
+        self.contexts.memory() + self.names.memory()
+    }
+
+    /// Bytes of all answers as they came, and as they are stored.
+    pub fn answer_bytes(&self) -> (u64, u64) {
+        (self.bytes_raw, self.bytes_stored)
+    }
+
+    /// Passes every allocation of `budget` slots from `first` on to `mover`, which may hand back another one with the
+    /// same content. Answers the slot to go on from; `None` when it is through.
+    pub fn relocate(&mut self, first: u64, budget: usize, mover: &mut dyn Mover) -> Option<u64> {
+        let start = usize::try_from(first).unwrap_or(usize::MAX);
+        for place in self.slots.iter_mut().skip(start).take(budget) {
+            let Some(mut entry) = place.take() else { continue };
+            entry.prompt = mover.bytes(std::mem::take(&mut entry.prompt));
+            entry.answer.bytes = mover.bytes(std::mem::take(&mut entry.answer.bytes));
+            entry.meta = entry.meta.take().map(|meta| mover.bytes(meta));
+            *place = Some(mover.entry(entry));
+        }
+        let next = start.saturating_add(budget);
+        (next < self.slots.len()).then_some(next as u64)
+    }
+
+    /// Checks that the parts agree, and says what does not.
+    pub fn validate(&self) -> Result<(), String> {
+        let check = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
+        let live: Vec<_> = self.from_slot(0).collect();
+        let n = live.len();
+        check(n == self.index.len(), "the index holds each entry once")?;
+        check(n + self.free.len() == self.slots.len(), "each slot is in use or free")?;
+        let mut order: Vec<_> = self.by_recency().take(n + 1).collect();
+        check(order.len() == n, "the list of use holds each entry once")?;
+        check(order.last().copied() == self.newest, "the list of use ends with the newest")?;
+        order.sort_unstable();
+        order.dedup();
+        check(order.len() == n, "the list of use has no loop")?;
+        let (mut memory, mut raw, mut stored, mut mortal, mut tags) = (0, 0, 0, 0, 0);
+        for (slot, view) in &live {
+            let entry = view.entry;
+            check(self.find(&entry.digest) == Some(*slot), "an entry is found by its digest")?;
+            let identity = super::identity::Identity { context: view.context(), prompt: view.prompt() };
+            check(identity.digest() == entry.digest, "an entry's digest is that of its identity")?;
+            check(entry.life.fresh_until <= entry.life.dead_at, "nothing is fresh when it is dead")?;
+            mortal += usize::from(!entry.life.dead_at.is_never());
+            let expires = self.expiry.contains(&(entry.life.dead_at, *slot));
+            check(expires != entry.life.dead_at.is_never(), "what dies stands in the order of expiry")?;
+            check(entry.tags.iter().all(|tag| self.tagged.contains(&(*tag, *slot))), "tags are indexed")?;
+            tags += entry.tags.len();
+            memory += entry.memory();
+            raw += u64::from(entry.answer.raw_len);
+            stored += entry.answer.bytes.len() as u64;
+        }
+        check(mortal == self.expiry.len(), "nothing else stands in the order of expiry")?;
+        check(tags == self.tagged.len(), "nothing else is tagged")?;
+        check(memory == self.entries_memory, "memory is the sum of the entries'")?;
+        check((raw, stored) == self.answer_bytes(), "answer bytes are the sum of the entries'")?;
+        let users = self.contexts.iter().map(|(_, _, users)| users as usize).sum::<usize>();
+        check(users == n, "each entry holds one context")?;
+        let held = |view: &EntryView<'_>| {
+            1 + view.entry.tags.len() + usize::from(view.entry.rule.is_some()) + usize::from(view.entry.typ.is_some())
+        };
+        let users = self.names.iter().map(|(_, _, users)| users as usize).sum::<usize>();
+        check(users == live.iter().map(|(_, view)| held(view)).sum::<usize>(), "names are held by entries alone")
+    }
+}
+
+/// Moves allocations to better places; what a defragmenting allocator offers.
+pub trait Mover {
+    /// Moves a byte string.
+    fn bytes(&mut self, bytes: Box<[u8]>) -> Box<[u8]>;
+    /// Moves an entry.
+    fn entry(&mut self, entry: Box<Entry>) -> Box<Entry>;
+}
+
+/// A context as one interned string: shape, the lengths of scope, model and system, then all four fields.
+fn pack_context(context: &Context<'_>) -> Vec<u8> {
+    let fields = [context.scope, context.model, context.system, context.params];
+    let mut packed = Vec::with_capacity(13 + fields.iter().map(|field| field.len()).sum::<usize>());
+    packed.push(context.shape as u8);
+    for field in &fields[..3] {
+        packed.extend(u32::try_from(field.len()).unwrap_or(u32::MAX).to_le_bytes());
+    }
+    fields.iter().for_each(|field| packed.extend_from_slice(field));
+    packed
+}
+
+fn unpack_context(packed: &[u8]) -> Context<'_> {
+    let read = || {
+        let (&tag, rest) = packed.split_first()?;
+        let (lengths, mut rest) = rest.split_at_checked(12)?;
+        let mut field = |i: usize| {
+            let length = lengths.get(i * 4..i * 4 + 4)?.try_into().ok().map(u32::from_le_bytes)?;
+            let (field, left) = rest.split_at_checked(length as usize)?;
+            rest = left;
+            Some(field)
+        };
+        let (scope, model, system) = (field(0)?, field(1)?, field(2)?);
+        Some(Context { shape: Shape::from_tag(tag)?, scope, model, system, params: rest })
+    };
+    read().unwrap_or(Context { shape: Shape::Plain, scope: b"", model: b"", system: b"", params: b"" })
+}

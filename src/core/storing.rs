@@ -1,0 +1,325 @@
+//! Storing an answer: what SET means.
+
+use super::cache::Cache;
+use super::codec::Codec;
+use super::effects::Effects;
+use super::entry::{Effort, Entry, Lifespan, Phase, Slot};
+use super::eviction::Pressure;
+use super::identity::{Digest, EntryId, Identity, Shape};
+use super::interner::{Interner, Symbol};
+use super::money::MicroUsd;
+use super::request::Usage;
+use super::strategy::{jittered, Question, Ttl};
+use super::time::UnixMs;
+use sha2::{Digest as _, Sha256};
+
+/// What must be there, or must not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// Store in any case.
+    #[default]
+    Always,
+    /// Only where nothing fresh is.
+    Absent,
+    /// Only where something is, fresh or stale.
+    Present,
+}
+
+/// How long an answer is to live, as the writer said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lifetime<'a> {
+    /// As rules and content decide.
+    #[default]
+    Auto,
+    /// As this strategy says.
+    Strategy(&'a str),
+    /// So many milliseconds from now.
+    After(u64),
+    /// Until then.
+    Until(UnixMs),
+    /// As long as the entry that is there; for ever if there is none.
+    Keep,
+    /// For ever.
+    Never,
+}
+
+/// An answer to be stored.
+#[derive(Clone, Debug)]
+pub struct Answer<'a> {
+    /// Whose answer it is.
+    pub identity: Identity<'a>,
+    /// The digest of `identity`.
+    pub digest: Digest,
+    /// The answer.
+    pub response: &'a [u8],
+    /// What must be there.
+    pub condition: Condition,
+    /// How long it lives.
+    pub lifetime: Lifetime<'a>,
+    /// How long it may be stale after that, where the writer said so.
+    pub stale_ms: Option<u64>,
+    /// The kind of request.
+    pub typ: Option<&'a [u8]>,
+    /// Its tags.
+    pub tags: Vec<&'a [u8]>,
+    /// Tokens in and out, where the writer said so.
+    pub tokens: Option<(u64, u64)>,
+    /// Tokens as the answer itself tells them.
+    pub usage: Option<Usage>,
+    /// What it cost, where the writer said so.
+    pub cost: Option<MicroUsd>,
+    /// How long it took to make.
+    pub latency_ms: u64,
+    /// JSON to keep with it.
+    pub meta: Option<&'a [u8]>,
+    /// Whether it was sampled so freely that it is not worth keeping.
+    pub temperature_above_one: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is there now.
+    Stored(Slot),
+    /// The condition did not hold.
+    ConditionFailed,
+    /// Its strategy stores nothing.
+    NoCache,
+    /// Alone it is larger than the cache may be.
+    TooLarge,
+    /// Its time was over before it came; whatever was there is gone.
+    AlreadyOver,
+}
+
+/// Why an answer could not be taken at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// There is no such strategy.
+    UnknownStrategy,
+    /// The server is over its memory and this cache has nothing to give back.
+    OutOfMemory,
+}
+
+/// The name that an entry shows whose expiry was given.
+pub const EXPLICIT: &str = "explicit";
+
+/// How a lifetime was resolved.
+struct Resolved {
+    life: Lifespan,
+    strategy: Box<str>,
+    rule: Option<Box<str>>,
+}
+
+impl Cache {
+    /// Stores an answer, if it is to be stored.
+    pub fn set(
+        &mut self,
+        answer: &Answer<'_>,
+        now: UnixMs,
+        pressure: Pressure,
+        codec: &mut Codec,
+    ) -> Result<(Stored, Effects), StoreError> {
+        let mut effects = Effects::default();
+        let resolved = self.resolve(answer, now)?;
+        let there = self.store.find(&answer.digest);
+        let phase = there.and_then(|slot| self.store.get(slot)).map(|entry| entry.life.phase(now));
+        let failed = match answer.condition {
+            Condition::Always => false,
+            Condition::Absent => phase == Some(Phase::Fresh),
+            Condition::Present => !matches!(phase, Some(Phase::Fresh | Phase::Stale)),
+        };
+        if failed {
+            return Ok((self.skip(Stored::ConditionFailed), effects));
+        }
+        let Some(Resolved { life, strategy, rule }) = resolved else {
+            return Ok((self.skip(Stored::NoCache), effects));
+        };
+        if life.dead_at <= now || life.fresh_until <= now {
+            self.take_out(there, now, &mut effects);
+            return Ok((self.skip(Stored::AlreadyOver), effects));
+        }
+        let packed = codec.pack(answer.response, self.policy.compression());
+        let mut tags = answer.tags.clone();
+        tags.sort_unstable();
+        tags.dedup();
+        let names = answer.typ.into_iter().chain(tags.iter().copied());
+        let names = names.chain([strategy.as_bytes()]).chain(rule.as_deref().map(str::as_bytes));
+        let shared = names.map(|name| Interner::charge(name.len())).sum::<usize>()
+            + Interner::charge(self.store.context_len(&answer.identity.context));
+        let mut entry = Entry {
+            digest: answer.digest,
+            etag: etag(answer.response),
+            context: Symbol::NONE,
+            strategy: Symbol::NONE,
+            rule: None,
+            typ: None,
+            tags: vec![Symbol::NONE; tags.len()].into(),
+            prompt: answer.identity.prompt.into(),
+            answer: packed,
+            meta: answer.meta.map(Into::into),
+            created: now,
+            life,
+            effort: self.effort(answer),
+            hits: 0,
+            newer: None,
+            older: None,
+        };
+        let needed = entry.memory() + shared;
+        let limit = self.policy.max_memory;
+        if limit > 0 && (self.policy_memory() + needed) as u64 > limit {
+            return Ok((self.skip(Stored::TooLarge), effects));
+        }
+        if self.store.is_full() || (pressure == Pressure::Over && self.store.is_empty()) {
+            return Err(StoreError::OutOfMemory);
+        }
+        let before = self.memory();
+        if let Some(slot) = there {
+            if phase == Some(Phase::Dead) {
+                self.counters.expirations += 1;
+                effects.expired += 1;
+            }
+            self.store.remove(slot);
+        }
+        entry.context = self.store.acquire_context(&answer.identity.context);
+        entry.strategy = self.store.acquire_name(strategy.as_bytes());
+        entry.rule = rule.map(|rule| self.store.acquire_name(rule.as_bytes()));
+        entry.typ = answer.typ.map(|typ| self.store.acquire_name(typ));
+        for (symbol, tag) in entry.tags.iter_mut().zip(&tags) {
+            *symbol = self.store.acquire_name(tag);
+        }
+        self.counters.stores += 1;
+        self.counters.cost_spent = self.counters.cost_spent.saturating_add(entry.effort.cost);
+        let slot = self.store.insert(entry);
+        effects.stored = Some(answer.digest.id());
+        self.keep_limits(Some(slot), now, &mut effects);
+        match pressure {
+            Pressure::None => {}
+            Pressure::Tight => self.evict_to(before, DISPLACE, Some(slot), now, &mut effects),
+            Pressure::Over => self.evict_to(before.saturating_sub(needed), DISPLACE, Some(slot), now, &mut effects),
+        }
+        Ok((Stored::Stored(slot), effects))
+    }
+
+    fn skip(&mut self, why: Stored) -> Stored {
+        self.counters.skips += 1;
+        why
+    }
+
+    /// The life, the strategy's name and the rule; none where nothing is to be stored.
+    fn resolve(&self, answer: &Answer<'_>, now: UnixMs) -> Result<Option<Resolved>, StoreError> {
+        let explicit = |fresh_until, stale_ms: Option<u64>| {
+            let life = Lifespan::new(fresh_until, answer.stale_ms.or(stale_ms).unwrap_or(self.policy.stale_ms));
+            Ok(Some(Resolved { life, strategy: EXPLICIT.into(), rule: None }))
+        };
+        let (strategy, rule) = match answer.lifetime {
+            Lifetime::After(ms) => return explicit(now.plus(ms), None),
+            Lifetime::Until(at) => return explicit(at, None),
+            Lifetime::Never => return explicit(UnixMs::NEVER, None),
+            Lifetime::Keep => {
+                let there = self.store.find(&answer.digest).filter(|slot| self.is_visible(*slot, now));
+                return match there.and_then(|slot| self.store.get(slot)) {
+                    Some(entry) => {
+                        let stale_ms = answer.stale_ms.unwrap_or(entry.life.stale_ms);
+                        let dead_at = match answer.stale_ms {
+                            Some(ms) => entry.life.fresh_until.plus(ms),
+                            None => entry.life.dead_at,
+                        };
+                        let life = Lifespan { fresh_until: entry.life.fresh_until, dead_at, stale_ms };
+                        Ok(Some(Resolved { life, strategy: EXPLICIT.into(), rule: None }))
+                    }
+                    None => explicit(UnixMs::NEVER, None),
+                };
+            }
+            Lifetime::Strategy(name) => {
+                (self.strategies.find(name).ok_or(StoreError::UnknownStrategy)?, None)
+            }
+            Lifetime::Auto => {
+                let decision = self.strategies.decide(&self.question(answer), &self.policy.strategy);
+                (decision.strategy, Some(decision.rule.into()))
+            }
+        };
+        let jitter = strategy.jitter_percent.unwrap_or(self.policy.jitter_percent);
+        let fresh_until = match strategy.ttl {
+            Ttl::NotStored => return Ok(None),
+            Ttl::Never => UnixMs::NEVER,
+            Ttl::Millis(ms) => now.plus(jittered(ms, jitter, answer.digest.lot())),
+        };
+        let stale_ms = answer.stale_ms.or(strategy.stale_ms).unwrap_or(self.policy.stale_ms);
+        let strategy = strategy.name.clone();
+        Ok(Some(Resolved { life: Lifespan::new(fresh_until, stale_ms), strategy, rule }))
+    }
+
+    fn question<'a>(&self, answer: &Answer<'a>) -> Question<'a> {
+        Question {
+            prompt: answer.identity.prompt,
+            model: answer.identity.context.model,
+            scope: answer.identity.context.scope,
+            typ: answer.typ,
+            temperature_above_one: answer.temperature_above_one,
+        }
+    }
+
+    fn effort(&self, answer: &Answer<'_>) -> Effort {
+        let told = answer.tokens.or(answer.usage.as_ref().map(|usage| (usage.input, usage.output)));
+        let (tokens_in, tokens_out) = told.unwrap_or_else(|| estimate(&answer.identity, answer.response));
+        let cost = answer.cost.unwrap_or_else(|| {
+            let price = self.policy.prices.get(answer.identity.context.model);
+            price.map_or(MicroUsd::default(), |price| price.cost(tokens_in, tokens_out))
+        });
+        Effort { tokens_in, tokens_out, estimated: told.is_none(), cost, latency_ms: answer.latency_ms }
+    }
+
+    /// Takes an entry out, if there is one: as deleted if anybody could see it, as expired if not.
+    fn take_out(&mut self, slot: Option<Slot>, now: UnixMs, effects: &mut Effects) {
+        let Some((slot, visible)) = slot.map(|slot| (slot, self.is_visible(slot, now))) else { return };
+        let Some(entry) = self.store.remove(slot) else { return };
+        if visible {
+            effects.deleted.push(entry.digest.id());
+        } else {
+            self.counters.expirations += 1;
+            effects.expired += 1;
+        }
+    }
+
+    /// Moves an entry's expiry; one that is not in the future deletes it. Answers whether there was one.
+    pub fn expire_at(&mut self, id: &EntryId, at: UnixMs, now: UnixMs) -> (bool, Effects) {
+        let mut effects = Effects::default();
+        let Some(slot) = self.visible(id, now) else { return (false, effects) };
+        if at <= now {
+            self.take_out(Some(slot), now, &mut effects);
+        } else if let Some(entry) = self.store.get(slot) {
+            let life = Lifespan::new(at, entry.life.stale_ms);
+            self.store.set_life(slot, life);
+            effects.moved.push((*id, life));
+        }
+        (true, effects)
+    }
+
+    /// Deletes entries by name; how many there were.
+    pub fn delete(&mut self, ids: &[EntryId], now: UnixMs) -> (u64, Effects) {
+        let mut effects = Effects::default();
+        for id in ids {
+            let slot = self.store.find_id(id);
+            self.take_out(slot, now, &mut effects);
+        }
+        (effects.deleted.len() as u64, effects)
+    }
+}
+
+/// How many entries one store may displace.
+const DISPLACE: usize = 64;
+
+/// Names an answer by its content.
+pub(super) fn etag(response: &[u8]) -> u64 {
+    let hash: [u8; 32] = Sha256::digest(response).into();
+    let [a, b, c, d, e, f, g, h, ..] = hash;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Tokens in and out, guessed at four bytes each.
+fn estimate(identity: &Identity<'_>, response: &[u8]) -> (u64, u64) {
+    // The params of an API request hold the conversation so far, which is paid for as well.
+    let history = if identity.context.shape == Shape::Plain { 0 } else { identity.context.params.len() };
+    let asked = identity.prompt.len() + identity.context.system.len() + history;
+    (asked.div_ceil(4) as u64, response.len().div_ceil(4) as u64)
+}

@@ -1,0 +1,84 @@
+//! `GET` and `EXPLAIN`: what is asked, and on which terms.
+
+use super::args::{flag, once, Args};
+use super::error::{shown, SyntaxError};
+use super::identity::{Asked, IdentityOptions};
+use super::Bounds;
+use crate::core::cache::Terms;
+
+/// A lookup.
+#[derive(Debug)]
+pub struct Lookup<'a> {
+    /// Whose answer.
+    pub asked: Asked<'a>,
+    /// On which terms.
+    pub terms: Terms,
+    /// Answer a map.
+    pub with_meta: bool,
+}
+
+const KNOWN: &[&str] = &[
+    "MODEL", "SYSTEM", "PARAMS", "SCOPE", "FP32", "VALUES", "REQUEST", "EXACT", "SIMILAR", "THRESHOLD", "MAXAGE",
+    "IFNONEMATCH", "STALEOK", "NOTOUCH", "WITHMETA",
+];
+
+impl<'a> Lookup<'a> {
+    /// Reads `key prompt identity vector [REQUEST] …`.
+    pub fn parse(words: &'a [&'a [u8]], bounds: &Bounds) -> Result<Self, SyntaxError> {
+        let mut args = Args::new(words);
+        args.positional()?;
+        let prompt = args.positional()?;
+        let mut identity = IdentityOptions::default();
+        let (mut request, mut exact, mut with_meta) = (false, false, false);
+        let mut terms = Terms::default();
+        while let Some(token) = args.option() {
+            match token.name() {
+                "REQUEST" => flag(&mut request, "REQUEST")?,
+                "EXACT" => flag(&mut exact, "EXACT")?,
+                "SIMILAR" if exact => return Err(SyntaxError::Contradiction("EXACT", "SIMILAR")),
+                name @ ("SIMILAR" | "FP32" | "VALUES") => return Err(SyntaxError::NotYet(name.to_owned())),
+                "THRESHOLD" => return Err(threshold(&mut args)?),
+                "MAXAGE" => {
+                    let age = args.seconds("MAXAGE", 0, crate::core::time::UnixMs::default())?;
+                    once(&mut terms.max_age_ms, "MAXAGE", age)?;
+                }
+                "IFNONEMATCH" => {
+                    let etag = parse_etag(args.value("IFNONEMATCH")?)?;
+                    once(&mut terms.if_none_match, "IFNONEMATCH", etag)?;
+                }
+                "STALEOK" => flag(&mut terms.stale_ok, "STALEOK")?,
+                "NOTOUCH" => flag(&mut terms.no_touch, "NOTOUCH")?,
+                "WITHMETA" => flag(&mut with_meta, "WITHMETA")?,
+                name => {
+                    if !identity.read(name, &mut args, bounds)? {
+                        return Err(args.unknown(KNOWN));
+                    }
+                }
+            }
+        }
+        let asked = identity.resolve(prompt, request, bounds)?;
+        Ok(Self { asked, terms, with_meta })
+    }
+}
+
+/// The error for a THRESHOLD: what is wrong with its value, or that there is no similarity yet.
+pub(super) fn threshold(args: &mut Args<'_>) -> Result<SyntaxError, SyntaxError> {
+    let value = args.value("THRESHOLD")?;
+    let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<f64>().ok());
+    match number {
+        Some(number) if (0.0..=1.0).contains(&number) => Ok(SyntaxError::NotYet("THRESHOLD".into())),
+        _ => Err(SyntaxError::value("THRESHOLD", "a number from 0 to 1", value)),
+    }
+}
+
+/// An etag as it is shown: 16 hex digits.
+fn parse_etag(word: &[u8]) -> Result<u64, SyntaxError> {
+    let wrong = || SyntaxError::Value {
+        name: "IFNONEMATCH",
+        must: "an etag of 16 hex digits, as WITHMETA tells it".into(),
+        found: shown(word),
+    };
+    let digits = word.len() == 16 && word.iter().all(u8::is_ascii_hexdigit);
+    let text = std::str::from_utf8(word).ok().filter(|_| digits).ok_or_else(wrong)?;
+    u64::from_str_radix(text, 16).map_err(|_| wrong())
+}

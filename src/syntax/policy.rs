@@ -1,0 +1,85 @@
+//! `CREATE` and `ALTER`: the options of a cache's policy.
+
+use super::args::{once, Args};
+use super::error::SyntaxError;
+use super::identity::NAME_LIMIT;
+use super::lookup::threshold;
+use super::set::LABEL_LIMIT;
+use super::Bounds;
+use crate::core::money::Price;
+use crate::core::policy::{Compress, Evict, Mode, PolicyChange, LEVELS, MAX_PRICES};
+
+const KNOWN: &[&str] = &[
+    "MODE", "SIMILARITY", "DIM", "METRIC", "THRESHOLD", "GUARDS", "STRATEGY", "STALE", "JITTER", "MAXENTRIES",
+    "MAXMEMORY", "EVICT", "COMPRESS", "LEVEL", "PRICE",
+];
+
+/// Reads `key [options]`.
+pub fn parse(words: &[&[u8]], bounds: &Bounds) -> Result<PolicyChange, SyntaxError> {
+    let mut args = Args::new(words);
+    args.positional()?;
+    let mut change = PolicyChange::default();
+    while let Some(token) = args.option() {
+        match token.name() {
+            "MODE" => once(&mut change.mode, "MODE", choice("MODE", &mut args, &[("exact", Mode::Exact)], &["similar"])?)?,
+            name @ ("SIMILARITY" | "DIM" | "METRIC" | "GUARDS") => return Err(SyntaxError::NotYet(name.to_owned())),
+            "THRESHOLD" => return Err(threshold(&mut args)?),
+            "STRATEGY" => {
+                let name = args.named("STRATEGY", LABEL_LIMIT)?;
+                let text = std::str::from_utf8(name)
+                    .map_err(|_| SyntaxError::value("STRATEGY", "the name of a strategy", name))?;
+                once(&mut change.strategy, "STRATEGY", text.into())?;
+            }
+            "STALE" => once(&mut change.stale_ms, "STALE", args.seconds("STALE", 0, bounds.now)?)?,
+            "JITTER" => once(&mut change.jitter_percent, "JITTER", args.number("JITTER", 0, 100)? as u8)?,
+            "MAXENTRIES" => {
+                once(&mut change.max_entries, "MAXENTRIES", args.number("MAXENTRIES", 0, i64::from(u32::MAX))?)?;
+            }
+            "MAXMEMORY" => once(&mut change.max_memory, "MAXMEMORY", args.number("MAXMEMORY", 0, i64::MAX)?)?,
+            "EVICT" => {
+                let known = [("lru", Evict::Lru), ("ttl", Evict::Ttl)];
+                once(&mut change.evict, "EVICT", choice("EVICT", &mut args, &known, &["cost", "lfu"])?)?;
+            }
+            "COMPRESS" => {
+                let known = [("none", Compress::None), ("zstd", Compress::Zstd)];
+                once(&mut change.compress, "COMPRESS", choice("COMPRESS", &mut args, &known, &["dict"])?)?;
+            }
+            "LEVEL" => {
+                let level = args.number("LEVEL", i64::from(*LEVELS.start()), i64::from(*LEVELS.end()))? as u8;
+                once(&mut change.level, "LEVEL", level)?;
+            }
+            "PRICE" => {
+                let model: Box<[u8]> = args.named("PRICE", NAME_LIMIT)?.into();
+                let price = Price { input_per_mtok: args.dollars("PRICE")?, output_per_mtok: args.dollars("PRICE")? };
+                if change.prices.iter().any(|(there, _)| *there == model) {
+                    return Err(SyntaxError::Unfit("PRICE", "may be given only once for each model".into()));
+                }
+                change.prices.push((model, price));
+                if change.prices.len() > MAX_PRICES {
+                    return Err(SyntaxError::Unfit("PRICE", format!("may name at most {MAX_PRICES} models")));
+                }
+            }
+            _ => return Err(args.unknown(KNOWN)),
+        }
+    }
+    Ok(change)
+}
+
+/// One of a few words; those in `later` are known but not there yet.
+fn choice<T: Copy>(
+    name: &'static str,
+    args: &mut Args<'_>,
+    known: &[(&str, T)],
+    later: &[&str],
+) -> Result<T, SyntaxError> {
+    let word = args.value(name)?;
+    if let Some((_, value)) = known.iter().find(|(known, _)| word.eq_ignore_ascii_case(known.as_bytes())) {
+        return Ok(*value);
+    }
+    if let Some(later) = later.iter().find(|later| word.eq_ignore_ascii_case(later.as_bytes())) {
+        return Err(SyntaxError::NotYet(format!("{name} {later}")));
+    }
+    let words: Vec<_> = known.iter().map(|(word, _)| *word).collect();
+    let must = if words.len() == 1 { words.concat() } else { format!("one of {}", words.join(", ")) };
+    Err(SyntaxError::value(name, must, word))
+}

@@ -1,0 +1,219 @@
+//! Every command there is: what it is called, what may be typed, what it does to its key.
+//!
+//! The server's COMMAND, COMMAND DOCS and ACL come from this table, and the README's reference is checked against it.
+
+/// What a command does to the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reads it.
+    Read,
+    /// Reads it, if it is given.
+    ReadOptional,
+    /// Creates or changes it.
+    Write,
+    /// Takes something out of it.
+    Delete,
+}
+
+/// A command.
+#[derive(Clone, Copy, Debug)]
+pub struct Command {
+    /// Its name.
+    pub name: &'static str,
+    /// What may be typed after it.
+    pub grammar: &'static str,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// What it costs.
+    pub complexity: &'static str,
+    /// What it does to the key.
+    pub access: Access,
+    /// The server's flags beside those that follow from `access`.
+    pub flags: &'static str,
+    /// How many words it has: exactly, or at least when below zero, the name among them.
+    pub arity: i32,
+}
+
+/// All commands. None is `deny-oom` that stores or removes answers: near the limit a cache makes room by itself.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "LLMCACHE.GET",
+        grammar: "key prompt [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] [REQUEST] [EXACT] \
+                  [MAXAGE seconds] [IFNONEMATCH etag] [STALEOK] [NOTOUCH] [WITHMETA]",
+        summary: "Returns the cached response to a prompt",
+        complexity: "O(1) plus the length of the prompt and of the response",
+        access: Access::Read,
+        flags: "fast",
+        arity: -3,
+    },
+    Command {
+        name: "LLMCACHE.SET",
+        grammar: "key prompt response [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] [REQUEST] [NX | XX] \
+                  [STRATEGY strategy | EX seconds | PX milliseconds | EXAT unix-time-seconds | \
+                  PXAT unix-time-milliseconds | KEEPTTL | PERSIST] [STALE seconds] [TYPE type] [TAGS count tag...] \
+                  [TOKENS tokens-in tokens-out] [COST usd] [LATENCY milliseconds] [META json]",
+        summary: "Stores the response to a prompt",
+        complexity: "O(log N) plus the length of the response, which is compressed",
+        access: Access::Write,
+        flags: "",
+        arity: -4,
+    },
+    Command {
+        name: "LLMCACHE.DEL",
+        grammar: "key id...",
+        summary: "Deletes entries by id",
+        complexity: "O(log N) for each id",
+        access: Access::Delete,
+        flags: "fast",
+        arity: -3,
+    },
+    Command {
+        name: "LLMCACHE.INVALIDATE",
+        grammar: "key [ALL] [TAG count tag...] [MODEL model] [SCOPE scope] [TYPE type] [STRATEGY strategy] \
+                  [PROMPT prompt] [SYSTEM system] [PARAMS json] [MATCH glob] [OLDERTHAN seconds] [SOFT] [DRYRUN]",
+        summary: "Removes the entries that meet all selectors, or makes them stale",
+        complexity: "O(M) by TAG or PROMPT with M entries selected, O(N) otherwise",
+        access: Access::Delete,
+        flags: "",
+        arity: -3,
+    },
+    Command {
+        name: "LLMCACHE.SCAN",
+        grammar: "key cursor [COUNT count] [MATCH glob] [TAG tag] [MODEL model] [SCOPE scope]",
+        summary: "Lists ids and prompts of the entries, page by page",
+        complexity: "O(COUNT) for each call",
+        access: Access::Read,
+        flags: "",
+        arity: -3,
+    },
+    Command {
+        name: "LLMCACHE.ENTRY",
+        grammar: "key id [WITHRESPONSE]",
+        summary: "Shows everything about one entry",
+        complexity: "O(1)",
+        access: Access::Read,
+        flags: "fast",
+        arity: -3,
+    },
+    Command {
+        name: "LLMCACHE.TTL",
+        grammar: "key id",
+        summary: "Returns the seconds that an entry has left",
+        complexity: "O(1)",
+        access: Access::Read,
+        flags: "fast",
+        arity: 3,
+    },
+    Command {
+        name: "LLMCACHE.EXPIRE",
+        grammar: "key id seconds",
+        summary: "Sets the seconds that an entry has left",
+        complexity: "O(log N)",
+        access: Access::Write,
+        flags: "fast",
+        arity: 4,
+    },
+    Command {
+        name: "LLMCACHE.CREATE",
+        grammar: POLICY_GRAMMAR,
+        summary: "Creates an empty cache with a policy",
+        complexity: "O(1)",
+        access: Access::Write,
+        flags: "deny-oom",
+        arity: -2,
+    },
+    Command {
+        name: "LLMCACHE.ALTER",
+        grammar: POLICY_GRAMMAR,
+        summary: "Changes the policy of a cache",
+        complexity: "O(1), and O(M log N) for M entries that no longer fit",
+        access: Access::Write,
+        flags: "",
+        arity: -2,
+    },
+    Command {
+        name: "LLMCACHE.INFO",
+        grammar: "key",
+        summary: "Shows a cache's policy, sizes, strategies and rules",
+        complexity: "O(S) with S strategies and rules",
+        access: Access::Read,
+        flags: "",
+        arity: 2,
+    },
+    Command {
+        name: "LLMCACHE.STRATEGY",
+        grammar: "key (SET name (TTL seconds | PERSIST) [STALE seconds] [JITTER percent] | DEL name | LIST)",
+        summary: "Defines, deletes or lists strategies",
+        complexity: "O(S) with S strategies",
+        access: Access::Write,
+        flags: "deny-oom",
+        arity: -3,
+    },
+    Command {
+        name: "LLMCACHE.RULE",
+        grammar: "key (SET name [TYPE glob] [MODEL glob] [SCOPE glob] [PROMPT glob] STRATEGY strategy | DEL name | LIST)",
+        summary: "Defines, deletes or lists the rules that choose strategies",
+        complexity: "O(R) with R rules",
+        access: Access::Write,
+        flags: "deny-oom",
+        arity: -3,
+    },
+    Command {
+        name: "LLMCACHE.STATS",
+        grammar: "[key] [FORMAT format]",
+        summary: "Returns what a cache, or all caches of this node, have done and saved",
+        complexity: "O(1), without a key O(C) with C caches",
+        access: Access::ReadOptional,
+        flags: "",
+        arity: -1,
+    },
+    Command {
+        name: "LLMCACHE.EXPLAIN",
+        grammar: "key prompt [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] [REQUEST] [EXACT] \
+                  [MAXAGE seconds] [IFNONEMATCH etag] [STALEOK] [NOTOUCH] [WITHMETA]",
+        summary: "Tells what a GET would answer, and why; changes nothing",
+        complexity: "O(1) plus the length of the prompt",
+        access: Access::Read,
+        flags: "",
+        arity: -3,
+    },
+    Command {
+        name: "LLMCACHE.APPLY",
+        grammar: "key (POLICY record | STORE record record | LIVES record | CLEAR)",
+        summary: "Repeats a change on replicas and from the append-only file; not for clients",
+        complexity: "O(log N) for each entry",
+        access: Access::Write,
+        flags: "admin",
+        arity: -3,
+    },
+];
+
+const POLICY_GRAMMAR: &str = "key [MODE mode] [STRATEGY strategy] [STALE seconds] [JITTER percent] \
+     [MAXENTRIES count] [MAXMEMORY bytes] [EVICT policy] [COMPRESS method] [LEVEL level] \
+     [PRICE model input-per-mtok output-per-mtok]...";
+
+impl Command {
+    /// The flags to register it with. None of them lets its arguments into the slow log: prompts are private.
+    pub fn server_flags(&self) -> String {
+        let access = match self.access {
+            Access::Read => "readonly",
+            Access::ReadOptional => "readonly getkeys-api no-mandatory-keys",
+            Access::Write | Access::Delete => "write",
+        };
+        format!("{access} no-slowlog {}", self.flags).trim_end().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::syntax::grammar;
+
+    #[test]
+    fn every_grammar_can_be_read() {
+        for command in COMMANDS {
+            let tree = grammar::parse(command.grammar);
+            assert!(tree.is_some_and(|tree| !tree.is_empty()), "{}: {}", command.name, command.grammar);
+        }
+    }
+}
