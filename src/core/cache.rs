@@ -156,9 +156,7 @@ impl Cache {
             return Ok(Got::NotModified);
         }
         Ok(match self.store.view(slot) {
-            Some(entry) => {
-                Got::Hit { entry, response: codec.prepared(entry.packed()), stale: phase == Phase::Stale }
-            }
+            Some(entry) => Got::Hit { entry, response: codec.prepared(entry.packed()), stale: phase == Phase::Stale },
             None => Got::Miss,
         })
     }

@@ -111,7 +111,6 @@ impl Interner {
         self.table.len()
     }
 
-
     /// Bytes behind it all.
     pub fn memory(&self) -> usize {
         self.bytes

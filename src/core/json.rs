@@ -70,23 +70,32 @@ pub fn canonical_params(bytes: &[u8]) -> Result<String, ParamsError> {
 pub fn temperature_above_one(canonical_params: &str) -> bool {
     const FIELD: &[u8] = b"\"temperature\":";
     let bytes = canonical_params.as_bytes();
-    let (mut depth, mut in_string, mut at) = (0u64, false, 0);
+    let (mut depth, mut at) = (0u64, 0);
     while let Some(&byte) = bytes.get(at) {
         match byte {
-            b'\\' if in_string => at += 1,
-            b'"' if in_string => in_string = false,
             // With no white space around, a string at depth 1 is the field's name exactly where a colon ends the match.
             b'"' if depth == 1 && bytes[at..].starts_with(FIELD) => {
                 return above_one(&canonical_params[at + FIELD.len()..])
             }
-            b'"' => in_string = true,
-            b'{' | b'[' if !in_string => depth += 1,
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            b'"' => at = end_of_string(bytes, at + 1),
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
         at += 1;
     }
     false
+}
+
+/// Where the quote is that ends a string, or beyond the end if there is none.
+fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
+    loop {
+        match bytes.get(at) {
+            Some(b'"') | None => return at,
+            Some(b'\\') => at += 2,
+            Some(_) => at += 1,
+        }
+    }
 }
 
 /// Whether a text starts with a canonical number above 1. Canonical ones below 1 start with a minus sign, with a zero,

@@ -17,6 +17,7 @@ pub mod money;
 pub mod persist;
 pub mod policy;
 pub mod request;
+pub mod stats;
 pub mod store;
 pub mod storing;
 pub mod strategy;

@@ -118,3 +118,147 @@ impl Price {
         MicroUsd(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn micros(text: &str) -> Option<u64> {
+        MicroUsd::parse(text.as_bytes()).map(MicroUsd::micros)
+    }
+
+    #[test]
+    fn amounts_are_read() {
+        for (text, wanted) in [
+            ("0", 0),
+            ("5", 5_000_000),
+            ("5.", 5_000_000),
+            (".5", 500_000),
+            ("0.0123", 12_300),
+            ("000.000001", 1),
+            ("0.0000005", 1),
+            ("0.00000049999999999999", 0),
+            ("1.9999995", 2_000_000),
+            ("1e-3", 1000),
+            ("1e-05", 10),
+            ("1E2", 100_000_000),
+            ("1.5e+1", 15_000_000),
+            ("5e-7", 1),
+            ("4.9e-7", 0),
+            ("5e-8", 0),
+            ("123e-400", 0),
+            ("0e99999999999999999999", 0),
+            ("1e-99999999999999999999", 0),
+            ("18446744073709.551615", u64::MAX),
+            ("18446744073709.5516154", u64::MAX),
+        ] {
+            assert_eq!(micros(text), Some(wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_amount_is_refused() {
+        for text in [
+            "",
+            ".",
+            "-1",
+            "-0",
+            "+1",
+            " 1",
+            "1 ",
+            "1,5",
+            "1.2.3",
+            "nan",
+            "NaN",
+            "inf",
+            "Infinity",
+            "0x10",
+            "1e",
+            "1e+",
+            "e5",
+            "1e5.0",
+            "1e1e1",
+            "1_000",
+            "$1",
+            "18446744073709.551616",
+            "18446744073709.5516155",
+            "1e14",
+            "1e99999999999999999999",
+            "99999999999999999999999999999999999999999",
+        ] {
+            assert_eq!(micros(text), None, "{text}");
+        }
+        assert_eq!(MicroUsd::parse(b"1\xff"), None);
+        assert_eq!(MicroUsd::parse(b"1\0"), None);
+    }
+
+    #[test]
+    fn an_amount_reads_as_it_is_written() {
+        for (micros, text) in [(0, "0.000000"), (12_300, "0.012300"), (u64::MAX, "18446744073709.551615")] {
+            assert_eq!(MicroUsd::from_micros(micros).to_string(), text);
+            assert_eq!(MicroUsd::parse(text.as_bytes()), Some(MicroUsd::from_micros(micros)));
+        }
+    }
+
+    /// Every text of up to 14 digits with a point and an exponent, against whole-number arithmetic.
+    #[test]
+    fn reading_agrees_with_whole_numbers() {
+        let seed = 20_240_501_u64;
+        let mut state = seed;
+        let mut draw = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        for round in 0..50_000 {
+            let (digits, places, exponent) = (draw(14) + 1, draw(14), draw(13) as i32 - 6);
+            let number = (0..digits).fold(0_u128, |sum, _| sum * 10 + u128::from(draw(10)));
+            let places = places.min(digits);
+            let text = format!("{number:0width$}", width = digits as usize);
+            let (whole, fraction) = text.split_at((digits - places) as usize);
+            let text = format!("{whole}.{fraction}e{exponent}");
+            // In units of 10^-14 micro-dollars and less: number × 10^(exponent + 6 − places).
+            let scale = exponent + 6 - places as i32;
+            let wanted = match scale {
+                0.. => number * 10_u128.pow(scale as u32),
+                _ => {
+                    let unit = 10_u128.pow(-scale as u32);
+                    (number + unit / 2) / unit
+                }
+            };
+            assert_eq!(
+                micros(&text).map(u128::from),
+                u64::try_from(wanted).ok().map(u128::from),
+                "seed {seed} round {round}: {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn tokens_cost_what_the_price_says() {
+        let price = |input, output| Price {
+            input_per_mtok: MicroUsd::from_micros(input),
+            output_per_mtok: MicroUsd::from_micros(output),
+        };
+        // 2.50 and 10 dollars a million: 1,000 in and 500 out are 0.0025 + 0.005.
+        assert_eq!(price(2_500_000, 10_000_000).cost(1000, 500).to_string(), "0.007500");
+        // Half a micro-dollar rounds up, and only the sum is rounded.
+        assert_eq!(price(500_000, 0).cost(1, 0).micros(), 1);
+        assert_eq!(price(499_999, 0).cost(1, 0).micros(), 0);
+        assert_eq!(price(250_000, 250_000).cost(1, 1).micros(), 1);
+        assert_eq!(price(400_000, 400_000).cost(1, 1).micros(), 1);
+        assert_eq!(price(u64::MAX, u64::MAX).cost(u64::MAX, u64::MAX), MicroUsd::MAX);
+        assert_eq!(price(u64::MAX, 0).cost(1_000_000, 0), MicroUsd::MAX);
+        assert_eq!(price(u64::MAX, 1).cost(1_000_000, 1_000_000), MicroUsd::MAX);
+        assert_eq!(Price::default().cost(u64::MAX, u64::MAX), MicroUsd::ZERO);
+    }
+
+    #[test]
+    fn sums_stop_at_the_ends() {
+        let (one, two) = (MicroUsd::from_micros(1), MicroUsd::from_micros(2));
+        assert_eq!(one.saturating_add(one), two);
+        assert_eq!(MicroUsd::MAX.saturating_add(one), MicroUsd::MAX);
+        assert_eq!(one.saturating_sub(two), MicroUsd::ZERO);
+        assert_eq!(two.saturating_mul(3).micros(), 6);
+        assert_eq!(MicroUsd::MAX.saturating_mul(2), MicroUsd::MAX);
+    }
+}

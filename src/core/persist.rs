@@ -122,6 +122,17 @@ impl Cache {
         Ok(())
     }
 
+    /// The counters as one record.
+    pub fn counters_record(&self) -> Vec<u8> {
+        counters_record(&self.counters)
+    }
+
+    /// Takes over the counters of a record.
+    pub fn read_counters(&mut self, record: &[u8]) -> Result<(), WireError> {
+        self.counters = read_counters(record)?;
+        Ok(())
+    }
+
     /// An entry as two records: its context, and the rest.
     pub fn entry_records(&self, id: &EntryId) -> Option<(Vec<u8>, Vec<u8>)> {
         let view = self.store.view(self.store.find_id(id)?)?;
@@ -357,8 +368,22 @@ fn read_entry(record: &[u8]) -> Result<(u32, EntryParts<'_>), WireError> {
     let meta = r.option()?;
     r.finish()?;
     let effort = Effort { tokens_in, tokens_out, estimated, cost, latency_ms };
-    let parts =
-        EntryParts { created, life, effort, hits, etag, encoding, raw_len, stored, prompt, strategy, rule, typ, tags, meta };
+    let parts = EntryParts {
+        created,
+        life,
+        effort,
+        hits,
+        etag,
+        encoding,
+        raw_len,
+        stored,
+        prompt,
+        strategy,
+        rule,
+        typ,
+        tags,
+        meta,
+    };
     Ok((context, parts))
 }
 

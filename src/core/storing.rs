@@ -9,7 +9,7 @@ use super::identity::{Digest, EntryId, Identity, Shape};
 use super::interner::{Interner, Symbol};
 use super::money::MicroUsd;
 use super::request::Usage;
-use super::strategy::{jittered, Question, Ttl};
+use super::strategy::{jittered, Decision, Question, Ttl};
 use super::time::UnixMs;
 use sha2::{Digest as _, Sha256};
 
@@ -230,11 +230,10 @@ impl Cache {
                     None => explicit(UnixMs::NEVER, None),
                 };
             }
-            Lifetime::Strategy(name) => {
-                (self.strategies.find(name).ok_or(StoreError::UnknownStrategy)?, None)
-            }
+            Lifetime::Strategy(name) => (self.strategies.find(name).ok_or(StoreError::UnknownStrategy)?, None),
             Lifetime::Auto => {
-                let decision = self.strategies.decide(&self.question(answer), &self.policy.strategy);
+                let question = question(&answer.identity, answer.typ, answer.temperature_above_one);
+                let decision = self.strategies.decide(&question, &self.policy.strategy);
                 (decision.strategy, Some(decision.rule.into()))
             }
         };
@@ -249,14 +248,9 @@ impl Cache {
         Ok(Some(Resolved { life: Lifespan::new(fresh_until, stale_ms), strategy, rule }))
     }
 
-    fn question<'a>(&self, answer: &Answer<'a>) -> Question<'a> {
-        Question {
-            prompt: answer.identity.prompt,
-            model: answer.identity.context.model,
-            scope: answer.identity.context.scope,
-            typ: answer.typ,
-            temperature_above_one: answer.temperature_above_one,
-        }
+    /// What `auto` means for an identity on its own.
+    pub fn decide(&self, identity: &Identity<'_>, temperature_above_one: bool) -> Decision<'_> {
+        self.strategies.decide(&question(identity, None, temperature_above_one), &self.policy.strategy)
     }
 
     fn effort(&self, answer: &Answer<'_>) -> Effort {
@@ -304,6 +298,11 @@ impl Cache {
         }
         (effects.deleted.len() as u64, effects)
     }
+}
+
+fn question<'a>(identity: &Identity<'a>, typ: Option<&'a [u8]>, temperature_above_one: bool) -> Question<'a> {
+    let (prompt, context) = (identity.prompt, identity.context);
+    Question { prompt, model: context.model, scope: context.scope, typ, temperature_above_one }
 }
 
 /// How many entries one store may displace.

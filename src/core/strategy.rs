@@ -6,7 +6,10 @@
 
 pub mod content;
 mod error;
+mod lists;
+mod patterns;
 pub mod rules;
+mod words;
 
 pub use content::{BuiltinRule, BUILTIN_RULES};
 pub use error::StrategyError;

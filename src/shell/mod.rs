@@ -1,1 +1,74 @@
-//! The Redis shell.
+//! The Redis shell: the only place that knows `redis_module`. It opens keys, calls the core, and turns what the core says
+//! into replies, replication and events. It decides nothing.
+//!
+//! Everything runs on the server's main thread but freeing, which may run on a thread of the server's, and saving, which
+//! runs in a forked child (see [`registry`] and [`datatype`]). What the server calls is caught at the border: a panic is
+//! logged, and answers an error where there is somebody to answer.
+
+pub mod alloc;
+mod commands;
+mod config;
+mod cron;
+mod datatype;
+mod docs;
+mod events;
+mod failure;
+mod info;
+mod keyspace;
+mod publish;
+mod registry;
+mod reply;
+mod server;
+
+use datatype::LLM_CACHE;
+use redis_module::{redis_module, Context, RedisString, Status, MODULE_CONTEXT};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+/// Loads the module: settings, commands, events, the timer.
+fn init(ctx: &Context, args: &[RedisString]) -> Status {
+    catch_unwind(AssertUnwindSafe(|| load(ctx, args))).unwrap_or(Status::Err)
+}
+
+fn load(ctx: &Context, args: &[RedisString]) -> Status {
+    log_panics();
+    if let Err(why) = config::register(ctx, args) {
+        ctx.log_warning(&format!("the module is not loaded: {why}"));
+        return Status::Err;
+    }
+    let options = redis_module::raw::ModuleOptions::HANDLE_IO_ERRORS
+        | redis_module::raw::ModuleOptions::HANDLE_REPL_ASYNC_LOAD
+        | redis_module::raw::ModuleOptions::NO_IMPLICIT_SIGNAL_MODIFIED;
+    ctx.set_module_options(options);
+    if let Err(name) = commands::register(ctx) {
+        ctx.log_warning(&format!("the module is not loaded: {name} cannot be registered"));
+        return Status::Err;
+    }
+    info::register(ctx);
+    events::subscribe(ctx);
+    server::watch_eviction_policy(ctx);
+    cron::start(ctx);
+    Status::Ok
+}
+
+/// Sends panics to the server's log: where, and nothing of what was being worked on.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        MODULE_CONTEXT.log_warning(&format!("internal error at {place}, please report it"));
+    }));
+}
+
+/// Runs what nobody waits for; a panic ends it and nothing else.
+fn settle(what: &str, work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        MODULE_CONTEXT.log_warning(&format!("{what} was given up after an internal error"));
+    }
+}
+
+redis_module! {
+    name: "llmcache",
+    version: 100,
+    allocator: (alloc::ServerAlloc, alloc::ServerAlloc),
+    data_types: [LLM_CACHE],
+    init: init,
+}

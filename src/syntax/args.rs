@@ -95,11 +95,7 @@ impl<'a> Args<'a> {
     /// The error for the option that was read last: it is not one of `known`.
     pub fn unknown(&self, known: &[&'static str]) -> SyntaxError {
         let word = self.next.checked_sub(1).and_then(|i| self.all.get(i)).copied().unwrap_or_default();
-        SyntaxError::Unknown {
-            found: super::error::shown(word),
-            position: self.next,
-            meant: closest(word, known),
-        }
+        SyntaxError::Unknown { found: super::error::shown(word), position: self.next, meant: closest(word, known) }
     }
 
     /// Nothing may be left.

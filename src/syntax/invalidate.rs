@@ -20,7 +20,18 @@ pub struct Invalidate<'a> {
 }
 
 const KNOWN: &[&str] = &[
-    "ALL", "TAG", "MODEL", "SCOPE", "TYPE", "STRATEGY", "PROMPT", "MATCH", "OLDERTHAN", "SYSTEM", "PARAMS", "SOFT",
+    "ALL",
+    "TAG",
+    "MODEL",
+    "SCOPE",
+    "TYPE",
+    "STRATEGY",
+    "PROMPT",
+    "MATCH",
+    "OLDERTHAN",
+    "SYSTEM",
+    "PARAMS",
+    "SOFT",
     "DRYRUN",
 ];
 

@@ -18,8 +18,21 @@ pub struct Lookup<'a> {
 }
 
 const KNOWN: &[&str] = &[
-    "MODEL", "SYSTEM", "PARAMS", "SCOPE", "FP32", "VALUES", "REQUEST", "EXACT", "SIMILAR", "THRESHOLD", "MAXAGE",
-    "IFNONEMATCH", "STALEOK", "NOTOUCH", "WITHMETA",
+    "MODEL",
+    "SYSTEM",
+    "PARAMS",
+    "SCOPE",
+    "FP32",
+    "VALUES",
+    "REQUEST",
+    "EXACT",
+    "SIMILAR",
+    "THRESHOLD",
+    "MAXAGE",
+    "IFNONEMATCH",
+    "STALEOK",
+    "NOTOUCH",
+    "WITHMETA",
 ];
 
 impl<'a> Lookup<'a> {

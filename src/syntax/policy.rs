@@ -10,8 +10,21 @@ use crate::core::money::Price;
 use crate::core::policy::{Compress, Evict, Mode, PolicyChange, LEVELS, MAX_PRICES};
 
 const KNOWN: &[&str] = &[
-    "MODE", "SIMILARITY", "DIM", "METRIC", "THRESHOLD", "GUARDS", "STRATEGY", "STALE", "JITTER", "MAXENTRIES",
-    "MAXMEMORY", "EVICT", "COMPRESS", "LEVEL", "PRICE",
+    "MODE",
+    "SIMILARITY",
+    "DIM",
+    "METRIC",
+    "THRESHOLD",
+    "GUARDS",
+    "STRATEGY",
+    "STALE",
+    "JITTER",
+    "MAXENTRIES",
+    "MAXMEMORY",
+    "EVICT",
+    "COMPRESS",
+    "LEVEL",
+    "PRICE",
 ];
 
 /// Reads `key [options]`.
@@ -21,7 +34,9 @@ pub fn parse(words: &[&[u8]], bounds: &Bounds) -> Result<PolicyChange, SyntaxErr
     let mut change = PolicyChange::default();
     while let Some(token) = args.option() {
         match token.name() {
-            "MODE" => once(&mut change.mode, "MODE", choice("MODE", &mut args, &[("exact", Mode::Exact)], &["similar"])?)?,
+            "MODE" => {
+                once(&mut change.mode, "MODE", choice("MODE", &mut args, &[("exact", Mode::Exact)], &["similar"])?)?
+            }
             name @ ("SIMILARITY" | "DIM" | "METRIC" | "GUARDS") => return Err(SyntaxError::NotYet(name.to_owned())),
             "THRESHOLD" => return Err(threshold(&mut args)?),
             "STRATEGY" => {

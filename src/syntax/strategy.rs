@@ -18,7 +18,10 @@ pub enum Change<T> {
 
 const ACTIONS: &[&str] = &["SET", "DEL", "LIST"];
 
-fn name(word: &[u8], check: impl Fn(&[u8]) -> Result<&str, crate::core::strategy::StrategyError>) -> Result<Box<str>, SyntaxError> {
+fn name(
+    word: &[u8],
+    check: impl Fn(&[u8]) -> Result<&str, crate::core::strategy::StrategyError>,
+) -> Result<Box<str>, SyntaxError> {
     check(word).map(Into::into).map_err(|e| SyntaxError::Refused(e.to_string()))
 }
 

@@ -151,7 +151,8 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "LLMCACHE.RULE",
-        grammar: "key (SET name [TYPE glob] [MODEL glob] [SCOPE glob] [PROMPT glob] STRATEGY strategy | DEL name | LIST)",
+        grammar:
+            "key (SET name [TYPE glob] [MODEL glob] [SCOPE glob] [PROMPT glob] STRATEGY strategy | DEL name | LIST)",
         summary: "Defines, deletes or lists the rules that choose strategies",
         complexity: "O(R) with R rules",
         access: Access::Write,
@@ -179,7 +180,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "LLMCACHE.APPLY",
-        grammar: "key (POLICY record | STORE record record | LIVES record | CLEAR)",
+        grammar: "key (POLICY record | STORE record record | LIVES record | COUNTERS record | CLEAR)",
         summary: "Repeats a change on replicas and from the append-only file; not for clients",
         complexity: "O(log N) for each entry",
         access: Access::Write,

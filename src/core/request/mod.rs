@@ -8,15 +8,14 @@
 //!   * a turn is an object, with `developer` as `system`, and content that is one plain text as a string;
 //!   * the last user turn is `null` when it was one plain text and nothing else, and otherwise an array: its other fields,
 //!     its parts without their text, and the lengths of the texts where they are needed (see [`turns::joined`]);
-//!   * the leading system turns are left out when they were one plain text (and not empty), else they stand first, as an array of
-//!     such arrays, and again lengths.
+//!   * the leading system turns are left out when they were one plain text, else they stand first, as an array of such
+//!     arrays, and again lengths.
 //!
 //!   It is left out when nothing but `null` would be in it.
 //!
 //! A turn that was sent is always an object, so nobody can send a body whose turn looks like one of these stand-ins.
 //! The only bodies on purpose made equal are those that the contract calls equal, and a responses message with and
-//! without its `"type":"message"`, which is its only possible type. An empty system prompt and none stay two: there are
-//! models that put in a system prompt of their own where there is none.
+//! without its `"type":"message"`, which is its only possible type.
 //!
 //! What no rule speaks of is kept as it is: an unknown role, part, item or field is a difference, not an error. An
 //! error is what none of the APIs could read.
@@ -127,7 +126,7 @@ fn assemble(
     let mut system_texts = Vec::new();
     let plain_system = match system_turns.as_slice() {
         [] => true,
-        [only] => only.is_plain() && only.has_text(),
+        [only] => only.is_plain(),
         _ => false,
     };
     let skeletons = system_turns.into_iter().map(|turn| turn.into_skeleton(&mut system_texts)).collect();

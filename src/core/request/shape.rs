@@ -203,6 +203,8 @@ mod tests {
 
     #[test]
     fn without_a_mark_or_with_both_the_model_decides() {
+        let image = r#"{"messages":[{"role":"user","content":[{"type":"image","url":"u"}]}]}"#;
+        assert_eq!(shape(image), OpenAiChat, "only an image with a source is Anthropic's");
         for (fields, expected) in [
             (r#""model":"claude-sonnet-4-5","max_tokens":9"#, Anthropic),
             (r#""model":"us.ANTHROPIC.Claude-v2","max_tokens":9"#, Anthropic),

@@ -1,4 +1,20 @@
-//! The built-in rules on the content of a prompt.
+//! The built-in rules on the content of a prompt: what kind of answer is asked for, and how long that kind lasts.
+//!
+//! The rules are lists of word patterns ([`super::lists`], in the language of [`super::patterns`]); there is no model
+//! and no chance in them, so that people can foresee what they do, and every server decides alike. They are asked in the
+//! order of [`BUILTIN_RULES`], which goes from short lives to long ones: an answer that is thrown away too early costs a
+//! request, one that is kept too long misleads somebody, so where a prompt fits several rules the shorter life wins.
+//! "Explain what the price of gold is today" is about today.
+//!
+//! Three things keep the short lives from taking all. One-time requests and analyses count only where a request begins
+//! ("Generate a password", not "How do I generate a password"); words such as "stocks" or "weather", which are the
+//! subject of explanations as well, do not count where one is asked for; and phrases such as "electric current" are taken
+//! out before.
+
+use super::lists;
+use super::patterns::{Book, Pattern};
+use super::words::{Kind, Looks, Words};
+use std::sync::LazyLock;
 
 /// A built-in rule, for documentation and for EXPLAIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,10 +27,234 @@ pub struct BuiltinRule {
     pub about: &'static str,
 }
 
+const fn rule(name: &'static str, strategy: &'static str, about: &'static str) -> BuiltinRule {
+    BuiltinRule { name, strategy, about }
+}
+
+const TEMPERATURE: BuiltinRule =
+    rule("builtin:temperature", "nocache", "the params ask for a sampling temperature above 1");
+const ONE_TIME: BuiltinRule = rule("builtin:one-time", "nocache", "asks for something random, new or unique");
+const LIVE: BuiltinRule =
+    rule("builtin:live", "realtime", "about this very moment, a running conversation, or how somebody feels");
+const TIME_SENSITIVE: BuiltinRule =
+    rule("builtin:time-sensitive", "conservative", "about today, news, weather, prices, rates or markets");
+const ANALYSIS: BuiltinRule =
+    rule("builtin:analysis", "standard", "asks to analyse, compare, evaluate, recommend, review or summarise");
+const DEFINITION: BuiltinRule =
+    rule("builtin:definition", "aggressive", "asks what something is or means, or to explain it");
+const HOW_TO: BuiltinRule = rule("builtin:how-to", "aggressive", "asks how something works or is done");
+
 /// The built-in rules in the order in which they are asked.
-pub const BUILTIN_RULES: &[BuiltinRule] = &[];
+pub const BUILTIN_RULES: &[BuiltinRule] = &[TEMPERATURE, ONE_TIME, LIVE, TIME_SENSITIVE, ANALYSIS, DEFINITION, HOW_TO];
+
+/// What a pattern speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Group {
+    Mask,
+    Opener,
+    Explaining,
+    OneTime,
+    Live,
+    Time,
+    Topic,
+    Analysis,
+    Definition,
+    HowTo,
+}
+
+const GROUPS: [(Group, &[&str]); 10] = [
+    (Group::Mask, lists::MASKS),
+    (Group::Opener, lists::OPENERS),
+    (Group::Explaining, lists::EXPLAINING),
+    (Group::OneTime, lists::ONE_TIME),
+    (Group::Live, lists::LIVE),
+    (Group::Time, lists::TIME),
+    (Group::Topic, lists::TOPICS),
+    (Group::Analysis, lists::ANALYSIS),
+    (Group::Definition, lists::DEFINITION),
+    (Group::HowTo, lists::HOW_TO),
+];
+
+/// Derived from the constants above and never changed.
+static BOOK: LazyLock<Book<Group>> = LazyLock::new(|| Book::new(&GROUPS, lists::LISTS).0);
+
+/// Where requests begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Start {
+    /// Not here.
+    #[default]
+    Not,
+    /// In the middle of a sentence that asks for an explanation: behind a comma, "and" or "then".
+    BesideExplanation,
+    /// In the middle of another one.
+    Beside,
+    /// At the beginning of a sentence, or behind "please", "can you" and the like.
+    Full,
+}
 
 /// The first built-in rule that fits.
-pub fn classify(_prompt: &[u8], _temperature_above_one: bool) -> Option<&'static BuiltinRule> {
-    None
+pub fn classify(prompt: &[u8], temperature_above_one: bool) -> Option<&'static BuiltinRule> {
+    if temperature_above_one {
+        return Some(&TEMPERATURE);
+    }
+    let mut reading = Reading::of(prompt);
+    reading.mask();
+    reading.find_starts();
+    match reading.first_group()? {
+        Group::OneTime => Some(&ONE_TIME),
+        Group::Live => Some(&LIVE),
+        Group::Time | Group::Topic => Some(&TIME_SENSITIVE),
+        Group::Analysis => Some(&ANALYSIS),
+        Group::Definition => Some(&DEFINITION),
+        Group::HowTo => Some(&HOW_TO),
+        Group::Mask | Group::Opener | Group::Explaining => None,
+    }
+}
+
+struct Reading {
+    words: Words,
+    starts: Vec<Start>,
+    /// The patterns that each word may begin.
+    begun: Vec<&'static [usize]>,
+}
+
+impl Reading {
+    fn of(prompt: &[u8]) -> Self {
+        let words = Words::of(prompt);
+        let starts = vec![Start::Not; words.len()];
+        let begun = (0..words.len()).map(|at| BOOK.beginning_with(words.letters(at))).collect();
+        Self { words, starts, begun }
+    }
+
+    /// The patterns that may fit from here on.
+    fn candidates(&self, at: usize) -> impl Iterator<Item = &'static Pattern<Group>> {
+        let (begun, looks) = match self.words.plain(at) {
+            Some((_, looks)) => (self.begun.get(at).copied().unwrap_or_default(), looks),
+            None => (&[][..], Looks::default()),
+        };
+        begun.iter().copied().chain(BOOK.looking_like(looks)).filter_map(|number| BOOK.pattern(number))
+    }
+
+    /// Where the longest pattern of a group ends that fits from here on.
+    fn fits(&self, group: Group, at: usize) -> Option<usize> {
+        let patterns = self.candidates(at).filter(|pattern| pattern.group == group);
+        patterns.filter_map(|pattern| pattern.fits(&self.words, at)).max()
+    }
+
+    fn mask(&mut self) {
+        for at in 0..self.words.len() {
+            if let Some(end) = self.fits(Group::Mask, at) {
+                self.words.mask(at, end);
+            }
+        }
+    }
+
+    fn start(&self, at: usize) -> Start {
+        self.starts.get(at).copied().unwrap_or_default()
+    }
+
+    /// Marks a place, and those behind each opener there; answers the last of them.
+    fn mark(&mut self, mut at: usize, start: Start) -> usize {
+        loop {
+            if let Some(mark) = self.starts.get_mut(at).filter(|mark| **mark != Start::Full) {
+                *mark = start;
+            }
+            let Some(end) = self.fits(Group::Opener, at) else { return at };
+            if self.words.letters(at) == b"now" {
+                self.words.mask(at, at + 1); // "Now explain …" is not about this moment.
+            }
+            at = if self.words.kind(end) == Kind::Comma { end + 1 } else { end };
+        }
+    }
+
+    fn find_starts(&mut self) {
+        let mut from = 0;
+        let mut readable = true;
+        while from < self.words.len() {
+            let to = (from..self.words.len()).find(|at| matches!(self.words.kind(*at), Kind::Stop | Kind::Cut));
+            let to = to.unwrap_or(self.words.len());
+            // Behind a cut a sentence has lost its beginning.
+            if readable {
+                self.find_starts_of_sentence(from, to);
+            }
+            readable = self.words.kind(to) != Kind::Cut;
+            from = to + 1;
+        }
+    }
+
+    fn find_starts_of_sentence(&mut self, from: usize, to: usize) {
+        let mut head = self.mark(from, Start::Full);
+        let first = self.words.letters(from);
+        let leads = lists::LEADS.iter().any(|lead| lead.as_bytes() == first);
+        let comma = (from..to).find(|at| self.words.kind(*at) == Kind::Comma);
+        if let Some(comma) = comma.filter(|comma| leads || *comma <= from + 2) {
+            head = self.mark(comma + 1, Start::Full);
+        } else if leads {
+            let asks = |at: &usize| matches!(self.words.letters(*at), b"how" | b"what" | b"why" | b"explain");
+            if let Some(asking) = (from + 1..to.min(from + 6)).find(asks) {
+                head = self.mark(asking, Start::Full);
+            }
+        }
+        let beside = match self.words.letters(head) {
+            b"are" | b"can" | b"could" | b"did" | b"do" | b"does" | b"how" | b"is" | b"should" | b"what" | b"when"
+            | b"where" | b"which" | b"who" | b"why" | b"would" => return,
+            b"define" | b"describe" | b"explain" => Start::BesideExplanation,
+            _ => Start::Beside,
+        };
+        for at in head..to {
+            if self.words.kind(at) == Kind::Comma || matches!(self.words.letters(at), b"and" | b"then") {
+                self.mark(at + 1, beside);
+            }
+        }
+    }
+
+    fn first_group(&self) -> Option<Group> {
+        let mut first: Option<Group> = None;
+        for at in 0..self.words.len() {
+            for pattern in self.candidates(at) {
+                let shorter = first.is_none_or(|first| pattern.group < first);
+                if shorter && self.counts(pattern, at) && pattern.fits(&self.words, at).is_some() {
+                    if pattern.group == Group::Topic && self.is_explained(at) {
+                        continue;
+                    }
+                    first = Some(pattern.group);
+                }
+            }
+        }
+        first
+    }
+
+    /// Whether a pattern may speak here at all.
+    fn counts(&self, pattern: &Pattern<Group>, at: usize) -> bool {
+        if matches!(pattern.group, Group::Mask | Group::Opener | Group::Explaining) {
+            return false;
+        }
+        let start = self.start(at);
+        match (pattern.at_start, pattern.group) {
+            (false, _) => true,
+            (true, Group::OneTime) => matches!(start, Start::Full | Start::Beside),
+            (true, Group::Analysis) => start != Start::Not,
+            (true, _) => start == Start::Full,
+        }
+    }
+
+    /// Whether the sentence around this place asks for an explanation.
+    fn is_explained(&self, at: usize) -> bool {
+        let parted = |place: &usize| matches!(self.words.kind(*place), Kind::Stop | Kind::Cut);
+        let sentence = (0..=at).rev().take_while(|place| !parted(place));
+        sentence
+            .filter(|place| self.start(*place) == Start::Full)
+            .any(|place| self.fits(Group::Explaining, place).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pattern_is_one() {
+        let (_, bad) = Book::new(&GROUPS, lists::LISTS);
+        assert_eq!(bad, Vec::<&str>::new());
+    }
 }

@@ -29,8 +29,31 @@ pub(super) const STOPPERS: &[&str] = &[
 
 /// Words that end one behind its noun.
 const ENDERS: &[&str] = &[
-    "again", "and", "between", "consisting", "containing", "having", "including", "instead", "long", "now", "of", "only",
-    "or", "please", "string", "strings", "thank", "thanks", "today", "v1", "v4", "v5", "v7", "version", "without",
+    "again",
+    "and",
+    "between",
+    "consisting",
+    "containing",
+    "having",
+    "including",
+    "instead",
+    "long",
+    "now",
+    "of",
+    "only",
+    "or",
+    "please",
+    "string",
+    "strings",
+    "thank",
+    "thanks",
+    "today",
+    "v1",
+    "v4",
+    "v5",
+    "v7",
+    "version",
+    "without",
 ];
 
 /// Words that begin a clause of their own.
@@ -117,12 +140,20 @@ impl<Group: Copy> Book<Group> {
         Some(())
     }
 
-    /// The patterns that may fit from a place on.
-    pub fn candidates<'a>(&'a self, words: &Words, at: usize) -> impl Iterator<Item = &'a Pattern<Group>> {
-        let (letters, looks) = words.plain(at).unwrap_or_default();
-        let by_word = self.by_word.get(letters).map(Vec::as_slice).unwrap_or_default();
-        let by_looks = self.by_looks.iter().filter(move |(wanted, _)| looks.show(*wanted)).map(|(_, number)| number);
-        by_word.iter().chain(by_looks).filter_map(|number| self.patterns.get(*number))
+    /// The numbers of the patterns that may begin with this word.
+    pub fn beginning_with(&self, letters: &[u8]) -> &[usize] {
+        self.by_word.get(letters).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The numbers of the patterns that may begin with a word that looks like this.
+    pub fn looking_like(&self, looks: Looks) -> impl Iterator<Item = usize> + '_ {
+        let seen = if looks == Looks::default() { &[] } else { self.by_looks.as_slice() };
+        seen.iter().filter(move |(wanted, _)| looks.show(*wanted)).map(|(_, number)| *number)
+    }
+
+    /// The pattern of this number.
+    pub fn pattern(&self, number: usize) -> Option<&Pattern<Group>> {
+        self.patterns.get(number)
     }
 }
 
@@ -147,7 +178,6 @@ impl<Group> Pattern<Group> {
 }
 
 fn step(element: &'static str, lists: &[List]) -> Option<Step> {
-    let words = |text: &'static str| text.split('|').map(|word| (!word.is_empty()).then_some(word)).collect();
     match element {
         ".." => return Some(Step::NounPhrase),
         "..." => return Some(Step::Sentence),
@@ -155,13 +185,12 @@ fn step(element: &'static str, lists: &[List]) -> Option<Step> {
         "~" => return Some(Step::PhraseEnd),
         _ => {}
     }
-    let unless = |text, reach| {
+    let unless = |text: &'static str, reach| {
         let listed = |word: &'static str| match word.strip_prefix('<').and_then(|word| word.strip_suffix('>')) {
             Some(name) => lists.iter().find(|(list, _)| *list == name).map(|(_, words)| words.to_vec()),
-            None => Some(vec![word]),
+            None => is_word(word).then(|| vec![word]),
         };
-        let words: Vec<&'static str> = words(text)?;
-        let words = words.into_iter().map(listed).collect::<Option<Vec<_>>>()?;
+        let words = text.split('|').map(listed).collect::<Option<Vec<_>>>()?;
         Some(Step::Unless { words: words.concat(), reach })
     };
     if let Some(text) = element.strip_prefix("!!") {
@@ -185,13 +214,14 @@ fn step(element: &'static str, lists: &[List]) -> Option<Step> {
                 let (_, phrases) = lists.iter().find(|(list, _)| *list == name)?;
                 choices.extend(phrases.iter().map(|phrase| Choice::Phrase(phrase.split(' ').collect())));
             }
-            None if !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric()) => {
-                choices.push(Choice::Phrase(vec![word]));
-            }
-            None => return None,
+            None => choices.push(Choice::Phrase(vec![is_word(word).then_some(word)?])),
         }
     }
     Some(Step::Any { choices, optional })
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
 fn among(words: &[&str], letters: &[u8]) -> bool {
@@ -203,7 +233,10 @@ fn fits(steps: &[Step], words: &Words, at: usize) -> Option<usize> {
     let Some((step, rest)) = steps.split_first() else { return Some(at) };
     match step {
         Step::Any { choices, optional } => {
-            let one = choices.iter().filter_map(|choice| choice.fits(words, at)).find_map(|at| fits(rest, words, at));
+            let one = words.plain(at).and_then(|word| {
+                let ends = choices.iter().filter_map(|choice| choice.fits(words, word, at));
+                ends.filter_map(|end| fits(rest, words, end)).next()
+            });
             one.or_else(|| if *optional { fits(rest, words, at) } else { None })
         }
         Step::NounPhrase => gap(words, at, 5, STOPPERS).find_map(|at| fits(rest, words, at)),
@@ -226,20 +259,26 @@ fn fits(steps: &[Step], words: &Words, at: usize) -> Option<usize> {
 }
 
 impl Choice {
-    /// The place behind it, if it fits.
-    fn fits(&self, words: &Words, at: usize) -> Option<usize> {
+    /// The place behind it, if it fits the word here and, if it has more than one, those behind it.
+    fn fits(&self, words: &Words, (letters, looks): (&[u8], Looks), at: usize) -> Option<usize> {
         match self {
-            Self::Looks(looks) => words.plain(at)?.1.show(*looks).then_some(at + 1),
+            Self::Looks(wanted) => looks.show(*wanted).then_some(at + 1),
             Self::Phrase(phrase) => {
+                let (first, more) = phrase.split_first()?;
                 let fits = |(word, at): (&&str, usize)| words.plain(at).is_some_and(|(w, _)| w == word.as_bytes());
-                phrase.iter().zip(at..).all(fits).then_some(at + phrase.len())
+                (first.as_bytes() == letters && more.iter().zip(at + 1..).all(fits)).then_some(at + phrase.len())
             }
         }
     }
 }
 
 /// The places from here on that lie at most so many words away, none of the words between being one of `stoppers`.
-fn gap(words: &Words, at: usize, most: usize, stoppers: &'static [&'static str]) -> impl Iterator<Item = usize> + '_ {
+fn gap<'a>(
+    words: &'a Words,
+    at: usize,
+    most: usize,
+    stoppers: &'static [&'static str],
+) -> impl Iterator<Item = usize> + 'a {
     let mut next = Some(at);
     let mut left = most;
     std::iter::from_fn(move || {

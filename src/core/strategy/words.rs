@@ -57,7 +57,8 @@ pub(super) struct Words {
 impl Words {
     /// The words of the part of a prompt that is looked at.
     pub fn of(prompt: &[u8]) -> Self {
-        let mut words = Self::default();
+        let bytes = prompt.len().min(HEAD + TAIL);
+        let mut words = Self { text: Vec::with_capacity(bytes), tokens: Vec::with_capacity(bytes / 4 + 1) };
         match (prompt.get(..HEAD), prompt.len().checked_sub(TAIL).and_then(|from| prompt.get(from..))) {
             (Some(head), Some(tail)) if prompt.len() > HEAD + TAIL => {
                 let both_cases = has_small(head) || has_small(tail);
@@ -153,9 +154,11 @@ impl Words {
 
     /// Takes a word in as it is meant: contractions written out.
     fn finish(&mut self, word: &mut Vec<u8>, looks: &mut Looks) {
-        let mut seen = std::mem::take(looks);
-        let raw = std::mem::take(word);
-        let letters = raw.trim_ascii();
+        self.take_in(word, std::mem::take(looks));
+        word.clear();
+    }
+
+    fn take_in(&mut self, letters: &[u8], mut seen: Looks) {
         let letters = letters.strip_suffix(b"'").unwrap_or(letters);
         let letters = letters.strip_prefix(b"'").unwrap_or(letters);
         if letters.is_empty() {
@@ -200,6 +203,7 @@ const SHORT: &[(&str, &str)] = &[
     ("can't", "can not"),
     ("cannot", "can not"),
     ("dont", "do not"),
+    ("gimme", "give me"),
     ("hows", "how is"),
     ("im", "i am"),
     ("let's", "lets"),
@@ -238,6 +242,7 @@ fn element(text: &[u8], before: u8) -> Option<(Element, &[u8])> {
     let next = behind.first().copied().unwrap_or(b' ');
     let in_number = before.is_ascii_digit() && next.is_ascii_digit();
     let element = match byte {
+        b';' if next.is_ascii_alphanumeric() => Element::Space,
         b'\n' | b'\r' | b'!' | b'?' | b';' => Element::Mark(Kind::Stop),
         b'.' if in_number => Element::Letter(b'.'),
         b'.' if next.is_ascii_alphanumeric() => Element::Space,

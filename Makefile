@@ -1,0 +1,53 @@
+# `make help` lists what there is.
+
+# Where rustup puts cargo, for shells that have not been told yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export PORT ?= 6379
+
+CARGO ?= cargo
+# Servers, not cores, are what the end-to-end tests run out of.
+E2E_THREADS ?= 4
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build run test test-core test-e2e test-clients lint fmt bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PORT=6380                          another port for make run"
+	@echo "  LLMCACHE_REDIS_SERVER=/path/to/it  another server (Redis 7.0 or newer, Valkey 8 or newer)"
+	@echo "  ARGS='--quick'                     options for make bench"
+
+setup: ## install what is missing (Debian, Ubuntu), or say what that is
+	@scripts/setup.sh
+
+build: setup ## the module: target/release/libllmcache.so
+	$(CARGO) build --release
+
+run: build ## a Redis with the module in the foreground, and three commands to try
+	@scripts/run.sh
+
+test: test-core test-e2e ## all tests: the core alone, then the module in real servers
+
+test-core: setup ## the core and the syntax, without a server
+	$(CARGO) test --no-default-features
+
+test-e2e: build ## the module in real servers, which it starts and ends itself
+	$(CARGO) test --no-default-features --features e2e --test e2e -- --test-threads $(E2E_THREADS)
+
+test-clients: build ## the commands through redis-py (needs python3 with venv)
+	tests/clients/run.sh
+
+lint: setup ## rustfmt and clippy, warnings denied
+	$(CARGO) fmt --check
+	$(CARGO) clippy --no-default-features --features e2e --all-targets -- -D warnings
+	$(CARGO) clippy --lib -- -D warnings
+
+fmt: ## format the code
+	$(CARGO) fmt
+
+bench: build ## against plain SET and GET on one server (ARGS=--quick for a first look)
+	$(CARGO) bench --no-default-features --features e2e --bench plain_redis -- $(ARGS)
+
+clean: ## remove what was built (data/ stays)
+	$(CARGO) clean

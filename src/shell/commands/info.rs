@@ -1,0 +1,65 @@
+//! `INFO`: what a cache is.
+
+use super::strategy::{show_rules, show_strategies};
+use super::Call;
+use crate::shell::datatype::memory;
+use crate::shell::failure::Outcome;
+use crate::shell::keyspace::{Intent, Key};
+use crate::shell::reply::{reply_map, Reply};
+use crate::shell::server;
+use crate::syntax::stats::parse_info;
+
+pub fn run(call: &Call<'_>) -> Outcome {
+    parse_info(call.words)?;
+    let mut key = Key::open(call.ctx, call.key(), Intent::Peek)?;
+    let Some(resident) = key.resident() else {
+        call.reply().null();
+        return Ok(());
+    };
+    let bytes = memory(resident);
+    let cache = &resident.cache;
+    let (policy, store) = (cache.policy(), cache.store());
+    let (raw, stored) = store.answer_bytes();
+    reply_map!(call.reply(), {
+        "mode" => |r: Reply<'_>| r.bulk(policy.mode.name().as_bytes()),
+        "strategy" => |r: Reply<'_>| r.bulk(policy.strategy.as_bytes()),
+        "stale" => |r: Reply<'_>| r.count(policy.stale_ms / 1000),
+        "jitter" => |r: Reply<'_>| r.count(policy.jitter_percent.into()),
+        "maxentries" => |r: Reply<'_>| r.count(policy.max_entries),
+        "maxmemory" => |r: Reply<'_>| r.count(policy.max_memory),
+        "evict" => |r: Reply<'_>| r.bulk(policy.evict.name().as_bytes()),
+        "compress" => |r: Reply<'_>| r.bulk(policy.compress.name().as_bytes()),
+        "level" => |r: Reply<'_>| r.count(policy.level.into()),
+        "price" => |r: Reply<'_>| {
+            r.map(policy.prices.len());
+            for (model, price) in &policy.prices {
+                r.bulk(model);
+                r.array(2);
+                r.text(price.input_per_mtok);
+                r.text(price.output_per_mtok);
+            }
+        },
+        "entries" => |r: Reply<'_>| r.count(store.len() as u64),
+        "contexts" => |r: Reply<'_>| r.count(store.contexts_len() as u64),
+        "memory_bytes" => |r: Reply<'_>| r.count(bytes as u64),
+        "memory" => |r: Reply<'_>| reply_map!(r, {
+            "entries" => |r: Reply<'_>| r.count(store.entries_memory() as u64),
+            "shared" => |r: Reply<'_>| r.count(store.shared_memory() as u64),
+            "policy" => |r: Reply<'_>| r.count(cache.policy_memory() as u64),
+        }),
+        "bytes_raw" => |r: Reply<'_>| r.count(raw),
+        "bytes_stored" => |r: Reply<'_>| r.count(stored),
+        "compression_ratio" => |r: Reply<'_>| r.double(if stored == 0 { 1.0 } else { raw as f64 / stored as f64 }),
+        "strategies" => |r: Reply<'_>| show_strategies(r, cache.strategies()),
+        "rules" => |r: Reply<'_>| show_rules(r, cache.strategies()),
+        "warnings" => |r: Reply<'_>| texts(r, &server::warnings()),
+        "server_lacks" => |r: Reply<'_>| texts(r, &server::lacks()),
+        "version" => |r: Reply<'_>| r.bulk(env!("CARGO_PKG_VERSION").as_bytes()),
+    });
+    Ok(())
+}
+
+fn texts(reply: Reply<'_>, texts: &[&str]) {
+    reply.array(texts.len());
+    texts.iter().for_each(|text| reply.bulk(text.as_bytes()));
+}

@@ -1,0 +1,168 @@
+//! One file for each family of commands: parse, open the key, ask the core, reply, publish.
+
+mod apply;
+mod entries;
+mod explain;
+mod get;
+mod info;
+mod invalidate;
+mod policy;
+mod set;
+mod show;
+mod stats;
+mod strategy;
+
+use super::failure::{Failure, Outcome};
+use super::reply::Reply;
+use super::{config, docs, server};
+use crate::core::codec::Codec;
+use crate::core::time::UnixMs;
+use crate::syntax::table::COMMANDS;
+use crate::syntax::{stats::has_key, Bounds};
+use redis_module::{raw, Context, RedisString};
+use std::cell::RefCell;
+use std::ffi::{c_int, CString};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+/// A command on its way.
+pub struct Call<'a> {
+    /// The context it runs in.
+    pub ctx: &'a Context,
+    /// Its words after the name.
+    pub words: &'a [&'a [u8]],
+    /// Its key as the server holds it; null where it has none.
+    key: *mut raw::RedisModuleString,
+    /// When it came.
+    pub now: UnixMs,
+}
+
+impl<'a> Call<'a> {
+    /// What its arguments are measured against.
+    pub fn bounds(&self) -> Bounds {
+        config::bounds(self.now)
+    }
+
+    /// Where its reply goes.
+    pub fn reply(&self) -> Reply<'a> {
+        Reply(self.ctx)
+    }
+
+    /// Its key, to be opened.
+    pub fn key(&self) -> *mut raw::RedisModuleString {
+        self.key
+    }
+
+    /// Its key, to be told of.
+    pub fn key_name(&self) -> RedisString {
+        RedisString::new(std::ptr::NonNull::new(self.ctx.ctx), self.key)
+    }
+}
+
+/// Lends the main thread's codec.
+pub fn with_codec<T>(work: impl FnOnce(&mut Codec) -> T) -> T {
+    thread_local!(static CODEC: RefCell<Codec> = const { RefCell::new(Codec::new()) });
+    CODEC.with(|codec| match codec.try_borrow_mut() {
+        Ok(mut codec) => work(&mut codec),
+        Err(_) => work(&mut Codec::new()),
+    })
+}
+
+type Run = fn(&Call<'_>) -> Outcome;
+type Handler = unsafe extern "C" fn(*mut raw::RedisModuleCtx, *mut *mut raw::RedisModuleString, c_int) -> c_int;
+
+/// The function that the server calls for a command, around the one that runs it.
+macro_rules! handler {
+    ($run:path) => {{
+        unsafe extern "C" fn handle(
+            ctx: *mut raw::RedisModuleCtx,
+            argv: *mut *mut raw::RedisModuleString,
+            argc: c_int,
+        ) -> c_int {
+            // SAFETY: passed on as the server gave it.
+            unsafe { dispatch(ctx, argv, argc, $run) }
+        }
+        handle as Handler
+    }};
+}
+
+/// Who runs what. A command of the table that is missing here is not registered, which a test would see.
+fn handler_of(name: &str) -> Option<Handler> {
+    Some(match name {
+        "LLMCACHE.GET" => handler!(get::run),
+        "LLMCACHE.SET" => handler!(set::run),
+        "LLMCACHE.DEL" => handler!(entries::del),
+        "LLMCACHE.INVALIDATE" => handler!(invalidate::run),
+        "LLMCACHE.SCAN" => handler!(entries::scan),
+        "LLMCACHE.ENTRY" => handler!(entries::entry),
+        "LLMCACHE.TTL" => handler!(entries::ttl),
+        "LLMCACHE.EXPIRE" => handler!(entries::expire),
+        "LLMCACHE.CREATE" => handler!(policy::create),
+        "LLMCACHE.ALTER" => handler!(policy::alter),
+        "LLMCACHE.INFO" => handler!(info::run),
+        "LLMCACHE.STRATEGY" => handler!(strategy::strategy),
+        "LLMCACHE.RULE" => handler!(strategy::rule),
+        "LLMCACHE.STATS" => handler!(stats::run),
+        "LLMCACHE.EXPLAIN" => handler!(explain::run),
+        "LLMCACHE.APPLY" => handler!(apply::run),
+        _ => return None,
+    })
+}
+
+/// Registers and describes every command; the name of one that the server refuses.
+pub fn register(ctx: &Context) -> Result<(), &'static str> {
+    docs::add_category(ctx);
+    for command in COMMANDS {
+        let refused = || command.name;
+        let handler = handler_of(command.name).ok_or_else(refused)?;
+        let name = CString::new(command.name).map_err(|_| refused())?;
+        let flags = CString::new(command.server_flags()).map_err(|_| refused())?;
+        let (first, last, step) = (1, 1, 1);
+        // SAFETY: called while the module loads; the strings are copied by the server.
+        let made = unsafe {
+            raw::RedisModule_CreateCommand
+                .map(|create| create(ctx.ctx, name.as_ptr(), Some(handler), flags.as_ptr(), first, last, step))
+        };
+        if made != Some(raw::REDISMODULE_OK as c_int) {
+            return Err(command.name);
+        }
+        docs::describe(ctx, command);
+    }
+    Ok(())
+}
+
+/// The border: words as slices, errors as replies, panics caught.
+///
+/// # Safety
+/// `ctx`, `argv` and `argc` are what the server passes to a command.
+unsafe fn dispatch(
+    ctx: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+    run: Run,
+) -> c_int {
+    let ctx = Context::new(ctx);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the server passes `argc` strings, which live as long as the command runs.
+        let strings = unsafe { std::slice::from_raw_parts(argv, usize::try_from(argc).unwrap_or(0)) };
+        let words: Vec<&[u8]> = strings.iter().skip(1).map(|word| RedisString::string_as_slice(*word)).collect();
+        if asks_for_keys(&ctx) {
+            if has_key(&words) {
+                // SAFETY: only in a request for key positions, and the first word is there.
+                unsafe { raw::RedisModule_KeyAtPos.map(|tell| tell(ctx.ctx, 1)) };
+            }
+            return Ok(());
+        }
+        let key = strings.get(1).copied().unwrap_or(std::ptr::null_mut());
+        run(&Call { ctx: &ctx, words: &words, key, now: server::now() })
+    }));
+    if let Err(failure) = outcome.unwrap_or(Err(Failure::Panic)) {
+        Reply(&ctx).error(&failure.to_string());
+    }
+    raw::REDISMODULE_OK as c_int
+}
+
+/// Whether the server does not want the command run but asks where its keys are. It asks commands with `getkeys-api`.
+fn asks_for_keys(ctx: &Context) -> bool {
+    // SAFETY: only looks at the context.
+    unsafe { raw::RedisModule_IsKeysPositionRequest.is_some_and(|asks| asks(ctx.ctx) != 0) }
+}

@@ -1,0 +1,106 @@
+//! What happens without a command: dead entries give their memory back, and caches do when the server runs short.
+//!
+//! A timer of the server's calls ten times a second; each time the work is bounded, and goes on where it stopped.
+
+use super::keyspace::{Intent, Key};
+use super::publish::publish;
+use super::registry::{self, Home, Resident};
+use super::{server, settle};
+use crate::core::effects::Effects;
+use crate::core::eviction::Pressure;
+use redis_module::{raw, Context, RedisString};
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const PERIOD_MS: i64 = 100;
+
+/// How many caches one tick looks at.
+const CACHES: usize = 4096;
+
+/// How many entries one tick frees: about a millisecond's work.
+const ENTRIES: usize = 2000;
+
+/// How much one tick gives back from one cache when the server runs short, and how many entries that may take.
+const RELIEF: (usize, usize) = (1 << 20, 500);
+
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// Starts the timer.
+pub fn start(ctx: &Context) {
+    // SAFETY: the context is that of the load or of the timer itself; the callback takes no data.
+    if let Some(create) = unsafe { raw::RedisModule_CreateTimer } {
+        // SAFETY: as above.
+        unsafe { create(ctx.ctx, PERIOD_MS, Some(tick), std::ptr::null_mut()) };
+    }
+}
+
+unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
+    let ctx = Context::new(ctx);
+    settle("the timer", || {
+        expire(&ctx);
+        relieve(&ctx);
+    });
+    start(&ctx);
+}
+
+/// Frees dead entries, and tells subscribers where.
+fn expire(ctx: &Context) {
+    let now = server::now();
+    let mut budget = ENTRIES;
+    let mut freed: Vec<(*mut Resident, Home, u64)> = Vec::new();
+    let next = registry::some(NEXT.load(Ordering::Relaxed), CACHES, |place| {
+        // SAFETY: it is on the list, whose lock is held, and the main thread is inside no other use of it.
+        let resident = unsafe { &mut *place };
+        let expired = resident.cache.expire(now, budget);
+        budget -= usize::try_from(expired).unwrap_or(budget).min(budget);
+        if expired > 0 && !resident.gone {
+            freed.push((place, resident.home.clone(), expired));
+        }
+    });
+    // With the budget used up, the same caches are looked at again.
+    if budget > 0 {
+        NEXT.store(next, Ordering::Relaxed);
+    }
+    for (place, home, expired) in freed {
+        let effects = Effects { expired, ..Effects::default() };
+        visit(ctx, &home, place, |_| effects);
+    }
+}
+
+/// Evicts from every cache while the server is over its reserve. Evictions are a primary's to decide.
+fn relieve(ctx: &Context) {
+    if server::pressure() != Pressure::Over || !server::is_primary(ctx) {
+        return;
+    }
+    let mut homes = Vec::new();
+    registry::some(0, CACHES, |place| {
+        // SAFETY: as above.
+        let resident = unsafe { &*place };
+        if !resident.gone && !resident.cache.store().is_empty() {
+            homes.push((place, resident.home.clone()));
+        }
+    });
+    let now = server::now();
+    for (place, home) in homes {
+        visit(ctx, &home, place, |resident| resident.cache.relieve(RELIEF.0, RELIEF.1, now));
+    }
+}
+
+/// Does something with a cache at home, and publishes what came of it. A cache that has moved is left alone: nothing can
+/// be told of it by name until it is found again.
+fn visit(ctx: &Context, home: &Home, place: *mut Resident, act: impl FnOnce(&mut Resident) -> Effects) {
+    // SAFETY: the context is the timer's own, so no client's database changes with it.
+    let there = unsafe { raw::RedisModule_SelectDb.map_or(1, |select| select(ctx.ctx, home.db)) };
+    if there != raw::REDISMODULE_OK as i32 {
+        return;
+    }
+    let name = RedisString::create_from_slice(std::ptr::null_mut(), &home.key);
+    let Ok(mut key) = Key::open(ctx, name.inner, Intent::Peek) else { return };
+    if !key.holds(place) {
+        return;
+    }
+    if let Some(resident) = key.resident() {
+        let effects = act(resident);
+        publish(ctx, &name, &resident.cache, &effects);
+    }
+}

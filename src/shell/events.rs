@@ -1,0 +1,77 @@
+//! What the server tells of: keys that moved, databases that were swapped or flushed, settings that changed.
+
+use super::keyspace::{home, Intent, Key};
+use super::registry;
+use super::{server, settle};
+use redis_module::{raw, Context, RedisString};
+use std::ffi::{c_char, c_int, c_void, CStr};
+
+/// Subscribes to everything that matters here.
+pub fn subscribe(ctx: &Context) {
+    // SAFETY: called while the module loads; the callbacks have the signatures that the server expects.
+    unsafe {
+        if let Some(subscribe) = raw::RedisModule_SubscribeToKeyspaceEvents {
+            subscribe(ctx.ctx, raw::REDISMODULE_NOTIFY_GENERIC as c_int, Some(key_event));
+        }
+        if let Some(subscribe) = raw::RedisModule_SubscribeToServerEvent {
+            let event = |id, dataver| raw::RedisModuleEvent { id, dataver };
+            subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_FLUSHDB, 1), Some(flushed));
+            subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_SWAPDB, 1), Some(swapped));
+            subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_CONFIG, 1), Some(configured));
+        }
+    }
+}
+
+/// RENAME and MOVE tell the value nothing; here it learns its new home.
+unsafe extern "C" fn key_event(
+    ctx: *mut raw::RedisModuleCtx,
+    _: c_int,
+    event: *const c_char,
+    name: *mut raw::RedisModuleString,
+) -> c_int {
+    // SAFETY: the server hands out a C string that lives for the time of the call.
+    let event = unsafe { CStr::from_ptr(event) };
+    if event == c"rename_to" || event == c"move_to" {
+        settle("a keyspace event", || {
+            let ctx = Context::new(ctx);
+            let Ok(mut key) = Key::open(&ctx, name, Intent::Peek) else { return };
+            if let Some(resident) = key.resident() {
+                resident.home = home(&ctx, RedisString::string_as_slice(name));
+            }
+        });
+    }
+    raw::REDISMODULE_OK as c_int
+}
+
+/// FLUSHDB and FLUSHALL call no unlink, and may free much later.
+unsafe extern "C" fn flushed(_: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, sub: u64, data: *mut c_void) {
+    if sub != raw::REDISMODULE_SUBEVENT_FLUSHDB_START || data.is_null() {
+        return;
+    }
+    // SAFETY: for this event the data is a flush info that lives for the time of the call.
+    let info = unsafe { &*data.cast::<raw::RedisModuleFlushInfoV1>() };
+    settle("a flush", || {
+        registry::each(|resident| resident.gone |= info.dbnum == -1 || info.dbnum == resident.home.db);
+    });
+}
+
+unsafe extern "C" fn swapped(_: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, data: *mut c_void) {
+    if data.is_null() {
+        return;
+    }
+    // SAFETY: for this event the data is a swap info that lives for the time of the call.
+    let info = unsafe { &*data.cast::<raw::RedisModuleSwapDbInfoV1>() };
+    settle("a swap of databases", || {
+        registry::each(|resident| {
+            if resident.home.db == info.dbnum_first {
+                resident.home.db = info.dbnum_second;
+            } else if resident.home.db == info.dbnum_second {
+                resident.home.db = info.dbnum_first;
+            }
+        });
+    });
+}
+
+unsafe extern "C" fn configured(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
+    settle("a change of settings", || server::watch_eviction_policy(&Context::new(ctx)));
+}

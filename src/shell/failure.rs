@@ -1,0 +1,90 @@
+//! Everything a command can fail with, and what it says on the wire.
+
+use crate::core::codec::Damaged;
+use crate::core::storing::StoreError;
+use crate::core::strategy::StrategyError;
+use crate::core::wire::WireError;
+use crate::syntax::error::SyntaxError;
+use std::fmt;
+
+/// Why a command answers an error. Nothing has changed then.
+#[derive(Debug)]
+pub enum Failure {
+    /// It is not well formed.
+    Syntax(SyntaxError),
+    /// The key holds something else.
+    WrongType,
+    /// CREATE, and it is there.
+    Exists,
+    /// ALTER, and it is not there.
+    Missing,
+    /// A strategy or rule cannot be.
+    Strategy(StrategyError),
+    /// SET named a strategy that is not there.
+    UnknownStrategy,
+    /// The server has no memory left, and this cache nothing to give.
+    OutOfMemory,
+    /// A stored answer cannot be read.
+    Damaged(Damaged),
+    /// A record cannot be read.
+    Record(WireError),
+    /// A defect of ours.
+    Panic,
+}
+
+/// What a command's run answers.
+pub type Outcome = Result<(), Failure>;
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(e) => e.fmt(f),
+            Self::WrongType => f.write_str("WRONGTYPE Operation against a key holding the wrong kind of value"),
+            Self::Exists => f.write_str("ERR the key exists already, change a cache with LLMCACHE.ALTER"),
+            Self::Missing => f.write_str("ERR there is no such cache, make it with LLMCACHE.CREATE"),
+            Self::Strategy(e) => write!(f, "ERR {e}"),
+            Self::UnknownStrategy => f.write_str(
+                "ERR STRATEGY must be auto or the name of a strategy of this cache, LLMCACHE.STRATEGY key LIST shows them",
+            ),
+            Self::OutOfMemory => {
+                f.write_str("OOM the server is at its 'maxmemory' and this cache has no entries to give back")
+            }
+            Self::Damaged(e) => write!(f, "ERR {e}, delete the entry or store it again"),
+            Self::Record(e) => write!(f, "ERR record cannot be applied: {e}"),
+            Self::Panic => f.write_str("ERR internal error of the llmcache module, the server's log has more"),
+        }
+    }
+}
+
+impl From<SyntaxError> for Failure {
+    fn from(e: SyntaxError) -> Self {
+        Self::Syntax(e)
+    }
+}
+
+impl From<StrategyError> for Failure {
+    fn from(e: StrategyError) -> Self {
+        Self::Strategy(e)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(e: StoreError) -> Self {
+        match e {
+            StoreError::UnknownStrategy => Self::UnknownStrategy,
+            StoreError::OutOfMemory => Self::OutOfMemory,
+        }
+    }
+}
+
+impl From<Damaged> for Failure {
+    fn from(e: Damaged) -> Self {
+        Self::Damaged(e)
+    }
+}
+
+impl From<WireError> for Failure {
+    fn from(e: WireError) -> Self {
+        Self::Record(e)
+    }
+}

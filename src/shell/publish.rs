@@ -1,0 +1,62 @@
+//! Telling the others: effects become replication, keyspace events and a touched key.
+
+use crate::core::cache::Cache;
+use crate::core::effects::Effects;
+use crate::core::persist::lives_record;
+use redis_module::{raw, Context, NotifyEvent, RedisString};
+
+/// How many entries one replicated command may name.
+const CHUNK: usize = 1000;
+
+/// Tells replicas, the append-only file, subscribers and watchers what has happened to the cache at `key`.
+pub fn publish(ctx: &Context, key: &RedisString, cache: &Cache, effects: &Effects) {
+    replicate(ctx, key.as_slice(), cache, effects);
+    announce(ctx, key, effects);
+}
+
+/// The same for a change that came by replication: passed on as it came.
+pub fn publish_verbatim(ctx: &Context, key: &RedisString, effects: &Effects) {
+    ctx.replicate_verbatim();
+    announce(ctx, key, effects);
+}
+
+fn replicate(ctx: &Context, key: &[u8], cache: &Cache, effects: &Effects) {
+    if effects.policy {
+        ctx.replicate("LLMCACHE.APPLY", &[key, b"POLICY", &cache.policy_record()]);
+    }
+    if effects.cleared {
+        ctx.replicate("LLMCACHE.APPLY", &[key, b"CLEAR"]);
+    }
+    for names in [&effects.deleted, &effects.evicted] {
+        for chunk in names.chunks(CHUNK) {
+            let ids: Vec<String> = chunk.iter().map(ToString::to_string).collect();
+            let words: Vec<&[u8]> = std::iter::once(key).chain(ids.iter().map(String::as_bytes)).collect();
+            ctx.replicate("LLMCACHE.DEL", words.as_slice());
+        }
+    }
+    for chunk in effects.moved.chunks(CHUNK) {
+        ctx.replicate("LLMCACHE.APPLY", &[key, b"LIVES", &lives_record(chunk)]);
+    }
+    if let Some((context, entry)) = effects.stored.and_then(|id| cache.entry_records(&id)) {
+        ctx.replicate("LLMCACHE.APPLY", &[key, b"STORE", &context, &entry]);
+    }
+}
+
+fn announce(ctx: &Context, key: &RedisString, effects: &Effects) {
+    let happened = [
+        (effects.stored.is_some(), "llmcache.set"),
+        (!effects.deleted.is_empty() || effects.cleared, "llmcache.del"),
+        (!effects.evicted.is_empty(), "llmcache.evicted"),
+        (effects.expired > 0, "llmcache.expired"),
+    ];
+    for (_, event) in happened.into_iter().filter(|(happened, _)| *happened) {
+        ctx.notify_keyspace_event(NotifyEvent::MODULE, event, key);
+    }
+    if !effects.is_silent() {
+        // SAFETY: the context and the key are those of the running command or timer.
+        if let Some(signal) = unsafe { raw::RedisModule_SignalModifiedKey } {
+            // SAFETY: as above.
+            unsafe { signal(ctx.ctx, key.inner) };
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What the server is: its clock, its memory, and what it lacks.
+
+use super::config;
+use crate::core::eviction::Pressure;
+use crate::core::time::UnixMs;
+use redis_module::{raw, CallOptionResp, CallOptionsBuilder, CallReply, CallResult, Context, ContextFlags};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static EVICTS_CACHES: AtomicBool = AtomicBool::new(false);
+
+/// The time of day.
+pub fn now() -> UnixMs {
+    // SAFETY: takes nothing, changes nothing, and is there on every server that a module can load into.
+    let ms = unsafe { raw::RedisModule_Milliseconds.map(|milliseconds| milliseconds()) };
+    UnixMs(ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or_default())
+}
+
+/// How near the server is to its `maxmemory`, measured against the reserve.
+pub fn pressure() -> Pressure {
+    // SAFETY: takes nothing and changes nothing.
+    let used = unsafe { raw::RedisModule_GetUsedMemoryRatio.map_or(0.0, |ratio| ratio()) };
+    let reserve = config::memory_reserve();
+    if used > 1.0 - reserve / 2.0 {
+        Pressure::Over
+    } else if used > 1.0 - reserve {
+        Pressure::Tight
+    } else {
+        Pressure::None
+    }
+}
+
+/// Whether this node decides itself what its caches hold.
+pub fn is_primary(ctx: &Context) -> bool {
+    let flags = ctx.get_flags();
+    flags.contains(ContextFlags::MASTER) && !flags.intersects(ContextFlags::LOADING | ContextFlags::ASYNC_LOADING)
+}
+
+/// Looks whether `maxmemory-policy` could evict a whole cache, and warns when it has come to that.
+pub fn watch_eviction_policy(ctx: &Context) {
+    let options = CallOptionsBuilder::new().resp(CallOptionResp::Resp2).errors_as_replies().build();
+    let reply: CallResult = ctx.call_ext("CONFIG", &options, &["GET", "maxmemory-policy"]);
+    let policy = match &reply {
+        Ok(CallReply::Array(pair)) => match pair.get(1) {
+            Some(Ok(CallReply::String(policy))) => policy.to_string(),
+            _ => None,
+        },
+        _ => None,
+    };
+    let evicts = policy.as_deref().is_some_and(|policy| policy.starts_with("allkeys"));
+    if !EVICTS_CACHES.swap(evicts, Ordering::Relaxed) && evicts {
+        ctx.log_warning(WHOLE_CACHES);
+    }
+}
+
+const WHOLE_CACHES: &str = "maxmemory-policy allkeys-* can evict a whole cache at once: use noeviction or volatile-*, \
+     caches keep themselves within MAXMEMORY and maxmemory";
+
+/// What an administrator should know.
+pub fn warnings() -> Vec<&'static str> {
+    if EVICTS_CACHES.load(Ordering::Relaxed) {
+        vec![WHOLE_CACHES]
+    } else {
+        Vec::new()
+    }
+}
+
+/// What this server lacks, and what that means.
+pub fn lacks() -> Vec<&'static str> {
+    // SAFETY: the table of server functions is written once, while the module loads.
+    let (docs, sorting, category) = unsafe {
+        (raw::RedisModule_SetCommandInfo, raw::RedisModule_SetCommandACLCategories, raw::RedisModule_AddACLCategory)
+    };
+    let mut lacks = Vec::new();
+    if docs.is_none() {
+        lacks.push("COMMAND DOCS of modules (from 7.0)");
+    }
+    if sorting.is_none() || category.is_none() {
+        lacks.push("ACL categories of modules: @llmcache (from 7.4)");
+    }
+    lacks
+}

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Runs redis_py.py against a server with the module, which it starts and ends. redis-py comes from a virtual environment
+# under the target folder (made on the first run), unless PYTHON names an interpreter that has it.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$here/../..
+target=${CARGO_TARGET_DIR:-$root/target}
+server=${LLMCACHE_REDIS_SERVER:-redis-server}
+module=$(realpath "${LLMCACHE_SO:-$target/release/libllmcache.so}")
+[ -f "$module" ] || { echo "no module at $module: cargo build --release" >&2; exit 1; }
+
+python=${PYTHON:-}
+if [ -z "$python" ]; then
+    python=$target/redis-py/bin/python
+    if ! "$python" -c 'import redis' 2>/dev/null; then
+        python3 -m venv "$target/redis-py" || {
+            echo "no virtual environment can be made: apt-get install python3-venv" >&2
+            exit 1
+        }
+        "$python" -m pip install --quiet --disable-pip-version-check 'redis>=5,<9'
+    fi
+fi
+
+dir=$(mktemp -d)
+pid=
+finish() {
+    [ -z "$pid" ] || { kill "$pid" && wait "$pid"; } 2>/dev/null || true
+    rm -rf "$dir"
+}
+trap finish EXIT
+
+# A port below those that Linux gives to outgoing connections; another one if somebody has it.
+for attempt in 1 2 3 4 5; do
+    port=$((22000 + (RANDOM + attempt * 997) % 9000))
+    "$server" --bind 127.0.0.1 --port "$port" --dir "$dir" --save '' --loadmodule "$module" >"$dir/log" 2>&1 &
+    pid=$!
+    for _ in {1..300}; do
+        kill -0 "$pid" 2>/dev/null || break
+        if grep -q 'Ready to accept connections' "$dir/log"; then
+            "$python" "$here/redis_py.py" --port "$port"
+            exit
+        fi
+        sleep 0.1
+    done
+    grep -q 'Address already in use' "$dir/log" || break
+done
+echo "the server does not start:" >&2
+tail -n 40 "$dir/log" >&2
+exit 1

@@ -1,0 +1,15 @@
+//! The cache as a plain value, tested hard and without a server.
+//!
+//! Random runs print their seed; `LLMCACHE_SEED=n cargo test --no-default-features --test core_cache` repeats one.
+
+mod effects;
+mod expiry;
+mod fixture;
+mod hostile;
+mod limits;
+mod model;
+mod ops;
+mod persist;
+mod speed;
+mod support;
+mod twin;

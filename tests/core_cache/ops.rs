@@ -1,0 +1,400 @@
+//! Random operations on a cache, as plain values that a twin can read as well.
+
+use super::support::{etag, Ask, Rng};
+use llmcache::core::cache::{Cache, Got, Terms};
+use llmcache::core::codec::Codec;
+use llmcache::core::effects::Effects;
+use llmcache::core::eviction::Pressure;
+use llmcache::core::identity::{EntryId, Shape};
+use llmcache::core::invalidation::Selection;
+use llmcache::core::money::{MicroUsd, Price};
+use llmcache::core::policy::{Compress, Evict, PolicyChange};
+use llmcache::core::storing::{Answer, Condition, Lifetime, StoreError, Stored};
+use llmcache::core::strategy::{Rule, Strategy, Ttl};
+use llmcache::core::time::UnixMs;
+
+/// How long an answer is to live.
+#[derive(Clone, Debug)]
+pub enum Life {
+    Auto,
+    Strategy(String),
+    After(u64),
+    Until(u64),
+    Keep,
+    Never,
+}
+
+/// An answer to be stored.
+#[derive(Clone, Debug)]
+pub struct Put {
+    pub ask: Ask,
+    pub response: Vec<u8>,
+    pub condition: Condition,
+    pub life: Life,
+    pub stale_ms: Option<u64>,
+    pub typ: Option<Vec<u8>>,
+    pub tags: Vec<Vec<u8>>,
+    pub tokens: Option<(u64, u64)>,
+    pub cost: Option<MicroUsd>,
+    pub latency_ms: u64,
+    pub meta: Option<Vec<u8>>,
+    pub temperature_above_one: bool,
+    pub pressure: Pressure,
+}
+
+impl Put {
+    pub fn answer(&self) -> Answer<'_> {
+        Answer {
+            condition: self.condition,
+            lifetime: match &self.life {
+                Life::Auto => Lifetime::Auto,
+                Life::Strategy(name) => Lifetime::Strategy(name),
+                Life::After(ms) => Lifetime::After(*ms),
+                Life::Until(at) => Lifetime::Until(UnixMs(*at)),
+                Life::Keep => Lifetime::Keep,
+                Life::Never => Lifetime::Never,
+            },
+            stale_ms: self.stale_ms,
+            typ: self.typ.as_deref(),
+            tags: self.tags.iter().map(|tag| &**tag).collect(),
+            tokens: self.tokens,
+            cost: self.cost,
+            latency_ms: self.latency_ms,
+            meta: self.meta.as_deref(),
+            temperature_above_one: self.temperature_above_one,
+            ..self.ask.answer(&self.response)
+        }
+    }
+}
+
+/// Which entries are meant.
+#[derive(Clone, Debug, Default)]
+pub struct Which {
+    pub tags: Vec<Vec<u8>>,
+    pub model: Option<Vec<u8>>,
+    pub scope: Option<Vec<u8>>,
+    pub typ: Option<Vec<u8>>,
+    pub strategy: Option<Vec<u8>>,
+    pub ask: Option<Ask>,
+    /// Prompts that begin like this.
+    pub prefix: Option<Vec<u8>>,
+    pub older_than_ms: Option<u64>,
+}
+
+impl Which {
+    fn with<T>(&self, run: impl FnOnce(&Selection<'_>) -> T) -> T {
+        let glob = self.prefix.as_ref().map(|prefix| [&**prefix, b"*"].concat());
+        run(&Selection {
+            tags: self.tags.iter().map(|tag| &**tag).collect(),
+            model: self.model.as_deref(),
+            scope: self.scope.as_deref(),
+            typ: self.typ.as_deref(),
+            strategy: self.strategy.as_deref(),
+            digest: self.ask.as_ref().map(Ask::digest),
+            glob: glob.as_deref(),
+            older_than_ms: self.older_than_ms,
+        })
+    }
+}
+
+/// One step of a run.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Put(Box<Put>),
+    Get(Ask, Terms),
+    Delete(Vec<EntryId>),
+    Invalidate(Which),
+    MakeStale(Which),
+    ExpireAt(EntryId, u64),
+    Expire(usize),
+    Relieve(usize, usize),
+    Alter(PolicyChange),
+    SetStrategy(Strategy),
+    DeleteStrategy(String),
+    SetRule(Rule),
+    DeleteRule(String),
+    /// The clock moves, maybe back.
+    Clock(i64),
+    /// The cache is written and read again.
+    Reload,
+}
+
+/// What a step answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    Nothing,
+    Done(bool),
+    Count(u64),
+    /// How it was stored, the slot left out.
+    Put(Result<Kept, StoreError>),
+    Miss,
+    NotModified,
+    Hit { response: Vec<u8>, stale: bool, hits: u64, ttl: i64, age: u64 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Stored,
+    ConditionFailed,
+    NoCache,
+    TooLarge,
+    AlreadyOver,
+}
+
+/// Does a step to a cache; `Clock` and `Reload` are the runner's.
+pub fn apply(cache: &mut Cache, op: &Op, now: UnixMs, codec: &mut Codec) -> (Said, Effects) {
+    let done = |result: Option<Effects>| (Said::Done(result.is_some()), result.unwrap_or_default());
+    match op {
+        Op::Put(put) => match cache.set(&put.answer(), now, put.pressure, codec) {
+            Ok((stored, effects)) => {
+                let kept = match stored {
+                    Stored::Stored(_) => Kept::Stored,
+                    Stored::ConditionFailed => Kept::ConditionFailed,
+                    Stored::NoCache => Kept::NoCache,
+                    Stored::TooLarge => Kept::TooLarge,
+                    Stored::AlreadyOver => Kept::AlreadyOver,
+                };
+                (Said::Put(Ok(kept)), effects)
+            }
+            Err(error) => (Said::Put(Err(error)), Effects::default()),
+        },
+        Op::Get(ask, terms) => {
+            let said = match cache.get(&ask.digest(), terms, now, codec).expect("no answer is damaged") {
+                Got::Miss => Said::Miss,
+                Got::NotModified => Said::NotModified,
+                Got::Hit { entry, response, stale } => Said::Hit {
+                    response: response.to_vec(),
+                    stale,
+                    hits: entry.hits(),
+                    ttl: entry.ttl_seconds(now),
+                    age: entry.age_seconds(now),
+                },
+            };
+            (said, Effects::default())
+        }
+        Op::Delete(ids) => {
+            let (count, effects) = cache.delete(ids, now);
+            (Said::Count(count), effects)
+        }
+        Op::Invalidate(which) => which.with(|selection| {
+            let counted = cache.count_selected(selection, now);
+            let (count, effects) = cache.invalidate(selection, now);
+            assert_eq!(counted, count, "a dry run tells what will be");
+            (Said::Count(count), effects)
+        }),
+        Op::MakeStale(which) => which.with(|selection| {
+            let (count, effects) = cache.make_stale(selection, now);
+            (Said::Count(count), effects)
+        }),
+        Op::ExpireAt(id, at) => {
+            let (there, effects) = cache.expire_at(id, UnixMs(*at), now);
+            (Said::Done(there), effects)
+        }
+        Op::Expire(budget) => (Said::Count(cache.expire(now, *budget)), Effects::default()),
+        Op::Relieve(bytes, budget) => (Said::Nothing, cache.relieve(*bytes, *budget, now)),
+        Op::Alter(change) => done(cache.alter(change, now).ok()),
+        Op::SetStrategy(strategy) => {
+            let result = cache.alter_strategies(|all, _| all.set_strategy(strategy.clone()));
+            done(result.ok().map(|(_, effects)| effects))
+        }
+        Op::DeleteStrategy(name) => {
+            let result = cache.alter_strategies(|all, policy| all.delete_strategy(name, &policy.strategy));
+            done(result.ok().map(|(_, effects)| effects))
+        }
+        Op::SetRule(rule) => {
+            let result = cache.alter_strategies(|all, _| all.set_rule(rule.clone()));
+            done(result.ok().map(|(_, effects)| effects))
+        }
+        Op::DeleteRule(name) => {
+            let result = cache.alter_strategies(|all, _| Ok(all.delete_rule(name)));
+            done(result.ok().map(|(_, effects)| effects))
+        }
+        Op::Clock(_) | Op::Reload => (Said::Nothing, Effects::default()),
+    }
+}
+
+/// What a run draws from.
+#[derive(Clone, Debug)]
+pub struct Dice {
+    pub rng: Rng,
+    pub asks: Vec<Ask>,
+    responses: Vec<Vec<u8>>,
+    /// Whether the clock may go back.
+    pub clock_goes_back: bool,
+    /// Whether there may be limits and pressure.
+    pub limits: bool,
+}
+
+const DAY: i64 = 86_400_000;
+
+impl Dice {
+    pub fn new(mut rng: Rng, asks: usize) -> Self {
+        const PROMPTS: [&str; 6] = [
+            "Explain how photosynthesis works",
+            "Analyze this listing and recommend a price strategy",
+            "What are current mortgage rates?",
+            "What is the weather right now?",
+            "Give me a new UUID",
+            "mumble",
+        ];
+        let shapes = [Shape::Plain, Shape::Plain, Shape::OpenAiChat, Shape::OpenAiResponses, Shape::Anthropic];
+        let asks = (0..asks).map(|i| Ask {
+            shape: *rng.pick(&shapes),
+            scope: rng.pick(&["", "", "ann", "bob"]).as_bytes().into(),
+            model: rng.pick(&["", "gpt", "claude"]).as_bytes().into(),
+            system: rng.pick(&["", "", "Be brief."]).as_bytes().into(),
+            params: rng.pick(&["", "", r#"{"temperature":0}"#]).as_bytes().into(),
+            prompt: format!("{} {i}", rng.pick(&PROMPTS)).into_bytes(),
+        });
+        let asks = asks.collect();
+        let lengths = [0, 1, 60, 127, 128, 129, 400, 900, 3000];
+        let responses = lengths.iter().map(|&len| rng.text(len)).collect();
+        Self { rng, asks, responses, clock_goes_back: true, limits: true }
+    }
+
+    fn ask(&mut self) -> Ask {
+        self.rng.pick(&self.asks).clone()
+    }
+
+    fn tags(&mut self) -> Vec<Vec<u8>> {
+        let n = self.rng.below(4);
+        // The same tag may be drawn twice.
+        (0..n).map(|_| format!("g{}", self.rng.below(5)).into_bytes()).collect()
+    }
+
+    fn name(&mut self) -> String {
+        let names = ["standard", "REALTIME", "aggressive", "nocache", "mine", "Mine", "other", "unknown"];
+        self.rng.pick(&names).to_string()
+    }
+
+    fn put(&mut self, now: u64) -> Put {
+        let life = match self.rng.below(12) {
+            0..=2 => Life::Auto,
+            3..=4 => Life::Strategy(self.name()),
+            5..=7 => Life::After(*self.rng.pick(&[1, 500, 1000, 5000, 60_000, u64::MAX])),
+            8 => Life::Until(now - 1000 + self.rng.below(4000)),
+            9..=10 => Life::Keep,
+            _ => Life::Never,
+        };
+        let pressure = if self.limits { self.rng.below(30) } else { 2 };
+        Put {
+            ask: self.ask(),
+            response: self.rng.pick(&self.responses).clone(),
+            condition: *self.rng.pick(&[Condition::Always, Condition::Always, Condition::Absent, Condition::Present]),
+            life,
+            stale_ms: self.rng.maybe(30, |rng| *rng.pick(&[0, 1, 2000, 100_000, u64::MAX])),
+            typ: self.rng.maybe(40, |rng| format!("t{}", rng.below(3)).into_bytes()),
+            tags: self.tags(),
+            tokens: self.rng.maybe(50, |rng| (rng.below(1000), rng.below(1000))),
+            cost: self.rng.maybe(30, |rng| MicroUsd::from_micros(rng.below(1_000_000))),
+            latency_ms: self.rng.below(3000),
+            meta: self.rng.maybe(20, |rng| format!("{{\"n\":{}}}", rng.below(1000)).into_bytes()),
+            temperature_above_one: self.rng.chance(3),
+            pressure: match pressure {
+                0 => Pressure::Over,
+                1 => Pressure::Tight,
+                _ => Pressure::None,
+            },
+        }
+    }
+
+    fn terms(&mut self) -> Terms {
+        Terms {
+            stale_ok: self.rng.chance(30),
+            max_age_ms: self.rng.maybe(15, |rng| *rng.pick(&[0, 1, 1000, 30_000])),
+            no_touch: self.rng.chance(15),
+            if_none_match: self.rng.maybe(20, |rng| etag(rng.pick(&self.responses))),
+        }
+    }
+
+    fn which(&mut self) -> Which {
+        if self.rng.chance(4) {
+            return Which::default();
+        }
+        let mut which = Which::default();
+        for _ in 0..=self.rng.below(2) {
+            match self.rng.below(8) {
+                0..=1 => which.tags = self.tags(),
+                2 => which.model = Some(self.ask().model),
+                3 => which.scope = Some(self.ask().scope),
+                4 => which.typ = Some(format!("t{}", self.rng.below(4)).into_bytes()),
+                5 => which.strategy = Some(self.rng.pick(&["explicit", "Standard", "mine"]).as_bytes().into()),
+                6 => which.ask = Some(self.ask()),
+                _ => which.prefix = Some(self.ask().prompt[..4].into()),
+            }
+        }
+        which.older_than_ms = self.rng.maybe(30, |rng| rng.below(20_000));
+        which
+    }
+
+    fn change(&mut self) -> PolicyChange {
+        let limits = self.limits;
+        let rng = &mut self.rng;
+        PolicyChange {
+            strategy: rng.maybe(20, |rng| rng.pick(&["standard", "realtime", "mine", "nocache", "none such"])[..].into()),
+            stale_ms: rng.maybe(20, |rng| *rng.pick(&[0, 1500, 60_000])),
+            jitter_percent: rng.maybe(20, |rng| rng.below(101) as u8),
+            max_entries: rng.maybe(if limits { 30 } else { 0 }, |rng| *rng.pick(&[0, 0, 1, 5, 12, 25])),
+            max_memory: rng.maybe(if limits { 30 } else { 0 }, |rng| *rng.pick(&[0, 0, 500, 2500, 6000, 12_000])),
+            evict: rng.maybe(30, |rng| *rng.pick(&[Evict::Lru, Evict::Ttl])),
+            compress: rng.maybe(20, |rng| *rng.pick(&[Compress::None, Compress::Zstd])),
+            level: rng.maybe(20, |rng| *rng.pick(&[1, 3])),
+            prices: rng.maybe(20, Self::price).into_iter().collect(),
+            ..PolicyChange::default()
+        }
+    }
+
+    fn price(rng: &mut Rng) -> (Box<[u8]>, Price) {
+        let mut usd = || MicroUsd::from_micros(rng.below(20_000_000));
+        let price = Price { input_per_mtok: usd(), output_per_mtok: usd() };
+        (rng.pick(&["gpt", "claude", "", "another"]).as_bytes().into(), price)
+    }
+
+    fn strategy(&mut self) -> Strategy {
+        let name = self.name().into();
+        let rng = &mut self.rng;
+        Strategy {
+            name,
+            ttl: *rng.pick(&[Ttl::Millis(1000), Ttl::Millis(30_000), Ttl::Millis(999), Ttl::Never, Ttl::NotStored]),
+            stale_ms: rng.maybe(40, |rng| rng.below(10_000)),
+            jitter_percent: rng.maybe(40, |rng| rng.below(120) as u8),
+        }
+    }
+
+    fn rule(&mut self) -> Rule {
+        let strategy = self.name().into();
+        let rng = &mut self.rng;
+        let mut glob = |text: &str| rng.maybe(40, |_| text.as_bytes().into());
+        Rule { typ: glob("t1"), model: glob("g*"), scope: glob("ann"), prompt: glob("*1*"), name: "r".into(), strategy }
+    }
+
+    /// The next step.
+    pub fn roll(&mut self, now: u64) -> Op {
+        match self.rng.below(100) {
+            0..=37 => Op::Put(Box::new(self.put(now))),
+            38..=62 => Op::Get(self.ask(), self.terms()),
+            63..=66 => Op::Delete((0..self.rng.below(4)).map(|_| self.ask().id()).collect()),
+            67..=69 => Op::Invalidate(self.which()),
+            70..=72 => Op::MakeStale(self.which()),
+            73..=76 => {
+                let at = *self.rng.pick(&[0, now, now + 1, now + 3000, now + 90_000, UnixMs::LATEST.0, u64::MAX]);
+                Op::ExpireAt(self.ask().id(), at)
+            }
+            77..=80 => Op::Expire(*self.rng.pick(&[0, 1, 2, 100])),
+            81 if self.limits => Op::Relieve(self.rng.below(6000) as usize, self.rng.below(5) as usize),
+            81..=85 => Op::Alter(self.change()),
+            86 => Op::SetStrategy(self.strategy()),
+            87 => Op::DeleteStrategy(self.name()),
+            88 => {
+                let mut rule = self.rule();
+                rule.name = format!("r{}", self.rng.below(3)).into();
+                Op::SetRule(rule)
+            }
+            89 => Op::DeleteRule(format!("r{}", self.rng.below(3))),
+            90 => Op::Reload,
+            91 if self.clock_goes_back => Op::Clock(-(self.rng.below(10_000) as i64)),
+            92 => Op::Clock(DAY * self.rng.below(3) as i64),
+            _ => Op::Clock(self.rng.below(3000) as i64),
+        }
+    }
+}

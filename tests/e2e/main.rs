@@ -1,0 +1,23 @@
+//! The module from the outside: real servers, real connections, one file a concern.
+//!
+//! `cargo build --release`, then `cargo test --no-default-features --features e2e --test e2e`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod harness;
+mod support;
+
+mod errors;
+mod events;
+mod harness_itself;
+mod identity;
+mod lifecycle;
+mod lookup;
+mod payloads;
+mod persistence;
+mod policy;
+mod removal;
+mod replication;
+mod server;
+mod storing;
+mod strategies;

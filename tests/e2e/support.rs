@@ -1,0 +1,149 @@
+//! What many of these tests say: a cache called `faq`, both protocols, the state of a cache as bytes.
+
+use crate::harness::{cmd, Client, Reply, Server};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Every command of the module that clients use, with arguments that are well formed and the key `KEY`.
+pub const COMMANDS: [&str; 15] = [
+    "LLMCACHE.GET KEY prompt",
+    "LLMCACHE.SET KEY prompt response",
+    "LLMCACHE.DEL KEY 00112233445566778899aabbccddeeff",
+    "LLMCACHE.INVALIDATE KEY ALL",
+    "LLMCACHE.SCAN KEY 0",
+    "LLMCACHE.ENTRY KEY 00112233445566778899aabbccddeeff",
+    "LLMCACHE.TTL KEY 00112233445566778899aabbccddeeff",
+    "LLMCACHE.EXPIRE KEY 00112233445566778899aabbccddeeff 10",
+    "LLMCACHE.CREATE KEY",
+    "LLMCACHE.ALTER KEY MAXENTRIES 10",
+    "LLMCACHE.INFO KEY",
+    "LLMCACHE.STRATEGY KEY LIST",
+    "LLMCACHE.RULE KEY LIST",
+    "LLMCACHE.STATS KEY",
+    "LLMCACHE.EXPLAIN KEY prompt",
+];
+
+/// An id that no entry has.
+pub const NO_ID: &str = "00112233445566778899aabbccddeeff";
+
+/// Runs a test twice on one server, the second time under RESP3 and with nothing left of the first.
+#[track_caller]
+pub fn both(test: impl Fn(&mut Client)) {
+    let server = Server::start();
+    test(&mut server.client());
+    cmd!(server.client(), "FLUSHALL").ok();
+    test(&mut server.client3());
+}
+
+/// Stores an answer for ever and answers its id.
+#[track_caller]
+pub fn store(c: &mut Client, prompt: &str, response: &str) -> String {
+    cmd!(c, "LLMCACHE.SET", "faq", prompt, response, "PERSIST").ok();
+    id_of(c, prompt)
+}
+
+/// `LLMCACHE.SET faq prompt response …` with the words of a line behind it.
+#[track_caller]
+pub fn set(c: &mut Client, prompt: &str, response: &str, options: &str) -> Reply {
+    let mut words = vec!["LLMCACHE.SET", "faq", prompt, response];
+    words.extend(options.split_whitespace());
+    c.cmd(&words)
+}
+
+/// `LLMCACHE.GET faq prompt …` with the words of a line behind it.
+#[track_caller]
+pub fn get(c: &mut Client, prompt: &str, options: &str) -> Reply {
+    let mut words = vec!["LLMCACHE.GET", "faq", prompt];
+    words.extend(options.split_whitespace());
+    c.cmd(&words)
+}
+
+/// All that a lookup tells, without leaving a trace.
+#[track_caller]
+pub fn meta(c: &mut Client, prompt: &str, options: &str) -> Reply {
+    get(c, prompt, &format!("{options} WITHMETA NOTOUCH"))
+}
+
+/// The id of a stored prompt without context.
+#[track_caller]
+pub fn id_of(c: &mut Client, prompt: &str) -> String {
+    meta(c, prompt, "STALEOK").field("id").text()
+}
+
+/// `LLMCACHE.ENTRY` of a stored prompt without context.
+#[track_caller]
+pub fn entry(c: &mut Client, prompt: &str) -> Reply {
+    let id = id_of(c, prompt);
+    cmd!(c, "LLMCACHE.ENTRY", "faq", id, "WITHRESPONSE")
+}
+
+/// One figure of `LLMCACHE.STATS faq`.
+#[track_caller]
+pub fn stat(c: &mut Client, name: &str) -> i64 {
+    cmd!(c, "LLMCACHE.STATS", "faq").field(name).int()
+}
+
+/// The whole cache as bytes: policy, counters, entries and the order of their use. Null where there is none.
+#[track_caller]
+pub fn state(c: &mut Client) -> Reply {
+    cmd!(c, "DUMP", "faq")
+}
+
+/// Ids and prompts of all that SCAN finds.
+#[track_caller]
+pub fn scan(c: &mut Client, options: &str) -> Vec<(String, String)> {
+    let (mut cursor, mut found) = ("0".to_owned(), Vec::new());
+    loop {
+        let page = c.words(&format!("LLMCACHE.SCAN faq {cursor} {options}"));
+        cursor = page.at(0).text();
+        found.extend(page.at(1).items().iter().map(|pair| (pair.at(0).text(), pair.at(1).text())));
+        if cursor == "0" {
+            return found;
+        }
+    }
+}
+
+/// The prompts that SCAN finds, sorted.
+#[track_caller]
+pub fn prompts(c: &mut Client, options: &str) -> Vec<String> {
+    let mut prompts: Vec<_> = scan(c, options).into_iter().map(|(_, prompt)| prompt).collect();
+    prompts.sort();
+    prompts
+}
+
+/// The time of day in milliseconds.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+/// Waits for a TTL to pass: the one thing that has to be slept for.
+pub fn pass(ms: u64) {
+    std::thread::sleep(Duration::from_millis(ms));
+}
+
+/// Numbers by chance, from a seed that a failing test prints with its output.
+pub struct Dice(u64);
+
+impl Dice {
+    /// Thrown anew each time; `LLMCACHE_SEED` repeats a game.
+    pub fn new(what: &str) -> Dice {
+        let seed = std::env::var("LLMCACHE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(now_ms);
+        println!("{what}: LLMCACHE_SEED={seed}");
+        Dice(seed | 1)
+    }
+
+    /// The next number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+
+    /// So many bytes that no compressor gets smaller.
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| self.below(256) as u8).collect()
+    }
+
+    /// So many hex digits.
+    pub fn text(&mut self, length: usize) -> String {
+        (0..length).map(|_| char::from_digit(self.below(16) as u32, 16).unwrap()).collect()
+    }
+}
