@@ -46,12 +46,19 @@ fn no_two_small_conversations_are_the_same() {
         for a in &few {
             conversations.extend(few.iter().flat_map(|b| few.iter().map(move |c| format!("{a},{b},{c}"))));
         }
+        // An empty system prompt equals none: with one in front, there is another conversation that is the same.
+        let nothing = turn("system", &part(""));
+        let says_nothing = |rest: &str| !rest.starts_with(r#",{"role":"system""#);
+        conversations.retain(|turns| !turns.strip_prefix(&nothing).is_some_and(says_nothing));
         conversations.sort();
         conversations.dedup();
 
         let mut seen = HashMap::new();
         let systems: Vec<String> = match shape {
-            Shape::Anthropic => contents.iter().map(|system| format!(r#""system":[{system}],"#)).collect(),
+            Shape::Anthropic => {
+                let told = contents.iter().filter(|content| **content != part(""));
+                told.map(|system| format!(r#""system":[{system}],"#)).collect()
+            }
             // The marks of chat are in its roles; without one the model decides, so it stays out.
             _ => vec![String::new()],
         };
@@ -219,7 +226,16 @@ fn some_content(dice: &mut Dice, shape: Shape, role: &str) -> Tree {
     };
     match dice.below(3) {
         0 => Tree::List((0..2 + dice.below(2)).map(|_| part(dice)).collect()),
+        _ if role == "system" => some_system(dice),
         _ => some_text(dice),
+    }
+}
+
+/// A system prompt that says something: an empty one equals none.
+fn some_system(dice: &mut Dice) -> Tree {
+    match some_text(dice) {
+        Tree::Text(text) => Tree::Text(text + "."),
+        other => other,
     }
 }
 
@@ -244,7 +260,7 @@ fn some_body(dice: &mut Dice, shape: Shape) -> Tree {
     match shape {
         Shape::OpenAiResponses => fields([
             ("model", text("m")),
-            ("instructions", some_text(dice)),
+            ("instructions", some_system(dice)),
             ("input", turns),
             ("include", temperature),
         ]),

@@ -213,13 +213,16 @@ impl Cache {
         Ok(effects)
     }
 
-    /// Changes strategies or rules.
+    /// Changes strategies or rules; entries that no longer fit go.
     pub fn alter_strategies<T>(
         &mut self,
         change: impl FnOnce(&mut Strategies, &Policy) -> Result<T, StrategyError>,
     ) -> Result<(T, Effects), StrategyError> {
         let answer = change(&mut self.strategies, &self.policy)?;
-        Ok((answer, Effects { policy: true, ..Effects::default() }))
+        let mut effects = Effects { policy: true, ..Effects::default() };
+        // They take memory as well. Without a clock nothing counts as dead, so what goes is told to everyone.
+        self.keep_limits(None, UnixMs::default(), &mut effects);
+        Ok((answer, effects))
     }
 
     /// Checks that everything agrees, and says what does not.

@@ -37,6 +37,8 @@ pub struct Lifespan {
 impl Lifespan {
     /// Fresh until then, stale for `stale_ms` after.
     pub fn new(fresh_until: UnixMs, stale_ms: u64) -> Self {
+        // No later than the last moment there is, as `dead_at` is.
+        let fresh_until = fresh_until.plus(0);
         Self { fresh_until, dead_at: fresh_until.plus(stale_ms), stale_ms }
     }
 

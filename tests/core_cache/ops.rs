@@ -12,6 +12,7 @@ use llmcache::core::policy::{Compress, Evict, PolicyChange};
 use llmcache::core::storing::{Answer, Condition, Lifetime, StoreError, Stored};
 use llmcache::core::strategy::{Rule, Strategy, Ttl};
 use llmcache::core::time::UnixMs;
+use std::fmt;
 
 /// How long an answer is to live.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub enum Life {
 }
 
 /// An answer to be stored.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Put {
     pub ask: Ask,
     pub response: Vec<u8>,
@@ -40,6 +41,14 @@ pub struct Put {
     pub meta: Option<Vec<u8>>,
     pub temperature_above_one: bool,
     pub pressure: Pressure,
+}
+
+impl fmt::Debug for Put {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ask, response, condition, life, stale_ms, pressure, typ, tags, .. } = self;
+        write!(f, "{ask:?} {} bytes {condition:?} {life:?} stale {stale_ms:?} {pressure:?} ", response.len())?;
+        write!(f, "type {typ:?} tags {tags:?} tokens {:?} cost {:?}", self.tokens, self.cost)
+    }
 }
 
 impl Put {
@@ -226,6 +235,7 @@ pub struct Dice {
 }
 
 const DAY: i64 = 86_400_000;
+const LATEST: u64 = UnixMs::LATEST.0;
 
 impl Dice {
     pub fn new(mut rng: Rng, asks: usize) -> Self {
@@ -272,7 +282,7 @@ impl Dice {
             0..=2 => Life::Auto,
             3..=4 => Life::Strategy(self.name()),
             5..=7 => Life::After(*self.rng.pick(&[1, 500, 1000, 5000, 60_000, u64::MAX])),
-            8 => Life::Until(now - 1000 + self.rng.below(4000)),
+            8 => Life::Until(*self.rng.pick(&[now - 1, now, now + 3000, LATEST + 7, u64::MAX])),
             9..=10 => Life::Keep,
             _ => Life::Never,
         };
@@ -303,7 +313,7 @@ impl Dice {
             stale_ok: self.rng.chance(30),
             max_age_ms: self.rng.maybe(15, |rng| *rng.pick(&[0, 1, 1000, 30_000])),
             no_touch: self.rng.chance(15),
-            if_none_match: self.rng.maybe(20, |rng| etag(rng.pick(&self.responses))),
+            if_none_match: self.rng.maybe(20, |rng| etag(rng.pick::<Vec<u8>>(&self.responses))),
         }
     }
 
@@ -327,15 +337,17 @@ impl Dice {
         which
     }
 
-    fn change(&mut self) -> PolicyChange {
+    fn change(&mut self, memory: u64) -> PolicyChange {
         let limits = self.limits;
+        // Sometimes so close that a few bytes more are too many.
+        let close = memory + self.rng.below(40);
         let rng = &mut self.rng;
         PolicyChange {
             strategy: rng.maybe(20, |rng| rng.pick(&["standard", "realtime", "mine", "nocache", "none such"])[..].into()),
             stale_ms: rng.maybe(20, |rng| *rng.pick(&[0, 1500, 60_000])),
             jitter_percent: rng.maybe(20, |rng| rng.below(101) as u8),
             max_entries: rng.maybe(if limits { 30 } else { 0 }, |rng| *rng.pick(&[0, 0, 1, 5, 12, 25])),
-            max_memory: rng.maybe(if limits { 30 } else { 0 }, |rng| *rng.pick(&[0, 0, 500, 2500, 6000, 12_000])),
+            max_memory: rng.maybe(if limits { 30 } else { 0 }, |rng| *rng.pick(&[0, 0, 4000, 9000, 15_000, close, close])),
             evict: rng.maybe(30, |rng| *rng.pick(&[Evict::Lru, Evict::Ttl])),
             compress: rng.maybe(20, |rng| *rng.pick(&[Compress::None, Compress::Zstd])),
             level: rng.maybe(20, |rng| *rng.pick(&[1, 3])),
@@ -368,8 +380,8 @@ impl Dice {
         Rule { typ: glob("t1"), model: glob("g*"), scope: glob("ann"), prompt: glob("*1*"), name: "r".into(), strategy }
     }
 
-    /// The next step.
-    pub fn roll(&mut self, now: u64) -> Op {
+    /// The next step for a cache that takes so many bytes.
+    pub fn roll(&mut self, memory: usize, now: u64) -> Op {
         match self.rng.below(100) {
             0..=37 => Op::Put(Box::new(self.put(now))),
             38..=62 => Op::Get(self.ask(), self.terms()),
@@ -377,12 +389,12 @@ impl Dice {
             67..=69 => Op::Invalidate(self.which()),
             70..=72 => Op::MakeStale(self.which()),
             73..=76 => {
-                let at = *self.rng.pick(&[0, now, now + 1, now + 3000, now + 90_000, UnixMs::LATEST.0, u64::MAX]);
+                let at = *self.rng.pick(&[0, now, now + 1, now + 3000, now + 90_000, LATEST, LATEST + 5, u64::MAX]);
                 Op::ExpireAt(self.ask().id(), at)
             }
             77..=80 => Op::Expire(*self.rng.pick(&[0, 1, 2, 100])),
             81 if self.limits => Op::Relieve(self.rng.below(6000) as usize, self.rng.below(5) as usize),
-            81..=85 => Op::Alter(self.change()),
+            81..=85 => Op::Alter(self.change(memory as u64)),
             86 => Op::SetStrategy(self.strategy()),
             87 => Op::DeleteStrategy(self.name()),
             88 => {

@@ -12,6 +12,7 @@ use llmcache::core::storing::{Answer, Condition, Lifetime, Stored};
 use llmcache::core::time::UnixMs;
 use llmcache::core::wire::WireError;
 use sha2::{Digest as _, Sha256};
+use std::fmt;
 
 /// A moment in 2025, where tests begin.
 pub const START: u64 = 1_750_000_000_000;
@@ -77,7 +78,7 @@ pub fn with_seeds(seeds: impl IntoIterator<Item = u64>, mut run: impl FnMut(u64,
 }
 
 /// An identity that owns its fields.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Ask {
     pub shape: Shape,
     pub scope: Vec<u8>,
@@ -85,6 +86,13 @@ pub struct Ask {
     pub system: Vec<u8>,
     pub params: Vec<u8>,
     pub prompt: Vec<u8>,
+}
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = [&self.scope, &self.model, &self.system, &self.params, &self.prompt];
+        write!(f, "{:?}{:?}", self.shape, fields.map(|field| String::from_utf8_lossy(field)))
+    }
 }
 
 impl Ask {
@@ -271,7 +279,7 @@ pub fn loaded(bytes: &[u8], now: UnixMs) -> Result<Cache, WireError> {
 pub fn records(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut loading = Loading(bytes);
     let mut records = Vec::new();
-    let mut number = |loading: &mut Loading<'_>| loading.number().unwrap();
+    let number = |loading: &mut Loading<'_>| loading.number().unwrap();
     let mut record = |loading: &mut Loading<'_>| records.push(loading.record().unwrap().as_ref().to_vec());
     number(&mut loading);
     record(&mut loading);
@@ -296,12 +304,12 @@ pub fn repeat(effects: &Effects, primary: &Cache, replica: &mut Cache, now: Unix
     for ids in [&effects.deleted, &effects.evicted] {
         replica.delete(ids, now);
     }
+    if !effects.moved.is_empty() {
+        replica.repeat_lives(&persist::lives_record(&effects.moved)).unwrap();
+    }
     if let Some(id) = &effects.stored {
         let (context, entry) = primary.entry_records(id).expect("what was stored is there");
         replica.repeat_store(&context, &entry, now).unwrap();
-    }
-    if !effects.moved.is_empty() {
-        replica.repeat_lives(&persist::lives_record(&effects.moved)).unwrap();
     }
 }
 

@@ -223,26 +223,136 @@ fn a_cost_is_kept_in_whole_micro_dollars_with_halves_up() {
 fn without_a_cost_tokens_times_the_price_of_the_model_count() {
     both(|c| {
         c.words("LLMCACHE.CREATE faq PRICE gpt 2.5 10 PRICE mini 0.15 0.6").ok();
-        for (options, cost, estimated) in [
-            ("MODEL gpt TOKENS 1000 200", "0.004500", false),
-            ("MODEL mini TOKENS 1 1", "0.000001", false),
-            ("MODEL gpt TOKENS 1000 200 COST 7", "7.000000", false),
-            ("MODEL unknown TOKENS 1000 200", "0.000000", false),
-            ("TOKENS 1000 200", "0.000000", false),
-            ("MODEL gpt", "0.000055", true),
+        for (model, options, cost) in [
+            ("gpt", "TOKENS 1000 200", "0.004500"),
+            ("mini", "TOKENS 1 1", "0.000001"),
+            ("mini", "TOKENS 1 0", "0.000000"),
+            ("gpt", "TOKENS 1000 200 COST 7", "7.000000"),
+            ("unknown", "TOKENS 1000 200", "0.000000"),
+            ("", "TOKENS 1000 200", "0.000000"),
         ] {
-            // Without tokens: 8 + 4 bytes of prompt and system are 3 tokens in, 17 bytes of response 5 out.
-            let response = "seventeen bytes !";
-            set(c, "8 bytes?", response, &format!("SYSTEM four {options}")).ok();
-            let model = options.split_whitespace().skip_while(|word| *word != "MODEL").nth(1).unwrap_or_default();
-            let id = meta(c, "8 bytes?", &format!("SYSTEM four MODEL {model}_").replace("MODEL _", "").replace('_', ""));
-            let told = cmd!(c, "LLMCACHE.ENTRY", "faq", id.field("id").text());
-            assert_eq!(*told.field("estimated"), estimated_reply(&told, estimated), "{options}");
-            if !estimated {
-                assert_eq!(*told.field("cost_usd"), cost, "{options}");
-            } else {
-                assert!(told.field("cost_usd").number() > 0.0, "{options}");
-            }
+            let context = if model.is_empty() { String::new() } else { format!("MODEL {model}") };
+            set(c, "p", "r", &format!("{context} {options}")).ok();
+            let id = meta(c, "p", &context).field("id").text();
+            let told = cmd!(c, "LLMCACHE.ENTRY", "faq", id);
+            assert_eq!(*told.field("cost_usd"), cost, "{context} {options}");
+            assert!(!told.field("estimated").truth(), "{context} {options}");
         }
+        c.words("LLMCACHE.ALTER faq PRICE gpt 1 1").ok();
+        set(c, "q", "r", "MODEL gpt TOKENS 1000000 1000000").ok();
+        let id = meta(c, "q", "MODEL gpt").field("id").text();
+        assert_eq!(*cmd!(c, "LLMCACHE.ENTRY", "faq", id).field("cost_usd"), "2.000000");
+    });
+}
+
+#[test]
+fn without_tokens_an_estimate_counts_and_says_so() {
+    both(|c| {
+        c.words("LLMCACHE.CREATE faq PRICE gpt 1000000 1000000").ok();
+        set(c, "a prompt of some length", &"words ".repeat(100), "MODEL gpt").ok();
+        let told = get(c, "a prompt of some length", "MODEL gpt WITHMETA");
+        let entry = cmd!(c, "LLMCACHE.ENTRY", "faq", told.field("id").text());
+        assert!(entry.field("estimated").truth());
+        let (tokens_in, tokens_out) = (told.field("tokens_in").int(), told.field("tokens_out").int());
+        assert!((4..=12).contains(&tokens_in) && (100..=200).contains(&tokens_out), "{told:?}");
+        assert_eq!(told.field("cost_saved_usd").number(), (tokens_in + tokens_out) as f64);
+        let stats = c.words("LLMCACHE.STATS faq");
+        assert_eq!(stats.field("estimated_share").number(), 1.0);
+        assert_eq!(stats.field("tokens_saved").int(), tokens_in + tokens_out);
+        set(c, "told", "r", &format!("TOKENS {tokens_in} {tokens_out}")).ok();
+        get(c, "told", "");
+        assert_eq!(c.words("LLMCACHE.STATS faq").field("estimated_share").number(), 0.5);
+    });
+}
+
+#[test]
+fn labels_are_checked() {
+    both(|c| {
+        let long = "x".repeat(257);
+        let (fits, name) = ("y".repeat(256), "z".repeat(1024));
+        cmd!(c, "LLMCACHE.SET", "faq", "p", "r", "TYPE", fits, "TAGS", 2, fits, "t", "MODEL", name, "SCOPE", name).ok();
+        let before = state(c);
+        for (args, expected) in [
+            (vec!["TYPE", &long], "ERR TYPE has 257 bytes, 256 are allowed"),
+            (vec!["TYPE", ""], "ERR TYPE may not be empty"),
+            (vec!["TAGS", "1", &long], "ERR TAGS has 257 bytes, 256 are allowed"),
+            (vec!["TAGS", "1", ""], "ERR TAGS may not be empty"),
+            (vec!["TAGS", "0"], "ERR TAGS must be a whole number from 1 to 64, got '0'"),
+            (vec!["TAGS", "65"], "ERR TAGS must be a whole number from 1 to 64, got '65'"),
+            (vec!["TAGS", "3", "a", "b"], "ERR TAGS says 3 tags, but only 2 arguments follow"),
+            (vec!["META", "{"], "ERR META must be JSON: EOF while parsing an object at line 1 column 1"),
+            (vec!["LATENCY", "-1"], "ERR LATENCY must be a whole number from 0 to 4294967295, got '-1'"),
+            (vec!["TOKENS", "1", "x"], "ERR TOKENS must be a whole number, 0 or more, got 'x'"),
+        ] {
+            let mut words = vec!["LLMCACHE.SET", "faq", "p", "new"];
+            words.extend(&args);
+            assert_eq!(c.cmd(&words).error(), expected);
+        }
+        assert_eq!(state(c), before);
+    });
+}
+
+#[test]
+fn nocache_and_an_answer_larger_than_the_cache_store_nothing() {
+    both(|c| {
+        c.words("LLMCACHE.CREATE faq MAXMEMORY 20000").ok();
+        store(c, "p", "r");
+        assert!(set(c, "p", "new", "STRATEGY nocache").is_null());
+        assert_eq!(get(c, "p", ""), "r");
+        set(c, "q", "r", "STRATEGY NoCache EX 1").error();
+        let big: String = crate::support::Dice::new("too large").text(100_000);
+        assert!(set(c, "p", &big, "").is_null());
+        assert_eq!(get(c, "p", ""), "r", "nothing had to go for it");
+        assert_eq!([stat(c, "skips"), stat(c, "evictions"), stat(c, "stores")], [2, 0, 1]);
+        // An explicit expiry goes before a rule that says nocache.
+        c.words("LLMCACHE.RULE faq SET never STRATEGY nocache").ok();
+        assert!(set(c, "x", "r", "").is_null());
+        set(c, "x", "r", "EX 100").ok();
+        assert_eq!(get(c, "x", ""), "r");
+    });
+}
+
+#[test]
+fn a_store_that_does_not_happen_makes_no_cache() {
+    both(|c| {
+        assert!(set(c, "p", "r", "XX").is_null());
+        assert!(set(c, "p", "r", "EXAT 1").is_null());
+        assert!(set(c, "p", "r", "STRATEGY nocache").is_null());
+        set(c, "p", "r", "STRATEGY unknown").error();
+        set(c, "p", "r", "EX 0").error();
+        assert_eq!(c.words("EXISTS faq"), 0);
+    });
+}
+
+#[test]
+fn ttl_and_expire_mean_what_they_mean_for_keys() {
+    both(|c| {
+        let id = store(c, "p", "r");
+        let of = |c: &mut Client| cmd!(c, "LLMCACHE.TTL", "faq", id).int();
+        assert_eq!(of(c), -1);
+        assert_eq!(cmd!(c, "LLMCACHE.EXPIRE", "faq", id, 100), 1);
+        assert_ttl(c, "p", 100);
+        assert_eq!(get(c, "p", ""), "r");
+        for gone in [0, -1, -5_000_000] {
+            store(c, "p", "r");
+            assert_eq!(cmd!(c, "LLMCACHE.EXPIRE", "faq", id, gone), 1, "{gone}");
+            assert_eq!(of(c), -2);
+            assert!(get(c, "p", "STALEOK").is_null());
+            assert_eq!(cmd!(c, "LLMCACHE.EXPIRE", "faq", id, 100), 0);
+        }
+        set(c, "p", "r", "PX 10 STALE 100").ok();
+        pass(15);
+        assert_eq!(of(c), 0, "stale");
+        assert_eq!(cmd!(c, "LLMCACHE.EXPIRE", "faq", id, 100), 1);
+        assert_eq!(get(c, "p", ""), "r", "and fresh again");
+        store(c, "p", "r");
+        for (word, expected) in [
+            ("253402300800", "'253402300800'"), ("9223372036854775807", "'9223372036854775807'"), ("x", "'x'"), ("1.5", "'1.5'"),
+        ] {
+            let expected =
+                format!("ERR seconds must be a whole number of seconds that does not end beyond the year 9999, got {expected}");
+            assert_eq!(cmd!(c, "LLMCACHE.EXPIRE", "faq", id, word).error(), expected);
+        }
+        assert_eq!(of(c), -1);
     });
 }

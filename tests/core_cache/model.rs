@@ -1,0 +1,547 @@
+//! The naive twin: a list of entries from the least to the most recently used, searched from end to end, and the rules of
+//! a cache written down once more from what a user is told. Slow, and obviously right.
+
+use super::ops::{Kept, Life, Op, Put, Said, Which};
+use super::support::{etag, Ask, Seen};
+use llmcache::core::cache::{Cache, Terms};
+use llmcache::core::codec::Codec;
+use llmcache::core::counters::Counters;
+use llmcache::core::effects::Effects;
+use llmcache::core::entry::{Effort, Lifespan, Phase, Slot};
+use llmcache::core::eviction::Pressure;
+use llmcache::core::identity::{EntryId, Shape};
+use llmcache::core::money::MicroUsd;
+use llmcache::core::policy::{Evict, Policy};
+use llmcache::core::storing::{Condition, StoreError};
+use llmcache::core::strategy::{Question, Strategies, Ttl};
+use llmcache::core::time::UnixMs;
+use std::collections::HashSet;
+
+const NEVER: u64 = u64::MAX;
+/// 9999-12-31T23:59:59.999Z
+const LATEST: u64 = 253_402_300_799_999;
+
+/// Bytes of a place in the order of expiry.
+const EXPIRY: usize = 25;
+
+/// An entry, and what the twin must be told: where it lives (ties are broken by it) and what it takes.
+#[derive(Clone, Debug)]
+struct Held {
+    seen: Seen,
+    slot: Option<Slot>,
+    memory: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Twin {
+    held: Vec<Held>,
+    policy: Policy,
+    strategies: Strategies,
+    pub counters: Counters,
+    /// Bytes of what a cache is when it is empty.
+    policy_memory: usize,
+}
+
+fn later(at: u64, ms: u64) -> u64 {
+    if at == NEVER {
+        NEVER
+    } else {
+        at.saturating_add(ms).min(LATEST)
+    }
+}
+
+fn life(fresh_until: u64, stale_ms: u64) -> Lifespan {
+    let fresh_until = later(fresh_until, 0);
+    Lifespan { fresh_until: UnixMs(fresh_until), dead_at: UnixMs(later(fresh_until, stale_ms)), stale_ms }
+}
+
+/// Bytes of a string that entries share: jemalloc's class for it, and 56 for its place in the tables.
+fn charge(len: usize) -> usize {
+    let classes = (16..=128).step_by(16).chain((7..40).flat_map(|p| (5..=8).map(move |q| q << (p - 2))));
+    let class = match len {
+        0 => 0,
+        1..=8 => 8,
+        _ => classes.into_iter().find(|class| *class >= len).unwrap(),
+    };
+    class + 56
+}
+
+impl Held {
+    fn phase(&self, now: UnixMs) -> Phase {
+        match self.seen.life {
+            life if now < life.fresh_until => Phase::Fresh,
+            life if now < life.dead_at => Phase::Stale,
+            _ => Phase::Dead,
+        }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let seen = &self.seen;
+        let rule = seen.rule.as_deref().map(str::as_bytes);
+        seen.tags.iter().map(|tag| &**tag).chain([seen.strategy.as_bytes()]).chain(rule).chain(seen.typ.as_deref())
+    }
+
+    fn context(&self) -> (Shape, &[u8], &[u8], &[u8], &[u8]) {
+        let ask = &self.seen.ask;
+        (ask.shape, &ask.scope, &ask.model, &ask.system, &ask.params)
+    }
+}
+
+impl Twin {
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, ..Self::default() }
+    }
+
+    pub fn entries(&self) -> Vec<Seen> {
+        self.held.iter().map(|held| held.seen.clone()).collect()
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    pub fn strategies(&self) -> &Strategies {
+        &self.strategies
+    }
+
+    /// Bytes of the strings that entries share, each counted once.
+    pub fn shared(&self) -> usize {
+        let names: HashSet<&[u8]> = self.held.iter().flat_map(Held::names).collect();
+        let contexts: HashSet<_> = self.held.iter().map(Held::context).collect();
+        let length = |(_, a, b, c, d): &(_, &[u8], &[u8], &[u8], &[u8])| 13 + a.len() + b.len() + c.len() + d.len();
+        names.iter().map(|name| charge(name.len())).sum::<usize>()
+            + contexts.iter().map(|context| charge(length(context))).sum::<usize>()
+    }
+
+    pub fn memory(&self) -> usize {
+        self.policy_memory + self.held.iter().map(|held| held.memory).sum::<usize>() + self.shared()
+    }
+
+    /// Asks the cache what only it can know.
+    pub fn learn(&mut self, cache: &Cache) {
+        for held in &mut self.held {
+            held.slot = cache.store().find_id(&held.seen.digest.id());
+            held.memory = held.slot.and_then(|slot| cache.store().view(slot)).map_or(0, |view| view.memory());
+        }
+    }
+
+    fn at(&self, id: &EntryId) -> Option<usize> {
+        self.held.iter().position(|held| held.seen.digest.id() == *id)
+    }
+
+    fn visible(&self, id: &EntryId, now: UnixMs) -> Option<usize> {
+        self.at(id).filter(|at| self.held[*at].phase(now) != Phase::Dead)
+    }
+
+    /// Does a step. `cache` has done it already: it is asked for what it is in itself, never for what it decided.
+    pub fn apply(&mut self, op: &Op, now: UnixMs, cache: &Cache) -> (Said, Effects) {
+        let mut effects = Effects::default();
+        let said = match op {
+            Op::Put(put) => self.put(put, now, cache, &mut effects),
+            Op::Get(ask, terms) => self.get(ask, terms, now),
+            Op::Delete(ids) => {
+                for id in ids {
+                    self.take_out(self.at(id), now, &mut effects);
+                }
+                Said::Count(effects.deleted.len() as u64)
+            }
+            Op::Invalidate(which) => self.invalidate(which, now, &mut effects),
+            Op::MakeStale(which) => self.make_stale(which, now, &mut effects),
+            Op::ExpireAt(id, at) => {
+                let there = self.visible(id, now);
+                match there {
+                    Some(place) if *at <= now.0 => self.take_out(Some(place), now, &mut effects),
+                    Some(place) => {
+                        let held = &mut self.held[place];
+                        let before = held.seen.life.dead_at.is_never();
+                        held.seen.life = life(*at, held.seen.life.stale_ms);
+                        // What is to expire takes a place in the order of expiry.
+                        let after = held.seen.life.dead_at.is_never();
+                        held.memory = held.memory + EXPIRY * usize::from(!after) - EXPIRY * usize::from(!before);
+                        effects.moved.push((*id, held.seen.life));
+                        self.keep_limits(None, now, &mut effects);
+                    }
+                    None => {}
+                }
+                Said::Done(there.is_some())
+            }
+            Op::Expire(budget) => {
+                let gone = |held: &Held| now.0 != NEVER && later(held.seen.life.dead_at.0, 1000) <= now.0;
+                let mut dead: Vec<_> = self.held.iter().filter(|held| gone(held)).cloned().collect();
+                dead.sort_by_key(|held| (held.seen.life.dead_at, held.slot));
+                dead.truncate(*budget);
+                self.held.retain(|held| !dead.iter().any(|dead| dead.slot == held.slot));
+                self.counters.expirations += dead.len() as u64;
+                Said::Count(dead.len() as u64)
+            }
+            Op::Relieve(bytes, budget) => {
+                let target = self.memory().saturating_sub(*bytes);
+                self.evict_to(target, *budget, None, now, &mut effects);
+                Said::Nothing
+            }
+            Op::Alter(change) => {
+                let known = change.strategy.as_ref().is_none_or(|name| self.strategies.find(name).is_some());
+                if known {
+                    self.policy = self.policy.changed(change);
+                    self.changed(now, cache, &mut effects);
+                }
+                Said::Done(known)
+            }
+            Op::SetStrategy(_) | Op::DeleteStrategy(_) | Op::SetRule(_) | Op::DeleteRule(_) => {
+                let all = &mut self.strategies;
+                let done = match op {
+                    Op::SetStrategy(strategy) => all.set_strategy(strategy.clone()).is_ok(),
+                    Op::DeleteStrategy(name) => all.delete_strategy(name, &self.policy.strategy).is_ok(),
+                    Op::SetRule(rule) => all.set_rule(rule.clone()).is_ok(),
+                    Op::DeleteRule(name) => {
+                        all.delete_rule(name);
+                        true
+                    }
+                    _ => unreachable!(),
+                };
+                if done {
+                    // No clock is passed in, so nothing counts as dead.
+                    self.changed(UnixMs(0), cache, &mut effects);
+                }
+                Said::Done(done)
+            }
+            Op::Clock(_) => Said::Nothing,
+            Op::Reload => {
+                let all = self.held.len();
+                self.held.retain(|held| held.phase(now) != Phase::Dead);
+                self.counters.expirations += (all - self.held.len()) as u64;
+                Said::Nothing
+            }
+        };
+        self.policy_memory = cache.policy_memory();
+        self.learn(cache);
+        (said, effects)
+    }
+
+    fn changed(&mut self, now: UnixMs, cache: &Cache, effects: &mut Effects) {
+        effects.policy = true;
+        self.policy_memory = cache.policy_memory();
+        self.keep_limits(None, now, effects);
+    }
+
+    fn put(&mut self, put: &Put, now: UnixMs, cache: &Cache, effects: &mut Effects) -> Said {
+        let skip = |twin: &mut Self, why| {
+            twin.counters.skips += 1;
+            Said::Put(Ok(why))
+        };
+        let digest = put.ask.digest();
+        let there = self.at(&digest.id());
+        let phase = there.map(|at| self.held[at].phase(now));
+        let Ok(resolved) = self.resolve(put, now) else { return Said::Put(Err(StoreError::UnknownStrategy)) };
+        let visible = matches!(phase, Some(Phase::Fresh | Phase::Stale));
+        match put.condition {
+            Condition::Absent if phase == Some(Phase::Fresh) => return skip(self, Kept::ConditionFailed),
+            Condition::Present if !visible => return skip(self, Kept::ConditionFailed),
+            _ => {}
+        }
+        let Some((life, strategy, rule)) = resolved else { return skip(self, Kept::NoCache) };
+        if life.fresh_until <= now {
+            self.take_out(there, now, effects);
+            return skip(self, Kept::AlreadyOver);
+        }
+        let mut tags = put.tags.clone();
+        tags.sort();
+        tags.dedup();
+        let effort = self.effort(put);
+        let seen = Seen {
+            ask: put.ask.clone(),
+            digest,
+            response: put.response.clone(),
+            etag: etag(&put.response),
+            strategy,
+            rule,
+            typ: put.typ.clone(),
+            tags,
+            meta: put.meta.clone(),
+            created: now,
+            life,
+            effort,
+            hits: 0,
+        };
+        let alone = self.alone(put, &seen);
+        if self.policy.max_memory > 0 && (self.policy_memory + alone) as u64 > self.policy.max_memory {
+            return skip(self, Kept::TooLarge);
+        }
+        if put.pressure == Pressure::Over && self.held.is_empty() {
+            return Said::Put(Err(StoreError::OutOfMemory));
+        }
+        let before = self.memory();
+        if let Some(at) = there {
+            self.held.remove(at);
+            if phase == Some(Phase::Dead) {
+                self.counters.expirations += 1;
+                effects.expired += 1;
+            }
+        }
+        self.counters.stores += 1;
+        self.counters.cost_spent = self.counters.cost_spent.saturating_add(effort.cost);
+        // What was just stored is never evicted, so the cache can be asked for it.
+        let slot = cache.store().find(&digest);
+        let memory = slot.and_then(|slot| cache.store().view(slot)).map_or(0, |view| view.memory());
+        self.held.push(Held { seen, slot, memory });
+        effects.stored = Some(digest.id());
+        self.keep_limits(slot, now, effects);
+        match put.pressure {
+            Pressure::None => {}
+            Pressure::Tight => self.evict_to(before, 64, slot, now, effects),
+            Pressure::Over => self.evict_to(before.saturating_sub(alone), 64, slot, now, effects),
+        }
+        Said::Put(Ok(Kept::Stored))
+    }
+
+    /// What an entry takes with no other beside it, as a cache of its own tells.
+    fn alone(&self, put: &Put, seen: &Seen) -> usize {
+        let policy = Policy { max_entries: 0, max_memory: 0, ..self.policy.clone() };
+        let mut cache = Cache::with_policy(policy);
+        let mut answer = put.answer();
+        // The names that it is stored under, and a life that ends where its own does.
+        answer.lifetime = match seen.life.dead_at.is_never() {
+            true => llmcache::core::storing::Lifetime::Never,
+            false => llmcache::core::storing::Lifetime::After(1000),
+        };
+        answer.condition = Condition::Always;
+        let empty = cache.policy_memory();
+        super::support::store(&mut cache, &answer, UnixMs(1));
+        let names = |strategy: &str| charge(strategy.len());
+        let named = names(&seen.strategy) + seen.rule.as_deref().map_or(0, names);
+        cache.memory() - empty - names("explicit") + named
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn resolve(&self, put: &Put, now: UnixMs) -> Result<Option<(Lifespan, String, Option<String>)>, ()> {
+        let stale = put.stale_ms.unwrap_or(self.policy.stale_ms);
+        let explicit = |life| Ok(Some((life, "explicit".to_owned(), None)));
+        let (strategy, rule) = match &put.life {
+            Life::After(ms) => return explicit(life(later(now.0, *ms), stale)),
+            Life::Until(at) => return explicit(life(*at, stale)),
+            Life::Never => return explicit(life(NEVER, stale)),
+            Life::Keep => {
+                return explicit(match self.visible(&put.ask.id(), now).map(|at| self.held[at].seen.life) {
+                    None => life(NEVER, stale),
+                    Some(there) => match put.stale_ms {
+                        None => there,
+                        Some(stale) => life(there.fresh_until.0, stale),
+                    },
+                })
+            }
+            Life::Strategy(name) => (self.strategies.find(name).ok_or(())?, None),
+            Life::Auto => {
+                let decision = self.strategies.decide(
+                    &Question {
+                        prompt: &put.ask.prompt,
+                        model: &put.ask.model,
+                        scope: &put.ask.scope,
+                        typ: put.typ.as_deref(),
+                        temperature_above_one: put.temperature_above_one,
+                    },
+                    &self.policy.strategy,
+                );
+                (decision.strategy, Some(decision.rule.to_owned()))
+            }
+        };
+        let jitter = strategy.jitter_percent.unwrap_or(self.policy.jitter_percent);
+        let lot = u64::from_le_bytes(put.ask.digest().as_bytes()[16..24].try_into().unwrap());
+        let fresh_until = match strategy.ttl {
+            Ttl::NotStored => return Ok(None),
+            Ttl::Never => NEVER,
+            Ttl::Millis(ms) => later(now.0, llmcache::core::strategy::jittered(ms, jitter, lot)),
+        };
+        let stale = put.stale_ms.or(strategy.stale_ms).unwrap_or(self.policy.stale_ms);
+        Ok(Some((life(fresh_until, stale), strategy.name.to_string(), rule)))
+    }
+
+    fn effort(&self, put: &Put) -> Effort {
+        let ask = &put.ask;
+        let guess = |bytes: usize| (bytes as u64).div_ceil(4);
+        let history = if ask.shape == Shape::Plain { 0 } else { ask.params.len() };
+        let guessed = (guess(ask.prompt.len() + ask.system.len() + history), guess(put.response.len()));
+        let (tokens_in, tokens_out) = put.tokens.unwrap_or(guessed);
+        let price = self.policy.prices.get(&*ask.model);
+        let cost = put.cost.or(price.map(|price| price.cost(tokens_in, tokens_out))).unwrap_or(MicroUsd::ZERO);
+        Effort { tokens_in, tokens_out, estimated: put.tokens.is_none(), cost, latency_ms: put.latency_ms }
+    }
+
+    fn get(&mut self, ask: &Ask, terms: &Terms, now: UnixMs) -> Said {
+        let at = self.at(&ask.id());
+        let answers = at.filter(|at| {
+            let held = &self.held[*at];
+            let young = terms.max_age_ms.is_none_or(|limit| now.since(held.seen.created) <= limit);
+            young && (held.phase(now) == Phase::Fresh || terms.stale_ok && held.phase(now) == Phase::Stale)
+        });
+        let counters = &mut self.counters;
+        if !terms.no_touch {
+            counters.lookups += 1;
+            counters.first_lookup = counters.first_lookup.or(Some(now));
+            match (at, answers) {
+                (None, _) => counters.miss_absent += 1,
+                (Some(_), None) => counters.miss_expired += 1,
+                (_, Some(at)) if self.held[at].phase(now) == Phase::Stale => counters.hits_stale += 1,
+                _ => counters.hits_exact += 1,
+            }
+        }
+        let Some(at) = answers else { return Said::Miss };
+        let mut held = self.held[at].clone();
+        if !terms.no_touch {
+            let effort = held.seen.effort;
+            counters.tokens_saved_in += effort.tokens_in;
+            counters.tokens_saved_out += effort.tokens_out;
+            counters.tokens_saved_estimated +=
+                if effort.estimated { effort.tokens_in + effort.tokens_out } else { 0 };
+            counters.latency_saved_ms += effort.latency_ms;
+            counters.cost_saved = counters.cost_saved.saturating_add(effort.cost);
+            held.seen.hits += 1;
+            self.held.remove(at);
+            self.held.push(held.clone());
+        }
+        if terms.if_none_match == Some(held.seen.etag) {
+            return Said::NotModified;
+        }
+        let left = held.seen.life.fresh_until.since(now);
+        Said::Hit {
+            response: held.seen.response.clone(),
+            stale: held.phase(now) == Phase::Stale,
+            hits: held.seen.hits,
+            ttl: if held.seen.life.fresh_until.0 == NEVER { -1 } else { ((left + 500) / 1000) as i64 },
+            age: now.since(held.seen.created) / 1000,
+        }
+    }
+
+    fn take_out(&mut self, at: Option<usize>, now: UnixMs, effects: &mut Effects) {
+        let Some(at) = at else { return };
+        let held = self.held.remove(at);
+        if held.phase(now) == Phase::Dead {
+            self.counters.expirations += 1;
+            effects.expired += 1;
+        } else {
+            effects.deleted.push(held.seen.digest.id());
+        }
+    }
+
+    /// The entries that are meant, in the order of their slots.
+    fn meant(&self, which: &Which, now: UnixMs) -> Vec<EntryId> {
+        let holds = |held: &&Held| {
+            let (seen, ask) = (&held.seen, &held.seen.ask);
+            held.phase(now) != Phase::Dead
+                && (which.tags.is_empty() || which.tags.iter().any(|tag| seen.tags.contains(tag)))
+                && which.model.as_ref().is_none_or(|model| ask.model == *model)
+                && which.scope.as_ref().is_none_or(|scope| ask.scope == *scope)
+                && which.typ.as_ref().is_none_or(|typ| seen.typ.as_ref() == Some(typ))
+                && which.strategy.as_ref().is_none_or(|name| seen.strategy.as_bytes().eq_ignore_ascii_case(name))
+                && which.ask.as_ref().is_none_or(|wanted| ask == wanted)
+                && which.prefix.as_ref().is_none_or(|prefix| ask.prompt.starts_with(prefix))
+                && which.older_than_ms.is_none_or(|limit| now.since(seen.created) > limit)
+        };
+        let mut meant: Vec<_> = self.held.iter().filter(holds).collect();
+        meant.sort_by_key(|held| held.slot);
+        meant.iter().map(|held| held.seen.digest.id()).collect()
+    }
+
+    fn invalidate(&mut self, which: &Which, now: UnixMs, effects: &mut Effects) -> Said {
+        let ids = self.meant(which, now);
+        self.counters.invalidations += ids.len() as u64;
+        let count = Said::Count(ids.len() as u64);
+        let everything = which.tags.is_empty()
+            && [&which.model, &which.scope, &which.typ, &which.strategy, &which.prefix].iter().all(|w| w.is_none())
+            && which.ask.is_none()
+            && which.older_than_ms.is_none();
+        if everything {
+            effects.cleared = !ids.is_empty();
+            effects.expired = (self.held.len() - ids.len()) as u64;
+            self.counters.expirations += effects.expired;
+            self.held.clear();
+        } else {
+            self.held.retain(|held| !ids.contains(&held.seen.digest.id()));
+            effects.deleted = ids;
+        }
+        count
+    }
+
+    fn make_stale(&mut self, which: &Which, now: UnixMs, effects: &mut Effects) -> Said {
+        let ids = self.meant(which, now);
+        self.counters.invalidations += ids.len() as u64;
+        for id in &ids {
+            let at = self.at(id).unwrap();
+            if self.held[at].phase(now) == Phase::Fresh {
+                let life = &mut self.held[at].seen.life;
+                life.fresh_until = now;
+                effects.moved.push((*id, *life));
+            }
+        }
+        Said::Count(ids.len() as u64)
+    }
+
+    fn over_limits(&self) -> bool {
+        let (entries, memory) = (self.policy.max_entries, self.policy.max_memory);
+        entries > 0 && self.held.len() as u64 > entries || memory > 0 && self.memory() as u64 > memory
+    }
+
+    fn keep_limits(&mut self, kept: Option<Slot>, now: UnixMs, effects: &mut Effects) {
+        while self.over_limits() && self.evict_one(kept, now, effects) {}
+    }
+
+    fn evict_to(&mut self, target: usize, budget: usize, kept: Option<Slot>, now: UnixMs, effects: &mut Effects) {
+        for _ in 0..budget {
+            if self.memory() <= target || !self.evict_one(kept, now, effects) {
+                return;
+            }
+        }
+    }
+
+    /// The dead go first; then who the policy says.
+    fn evict_one(&mut self, kept: Option<Slot>, now: UnixMs, effects: &mut Effects) -> bool {
+        let free: Vec<_> = (0..self.held.len()).filter(|at| kept.is_none() || self.held[*at].slot != kept).collect();
+        let mortal = free.iter().copied().filter(|at| self.held[*at].seen.life.dead_at.0 != NEVER);
+        let soonest = mortal.min_by_key(|at| (self.held[*at].seen.life.dead_at, self.held[*at].slot));
+        if let Some(dead) = soonest.filter(|at| self.held[*at].phase(now) == Phase::Dead) {
+            self.held.remove(dead);
+            self.counters.expirations += 1;
+            effects.expired += 1;
+            return true;
+        }
+        let victim = match self.policy.evict {
+            Evict::Lru => free.first().copied(),
+            Evict::Ttl => soonest.or(free.first().copied()),
+        };
+        let Some(victim) = victim else { return false };
+        effects.evicted.push(self.held.remove(victim).seen.digest.id());
+        self.counters.evictions += 1;
+        true
+    }
+}
+
+/// Compares all that can be seen of a cache with its twin.
+pub fn same(cache: &Cache, twin: &Twin, codec: &mut Codec) -> Result<(), String> {
+    cache.validate()?;
+    let (ours, theirs) = (super::support::entries(cache, codec), twin.entries());
+    if ours != theirs {
+        let order = |all: &[Seen]| all.iter().map(|seen| seen.digest.id()).collect::<Vec<_>>();
+        let (a, b) = (order(&ours), order(&theirs));
+        if a != b {
+            return Err(format!("the order of use is\n{a:?}, the twin's\n{b:?}"));
+        }
+        let differ = ours.iter().zip(&theirs).find(|(a, b)| a != b);
+        return Err(format!("an entry and its twin differ: {differ:#?}"));
+    }
+    let figures = |what: &str, ours: usize, theirs: usize| match ours == theirs {
+        true => Ok(()),
+        false => Err(format!("{what}: {ours}, the twin's {theirs}")),
+    };
+    figures("shared memory", cache.store().shared_memory(), twin.shared())?;
+    figures("memory", cache.memory(), twin.memory())?;
+    if cache.counters() != &twin.counters {
+        return Err(format!("counters {:#?}, the twin's {:#?}", cache.counters(), twin.counters));
+    }
+    let counters = cache.counters();
+    if counters.lookups != counters.hits() + counters.misses() {
+        return Err("each lookup is a hit or a miss".into());
+    }
+    if cache.policy() != twin.policy() || cache.strategies() != twin.strategies() {
+        return Err("policy or strategies differ".into());
+    }
+    Ok(())
+}
