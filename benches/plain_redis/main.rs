@@ -103,7 +103,7 @@ impl Side {
             encode(&[&[b"LLMCACHE.SET", CACHE.as_bytes(), &e.prompt, &e.response] as &[&[u8]], expiry].concat())
         });
         let get = entries.iter().map(|e| encode(&[b"LLMCACHE.GET", CACHE.as_bytes(), &e.prompt]));
-        let stats = ["cmdstat_llmcache.set", "cmdstat_llmcache.get"];
+        let stats = ["cmdstat_LLMCACHE.SET", "cmdstat_LLMCACHE.GET"];
         Side { name: "cache", set: set.collect(), get: get.collect(), stats }
     }
 }

@@ -4,9 +4,10 @@
 //! answers what it did as [`Effects`]; who keeps copies of the cache (replicas, an append-only file) repeats the effects
 //! through [`Cache::apply`](super::replay), never the request: requests depend on the clock and the policy.
 
-use super::codec::{Codec, Damaged};
+use super::codec::{Codec, Damaged, Encoding};
 use super::counters::Counters;
 use super::effects::Effects;
+use super::hot::Queues;
 use super::entry::{EntryView, Phase, Slot};
 use super::identity::{Digest, EntryId};
 use super::policy::{Policy, PolicyChange};
@@ -24,6 +25,7 @@ pub struct Cache {
     pub(super) policy: Policy,
     pub(super) strategies: Strategies,
     pub(super) counters: Counters,
+    pub(super) queues: Queues,
 }
 
 /// What a lookup asks for beside the identity.
@@ -143,7 +145,15 @@ impl Cache {
         let modified = match found {
             Found::Entry(slot, _) => match self.store.get(slot) {
                 Some(entry) if terms.if_none_match == Some(entry.etag) => false,
-                Some(entry) => codec.prepare(&entry.answer).map(|()| true)?,
+                Some(entry) if entry.hot.is_some() => true,
+                Some(entry) => {
+                    codec.prepare(&entry.answer)?;
+                    if entry.answer.encoding != Encoding::Raw && !terms.no_touch {
+                        let copy = codec.prepared(&entry.answer).into();
+                        self.warm(slot, copy);
+                    }
+                    true
+                }
                 None => false,
             },
             Found::Miss(_) => false,
@@ -156,7 +166,7 @@ impl Cache {
             return Ok(Got::NotModified);
         }
         Ok(match self.store.view(slot) {
-            Some(entry) => Got::Hit { entry, response: codec.prepared(entry.packed()), stale: phase == Phase::Stale },
+            Some(entry) => Got::Hit { entry, response: entry.hot().unwrap_or_else(|| codec.prepared(entry.packed())), stale: phase == Phase::Stale },
             None => Got::Miss,
         })
     }
@@ -225,12 +235,19 @@ impl Cache {
         Ok((answer, effects))
     }
 
-    /// Checks that everything agrees, and says what does not.
+    /// Checks that everything agrees, and says what does not. The limits are the primary's to keep: a replica frees dead
+    /// entries at other times, so there only [`Store::validate`] holds after each step.
     pub fn validate(&self) -> Result<(), String> {
         self.store.validate()?;
-        if self.policy.max_entries > 0 && self.store.len() as u64 > self.policy.max_entries {
-            return Err(format!("{} entries, {} allowed", self.store.len(), self.policy.max_entries));
+        let (entries, memory) = (self.policy.max_entries, self.policy.max_memory);
+        if entries > 0 && self.store.len() as u64 > entries {
+            return Err(format!("{} entries, {entries} allowed", self.store.len()));
         }
+        // An empty cache may be too large by its policy alone: there is nothing left to evict.
+        if memory > 0 && self.memory() as u64 > memory && !self.store.is_empty() {
+            return Err(format!("{} bytes, {memory} allowed", self.memory()));
+        }
+        self.strategies.check_default(&self.policy.strategy).map_err(|why| why.to_string())?;
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! How an answer lies in memory: as it came, or compressed. A node's own business; what replicates is the answer.
 
+use super::hot::SMALL;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -43,9 +44,6 @@ impl fmt::Display for Damaged {
 
 /// No answer is longer than a bulk string of the protocol.
 pub const MAX_ANSWER: usize = 512 << 20;
-
-/// Below this an answer is not worth compressing.
-const SMALL: usize = 128;
 
 /// Above this only the fastest level is used, so that one huge answer does not hold up the server.
 const HUGE: usize = 1 << 20;

@@ -81,6 +81,8 @@ pub struct Entry {
     pub(super) tags: Box<[Symbol]>,
     pub(super) prompt: Box<[u8]>,
     pub(super) answer: Packed,
+    /// The answer uncompressed, where it is compressed and there is room.
+    pub(super) hot: Option<Box<[u8]>>,
     pub(super) meta: Option<Box<[u8]>>,
     pub(super) created: UnixMs,
     pub(super) life: Lifespan,
@@ -100,11 +102,13 @@ impl Entry {
     pub(super) fn memory(&self) -> usize {
         const OWN: usize = memory::allocated(size_of::<Entry>());
         const TABLES: usize = 12 + 16;
+        const HOT_PLACE: usize = 16;
         let expiry = if self.life.dead_at.is_never() { 0 } else { memory::of_btree::<(UnixMs, Slot)>(1) };
         OWN + TABLES
             + expiry
             + memory::allocated(self.prompt.len())
             + memory::allocated(self.answer.bytes.len())
+            + self.hot.as_ref().map_or(0, |hot| memory::allocated(hot.len()) + HOT_PLACE)
             + self.meta.as_ref().map_or(0, |meta| memory::allocated(meta.len()))
             + memory::of_vec::<Symbol>(self.tags.len())
             + memory::of_btree::<(Symbol, Slot)>(self.tags.len())
@@ -147,6 +151,11 @@ impl<'a> EntryView<'a> {
     /// The answer as it lies in memory.
     pub fn packed(&self) -> &'a Packed {
         &self.entry.answer
+    }
+
+    /// The answer uncompressed, where a copy is kept.
+    pub fn hot(&self) -> Option<&'a [u8]> {
+        self.entry.hot.as_deref()
     }
 
     /// Names this very answer: equal bytes have equal tags.

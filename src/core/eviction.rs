@@ -34,12 +34,15 @@ impl Cache {
         expired
     }
 
-    /// Evicts until the limits hold, but never `kept`.
+    /// Makes the limits hold: hot copies go first, then entries, but never `kept`.
     pub(super) fn keep_limits(&mut self, kept: Option<Slot>, now: UnixMs, effects: &mut Effects) {
         let (entries, memory) = (self.policy.max_entries, self.policy.max_memory);
         let over = |cache: &Self| {
             (entries > 0 && cache.store.len() as u64 > entries) || (memory > 0 && cache.memory() as u64 > memory)
         };
+        if memory > 0 {
+            self.cool_by((self.memory() as u64).saturating_sub(memory));
+        }
         while over(self) && self.evict_one(kept, now, effects) {}
     }
 
@@ -52,6 +55,7 @@ impl Cache {
         now: UnixMs,
         effects: &mut Effects,
     ) {
+        self.cool_by(self.memory().saturating_sub(target) as u64);
         for _ in 0..budget {
             if self.memory() <= target || !self.evict_one(kept, now, effects) {
                 break;

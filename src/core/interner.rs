@@ -2,6 +2,7 @@
 
 use super::memory;
 use hashbrown::HashTable;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 
 /// A string in an [`Interner`].
@@ -114,6 +115,23 @@ impl Interner {
     /// Bytes behind it all.
     pub fn memory(&self) -> usize {
         self.bytes
+    }
+
+    /// Checks that the parts agree, and that each string has as many users as `held` names it.
+    pub(super) fn validate(&self, what: &str, held: impl Iterator<Item = Symbol>) -> Result<(), String> {
+        let check = |holds: bool, why: &str| if holds { Ok(()) } else { Err(format!("{what}: {why}")) };
+        let mut users = BTreeMap::new();
+        held.for_each(|symbol| *users.entry(symbol).or_insert(0u32) += 1);
+        let mut bytes = 0;
+        for (symbol, text, held) in self.iter() {
+            check(self.find(text) == Some(symbol), "a string is found by its text")?;
+            check(users.remove(&symbol) == Some(held), "a string has the users that hold it")?;
+            bytes += Self::charge(text.len());
+        }
+        check(users.is_empty(), "what is held is there")?;
+        check(bytes == self.bytes, "memory is the sum of the strings'")?;
+        check(self.iter().count() == self.len(), "the table holds each string once")?;
+        check(self.len() + self.free.len() == self.slots.len(), "each slot is in use or free")
     }
 
     /// Bytes that a string of this length takes: its own, and its part of the tables with their slack. Charged by the

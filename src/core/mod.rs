@@ -8,6 +8,7 @@ pub mod effects;
 pub mod entry;
 pub mod eviction;
 pub mod glob;
+pub mod hot;
 pub mod identity;
 mod interner;
 pub mod invalidation;

@@ -19,12 +19,13 @@ use super::cache::Cache;
 use super::codec::{Encoding, Packed, MAX_ANSWER};
 use super::counters::Counters;
 use super::effects::Effects;
-use super::entry::{Effort, Entry, EntryView, Lifespan};
+use super::entry::{Effort, Entry, EntryView, Lifespan, Phase};
 use super::identity::{Context, EntryId, Identity, Shape};
 use super::interner::Symbol;
 use super::money::{MicroUsd, Price};
-use super::policy::{Compress, Evict, Mode, Policy, LEVELS, MAX_PRICES};
+use super::policy::{Compress, Evict, Mode, Policy, LEVELS};
 use super::store::Store;
+use super::storing::MAX_TAGS;
 use super::strategy::{Rule, Strategies, Strategy, Ttl, MAX_CUSTOM, MAX_RULES};
 use super::time::UnixMs;
 use super::wire::{Reader, WireError, Writer};
@@ -74,8 +75,9 @@ pub fn save(cache: &Cache, sink: &mut impl Sink) {
     }
 }
 
-/// Reads a whole cache; entries that are dead by now are left out.
-pub fn load(source: &mut impl Source, now: UnixMs) -> Result<Cache, WireError> {
+/// Reads a whole cache. Entries that are dead by now are read as well: what comes after the snapshot, from the primary or
+/// from the append-only file, may have prolonged their lives.
+pub fn load(source: &mut impl Source, _now: UnixMs) -> Result<Cache, WireError> {
     match source.number()? {
         0 => return Err(WireError::Value),
         FORMAT => {}
@@ -94,16 +96,12 @@ pub fn load(source: &mut impl Source, now: UnixMs) -> Result<Cache, WireError> {
         let record = source.record()?;
         let (index, parts) = read_entry(record.as_ref())?;
         let context = *contexts.get(index as usize).ok_or(WireError::Value)?;
-        if parts.life.dead_at <= now {
-            cache.counters.expirations += 1;
-            continue;
-        }
         let digest = Identity { context: cache.store.context(context), prompt: parts.prompt }.digest();
         if cache.store.find_id(&digest.id()).is_some() || cache.store.is_full() {
             return Err(WireError::Value);
         }
         cache.store.retain_context(context);
-        parts.insert(context, digest, &mut cache.store);
+        parts.insert(context, digest, &mut cache);
     }
     contexts.into_iter().for_each(|context| cache.store.release_context(context));
     Ok(cache)
@@ -145,14 +143,17 @@ impl Cache {
         let (_, parts) = read_entry(entry)?;
         let mut effects = Effects::default();
         let digest = Identity { context, prompt: parts.prompt }.digest();
-        if let Some(slot) = self.store.find(&digest) {
-            self.store.remove(slot);
+        if let Some(old) = self.store.find(&digest).and_then(|slot| self.store.remove(slot)) {
+            let expired = u64::from(old.life.phase(now) == Phase::Dead);
+            self.counters.expirations += expired;
+            effects.expired += expired;
         }
         self.counters.stores += 1;
         self.counters.cost_spent = self.counters.cost_spent.saturating_add(parts.effort.cost);
-        if parts.life.dead_at > now && !self.store.is_full() {
+        // Also what is dead by now: an effect that is still to come may prolong its life.
+        if !self.store.is_full() {
             let symbol = self.store.acquire_context(&context);
-            parts.insert(symbol, digest, &mut self.store);
+            parts.insert(symbol, digest, self);
         }
         effects.stored = Some(digest.id());
         Ok(effects)
@@ -235,7 +236,8 @@ fn read_policy(record: &[u8]) -> Result<(Policy, Strategies), WireError> {
         strategy: r.text()?.into(),
         prices: Default::default(),
     };
-    for _ in 0..below(r.u32()?, MAX_PRICES)? {
+    // No limit but the record's own length: many commands may have added to them.
+    for _ in 0..r.u32()? {
         let model = r.bytes()?.into();
         let input_per_mtok = MicroUsd::from_micros(r.u64()?);
         policy.prices.insert(model, Price { input_per_mtok, output_per_mtok: MicroUsd::from_micros(r.u64()?) });
@@ -360,11 +362,13 @@ fn read_entry(record: &[u8]) -> Result<(u32, EntryParts<'_>), WireError> {
     }
     let (prompt, strategy, rule, typ) = (r.bytes()?, r.bytes()?, r.option()?, r.option()?);
     let mut tags = Vec::new();
-    for _ in 0..r.u16()? {
-        tags.push(r.bytes()?);
+    for _ in 0..below(r.u16()?.into(), MAX_TAGS)? {
+        let tag = r.bytes()?;
+        if tags.contains(&tag) {
+            return Err(WireError::Value);
+        }
+        tags.push(tag);
     }
-    tags.sort_unstable();
-    tags.dedup();
     let meta = r.option()?;
     r.finish()?;
     let effort = Effort { tokens_in, tokens_out, estimated, cost, latency_ms };
@@ -389,7 +393,8 @@ fn read_entry(record: &[u8]) -> Result<(u32, EntryParts<'_>), WireError> {
 
 impl EntryParts<'_> {
     /// Puts the entry into a store. The context is handed over with one user counted for it.
-    fn insert(self, context: Symbol, digest: super::identity::Digest, store: &mut Store) {
+    fn insert(self, context: Symbol, digest: super::identity::Digest, cache: &mut Cache) {
+        let store = &mut cache.store;
         let mut name = |name: &[u8]| store.acquire_name(name);
         let entry = Entry {
             digest,
@@ -401,6 +406,7 @@ impl EntryParts<'_> {
             tags: self.tags.into_iter().map(&mut name).collect(),
             prompt: self.prompt.into(),
             answer: Packed { encoding: self.encoding, raw_len: self.raw_len, bytes: self.stored.into() },
+            hot: None,
             meta: self.meta.map(Into::into),
             created: self.created,
             life: self.life,
@@ -409,7 +415,12 @@ impl EntryParts<'_> {
             newer: None,
             older: None,
         };
-        store.insert(entry);
+        let (etag, waits) = (entry.etag, entry.answer.encoding == Encoding::Raw);
+        let length = entry.answer.bytes.len();
+        let slot = store.insert(entry);
+        if waits && cache.pressing_level(length).is_some() {
+            cache.await_pressing(slot, etag);
+        }
     }
 }
 

@@ -79,7 +79,7 @@ pub struct Policy {
 /// zstd levels that a store can afford on the server's main thread.
 pub const LEVELS: std::ops::RangeInclusive<u8> = 1..=19;
 
-/// How many models may have a price.
+/// How many models one command may price.
 pub const MAX_PRICES: usize = 1024;
 
 impl Default for Policy {

@@ -11,6 +11,7 @@
 //!
 //! The store knows no policy: it does as the cache says. What must hold between its parts is in [`Store::validate`].
 
+use super::codec::Packed;
 use super::entry::{Entry, EntryView, Lifespan, Slot};
 use super::identity::{Context, Digest, EntryId, Shape};
 use super::interner::{Interner, Symbol};
@@ -40,6 +41,16 @@ pub struct Store {
     entries_memory: usize,
     bytes_raw: u64,
     bytes_stored: u64,
+    hot: Hot,
+}
+
+/// The uncompressed copies that entries keep beside their answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hot {
+    /// How many there are.
+    pub entries: usize,
+    /// Their bytes.
+    pub bytes: usize,
 }
 
 fn spread(lot: u32) -> u64 {
@@ -126,6 +137,10 @@ impl Store {
         self.entries_memory -= entry.memory();
         self.bytes_raw -= u64::from(entry.answer.raw_len);
         self.bytes_stored -= entry.answer.bytes.len() as u64;
+        if let Some(copy) = &entry.hot {
+            self.hot.entries -= 1;
+            self.hot.bytes -= copy.len();
+        }
         self.expiry.remove(&(entry.life.dead_at, slot));
         for tag in &entry.tags {
             self.tagged.remove(&(*tag, slot));
@@ -166,6 +181,40 @@ impl Store {
         if !life.dead_at.is_never() {
             self.expiry.insert((life.dead_at, slot));
         }
+    }
+
+    /// Changes how an entry's answer is stored; the bytes that were stored before.
+    pub(super) fn set_answer(&mut self, slot: Slot, answer: Packed) -> Option<Box<[u8]>> {
+        let entry = self.get_mut(slot)?;
+        let before = entry.memory();
+        let old = std::mem::replace(&mut entry.answer, answer);
+        let (after, stored) = (entry.memory(), entry.answer.bytes.len() as u64);
+        self.entries_memory = self.entries_memory - before + after;
+        self.bytes_stored = self.bytes_stored - old.bytes.len() as u64 + stored;
+        Some(old.bytes)
+    }
+
+    /// Puts an uncompressed copy beside an entry's answer, or takes it away; the one that was there.
+    pub(super) fn set_hot(&mut self, slot: Slot, copy: Option<Box<[u8]>>) -> Option<Box<[u8]>> {
+        let entry = self.get_mut(slot)?;
+        let before = entry.memory();
+        let old = std::mem::replace(&mut entry.hot, copy);
+        let (after, length) = (entry.memory(), entry.hot.as_ref().map(|copy| copy.len()));
+        if let Some(length) = length {
+            self.hot.entries += 1;
+            self.hot.bytes += length;
+        }
+        if let Some(copy) = &old {
+            self.hot.entries -= 1;
+            self.hot.bytes -= copy.len();
+        }
+        self.entries_memory = self.entries_memory - before + after;
+        old
+    }
+
+    /// The uncompressed copies that there are.
+    pub fn hot(&self) -> Hot {
+        self.hot
     }
 
     /// Counts a hit and makes the entry the newest in use.
@@ -310,6 +359,7 @@ impl Store {
             entry.prompt = mover.bytes(std::mem::take(&mut entry.prompt));
             entry.answer.bytes = mover.bytes(std::mem::take(&mut entry.answer.bytes));
             entry.meta = entry.meta.take().map(|meta| mover.bytes(meta));
+            entry.hot = entry.hot.take().map(|copy| mover.bytes(copy));
             *place = Some(mover.entry(entry));
         }
         let next = start.saturating_add(budget);
@@ -349,13 +399,21 @@ impl Store {
         check(tags == self.tagged.len(), "nothing else is tagged")?;
         check(memory == self.entries_memory, "memory is the sum of the entries'")?;
         check((raw, stored) == self.answer_bytes(), "answer bytes are the sum of the entries'")?;
-        let users = self.contexts.iter().map(|(_, _, users)| users as usize).sum::<usize>();
-        check(users == n, "each entry holds one context")?;
-        let held = |view: &EntryView<'_>| {
-            1 + view.entry.tags.len() + usize::from(view.entry.rule.is_some()) + usize::from(view.entry.typ.is_some())
+        let copies = live.iter().filter_map(|(_, view)| view.entry.hot.as_ref());
+        let hot =
+            copies.fold(Hot::default(), |hot, copy| Hot { entries: hot.entries + 1, bytes: hot.bytes + copy.len() });
+        check(hot == self.hot, "hot copies add up")?;
+        check(self.free.iter().all(|i| matches!(self.slots.get(*i as usize), Some(None))), "free slots are empty")?;
+        let mut free = self.free.clone();
+        free.sort_unstable();
+        free.dedup();
+        check(free.len() == self.free.len(), "no slot is free twice")?;
+        self.contexts.validate("contexts", live.iter().map(|(_, view)| view.entry.context))?;
+        let names = |entry: &Entry| {
+            let tags = entry.tags.iter().copied();
+            tags.chain([entry.strategy]).chain(entry.rule).chain(entry.typ).collect::<Vec<_>>()
         };
-        let users = self.names.iter().map(|(_, _, users)| users as usize).sum::<usize>();
-        check(users == live.iter().map(|(_, view)| held(view)).sum::<usize>(), "names are held by entries alone")
+        self.names.validate("names", live.iter().flat_map(|(_, view)| names(view.entry)))
     }
 }
 

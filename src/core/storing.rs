@@ -138,10 +138,12 @@ impl Cache {
             self.take_out(there, now, &mut effects);
             return Ok((self.skip(Stored::AlreadyOver), effects));
         }
-        let packed = codec.pack(answer.response, self.policy.compression());
-        let mut tags = answer.tags.clone();
-        tags.sort_unstable();
-        tags.dedup();
+        let mut tags: Vec<&[u8]> = Vec::with_capacity(answer.tags.len());
+        for tag in &answer.tags {
+            if !tags.contains(tag) {
+                tags.push(tag);
+            }
+        }
         let names = answer.typ.into_iter().chain(tags.iter().copied());
         let names = names.chain([strategy.as_bytes()]).chain(rule.as_deref().map(str::as_bytes));
         let shared = names.map(|name| Interner::charge(name.len())).sum::<usize>()
@@ -155,7 +157,8 @@ impl Cache {
             typ: None,
             tags: vec![Symbol::NONE; tags.len()].into(),
             prompt: answer.identity.prompt.into(),
-            answer: packed,
+            answer: codec.pack(answer.response, None),
+            hot: None,
             meta: answer.meta.map(Into::into),
             created: now,
             life,
@@ -164,8 +167,14 @@ impl Cache {
             newer: None,
             older: None,
         };
-        let needed = entry.memory() + shared;
         let limit = self.policy.max_memory;
+        let level = self.pressing_level(answer.response.len());
+        let fits = |needed: usize| limit == 0 || (self.memory() + needed) as u64 <= limit;
+        let short_of_room = pressure != Pressure::None || !fits(entry.memory() + shared);
+        if short_of_room && level.is_some() {
+            entry.answer = codec.pack(answer.response, level);
+        }
+        let needed = entry.memory() + shared;
         if limit > 0 && (self.policy_memory() + needed) as u64 > limit {
             return Ok((self.skip(Stored::TooLarge), effects));
         }
@@ -173,6 +182,9 @@ impl Cache {
             return Err(StoreError::OutOfMemory);
         }
         let before = self.memory();
+        if short_of_room {
+            self.press_some(DISPLACE, codec);
+        }
         if let Some(slot) = there {
             if phase == Some(Phase::Dead) {
                 self.counters.expirations += 1;
@@ -189,7 +201,11 @@ impl Cache {
         }
         self.counters.stores += 1;
         self.counters.cost_spent = self.counters.cost_spent.saturating_add(entry.effort.cost);
+        let (pending, etag) = (level.is_some() && !short_of_room, entry.etag);
         let slot = self.store.insert(entry);
+        if pending {
+            self.await_pressing(slot, etag);
+        }
         effects.stored = Some(answer.digest.id());
         self.keep_limits(Some(slot), now, &mut effects);
         match pressure {
@@ -285,6 +301,8 @@ impl Cache {
             let life = Lifespan::new(at, entry.life.stale_ms);
             self.store.set_life(slot, life);
             effects.moved.push((*id, life));
+            // What is to expire takes a place in the order of expiry as well.
+            self.keep_limits(None, now, &mut effects);
         }
         (true, effects)
     }
@@ -305,7 +323,10 @@ fn question<'a>(identity: &Identity<'a>, typ: Option<&'a [u8]>, temperature_abov
     Question { prompt, model: context.model, scope: context.scope, typ, temperature_above_one }
 }
 
-/// How many entries one store may displace.
+/// How many tags an entry may carry.
+pub const MAX_TAGS: usize = 64;
+
+/// How many entries one store may displace, and how many waiting answers it may compress to make room.
 const DISPLACE: usize = 64;
 
 /// Names an answer by its content.

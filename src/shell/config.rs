@@ -136,6 +136,11 @@ pub fn bounds(now: UnixMs) -> Bounds {
     Bounds { now, max_prompt_bytes: limit(&MAX_PROMPT_BYTES), max_response_bytes: limit(&MAX_RESPONSE_BYTES) }
 }
 
+/// How many threads compress.
+pub fn threads() -> usize {
+    usize::try_from(THREADS.load(Ordering::Relaxed)).unwrap_or(1)
+}
+
 /// The share of `maxmemory` that caches leave free.
 pub fn memory_reserve() -> f32 {
     MEMORY_RESERVE_PERCENT.load(Ordering::Relaxed) as f32 / 100.0

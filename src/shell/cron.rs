@@ -1,16 +1,17 @@
-//! What happens without a command: dead entries give their memory back, and caches do when the server runs short.
+//! What happens without a command: dead entries give their memory back, new answers go to be compressed, and caches
+//! shrink when the server runs short.
 //!
 //! A timer of the server's calls ten times a second; each time the work is bounded, and goes on where it stopped.
 
 use super::keyspace::{Intent, Key};
 use super::publish::publish;
 use super::registry::{self, Home, Resident};
-use super::{server, settle};
+use super::{server, settle, worker};
 use crate::core::effects::Effects;
 use crate::core::eviction::Pressure;
 use redis_module::{raw, Context, RedisString};
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const PERIOD_MS: i64 = 100;
 
@@ -23,7 +24,7 @@ const ENTRIES: usize = 2000;
 /// How much one tick gives back from one cache when the server runs short, and how many entries that may take.
 const RELIEF: (usize, usize) = (1 << 20, 500);
 
-static NEXT: AtomicUsize = AtomicUsize::new(0);
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Starts the timer.
 pub fn start(ctx: &Context) {
@@ -37,24 +38,27 @@ pub fn start(ctx: &Context) {
 unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
     let ctx = Context::new(ctx);
     settle("the timer", || {
-        expire(&ctx);
+        walk(&ctx);
         relieve(&ctx);
     });
     start(&ctx);
 }
 
-/// Frees dead entries, and tells subscribers where.
-fn expire(ctx: &Context) {
+/// Frees dead entries, tells subscribers where, and hands answers over to be compressed.
+fn walk(ctx: &Context) {
     let now = server::now();
     let mut budget = ENTRIES;
     let mut freed: Vec<(*mut Resident, Home, u64)> = Vec::new();
-    let next = registry::some(NEXT.load(Ordering::Relaxed), CACHES, |place| {
-        // SAFETY: it is on the list, whose lock is held, and the main thread is inside no other use of it.
-        let resident = unsafe { &mut *place };
+    worker::bring_back();
+    let next = registry::some(NEXT.load(Ordering::Relaxed), CACHES, |resident| {
         let expired = resident.cache.expire(now, budget);
         budget -= usize::try_from(expired).unwrap_or(budget).min(budget);
-        if expired > 0 && !resident.gone {
-            freed.push((place, resident.home.clone(), expired));
+        if resident.gone {
+            return;
+        }
+        worker::hand_over(resident);
+        if expired > 0 {
+            freed.push((resident, resident.home.clone(), expired));
         }
     });
     // With the budget used up, the same caches are looked at again.
@@ -73,11 +77,9 @@ fn relieve(ctx: &Context) {
         return;
     }
     let mut homes = Vec::new();
-    registry::some(0, CACHES, |place| {
-        // SAFETY: as above.
-        let resident = unsafe { &*place };
+    registry::some(0, CACHES, |resident| {
         if !resident.gone && !resident.cache.store().is_empty() {
-            homes.push((place, resident.home.clone()));
+            homes.push((std::ptr::from_mut(resident), resident.home.clone()));
         }
     });
     let now = server::now();

@@ -19,6 +19,7 @@ mod publish;
 mod registry;
 mod reply;
 mod server;
+mod worker;
 
 use datatype::LLM_CACHE;
 use redis_module::{redis_module, Context, RedisString, Status, MODULE_CONTEXT};

@@ -10,6 +10,7 @@
 
 use crate::core::cache::Cache;
 use lazy_static::lazy_static;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 /// Where a cache was last seen.
@@ -30,17 +31,25 @@ pub struct Resident {
     pub home: Home,
     /// Whether its key is gone and it only waits to be freed.
     pub gone: bool,
-    place: usize,
+    number: u64,
 }
 
-struct List(Vec<*mut Resident>);
+impl Resident {
+    /// Its number on the list. No two caches ever have the same.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+/// Caches by number, and the next number.
+struct List(BTreeMap<u64, *mut Resident>, u64);
 
 // SAFETY: the pointers are only followed under the lock, by the main thread; a thread that frees a value takes its
 // pointer off the list under the lock first.
 unsafe impl Send for List {}
 
 lazy_static! {
-    static ref RESIDENTS: Mutex<List> = Mutex::new(List(Vec::new()));
+    static ref RESIDENTS: Mutex<List> = Mutex::new(List(BTreeMap::new(), 0));
 }
 
 fn list() -> MutexGuard<'static, List> {
@@ -51,9 +60,10 @@ fn list() -> MutexGuard<'static, List> {
 /// Gives a cache a place on the list; the pointer is what the server keeps as the key's value.
 pub fn admit(cache: Cache, home: Home) -> *mut Resident {
     let mut list = list();
-    let place = list.0.len();
-    let resident = Box::into_raw(Box::new(Resident { cache, home, gone: false, place }));
-    list.0.push(resident);
+    let number = list.1;
+    list.1 += 1;
+    let resident = Box::into_raw(Box::new(Resident { cache, home, gone: false, number }));
+    list.0.insert(number, resident);
     resident
 }
 
@@ -62,22 +72,17 @@ pub fn admit(cache: Cache, home: Home) -> *mut Resident {
 /// # Safety
 /// `resident` came from [`admit`] and was not dismissed before.
 pub unsafe fn dismiss(resident: *mut Resident) -> Box<Resident> {
+    // The lock is held until the pointer is off the list, and given back before what it pointed to is freed.
     let mut list = list();
     // SAFETY: as the caller promises, the pointer is that of a box that nobody else owns.
     let owned = unsafe { Box::from_raw(resident) };
-    if owned.place < list.0.len() {
-        list.0.swap_remove(owned.place);
-        if let Some(moved) = list.0.get(owned.place) {
-            // SAFETY: everything on the list is alive, and only we hold the lock.
-            unsafe { (**moved).place = owned.place };
-        }
-    }
+    list.0.remove(&owned.number);
     owned
 }
 
 /// Shows every cache that still has a key to `look`. On the main thread only.
 pub fn each(mut look: impl FnMut(&mut Resident)) {
-    for resident in &list().0 {
+    for resident in list().0.values() {
         // SAFETY: everything on the list is alive while we hold the lock, and the main thread, which we are, is inside
         // no other use of it.
         let resident = unsafe { &mut **resident };
@@ -87,23 +92,37 @@ pub fn each(mut look: impl FnMut(&mut Resident)) {
     }
 }
 
-/// Shows `budget` caches from the `first` on to `look`; where to go on.
-pub fn some(first: usize, budget: usize, mut look: impl FnMut(*mut Resident)) -> usize {
+/// Shows `budget` caches from this number on to `look`; the number to go on from. On the main thread only.
+pub fn some(first: u64, budget: usize, mut look: impl FnMut(&mut Resident)) -> u64 {
     let list = list();
-    for resident in list.0.iter().skip(first).take(budget) {
-        look(*resident);
+    let mut seen = 0;
+    for (number, resident) in list.0.range(first..).take(budget) {
+        // SAFETY: as in `each`.
+        look(unsafe { &mut **resident });
+        seen = number + 1;
     }
-    if first + budget < list.0.len() {
-        first + budget
+    if list.0.range(seen..).next().is_some() {
+        seen
     } else {
         0
+    }
+}
+
+/// Hands things to the caches of these numbers, as far as they are still there. On the main thread only.
+pub fn deliver<T>(things: Vec<(u64, T)>, mut take: impl FnMut(&mut Resident, T)) {
+    let list = list();
+    for (number, thing) in things {
+        if let Some(resident) = list.0.get(&number) {
+            // SAFETY: as in `each`.
+            take(unsafe { &mut **resident }, thing);
+        }
     }
 }
 
 /// Like [`each`], but gives up when the lock is held: a crash may have happened anywhere.
 pub fn try_each(mut look: impl FnMut(&Resident)) {
     let Ok(list) = RESIDENTS.try_lock() else { return };
-    for resident in &list.0 {
+    for resident in list.0.values() {
         // SAFETY: as in `each`.
         let resident = unsafe { &**resident };
         if !resident.gone {

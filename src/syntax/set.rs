@@ -7,7 +7,7 @@ use super::Bounds;
 use crate::core::json;
 use crate::core::money::MicroUsd;
 use crate::core::request::{self, Usage};
-use crate::core::storing::{Answer, Condition, Lifetime};
+use crate::core::storing::{Answer, Condition, Lifetime, MAX_TAGS};
 
 /// An answer to be stored.
 #[derive(Debug)]
@@ -28,9 +28,6 @@ pub struct Set<'a> {
 
 /// The longest type or tag.
 pub const LABEL_LIMIT: usize = 256;
-
-/// How many tags an entry may carry.
-pub const MAX_TAGS: i64 = 64;
 
 const KNOWN: &[&str] = &[
     "MODEL", "SYSTEM", "PARAMS", "SCOPE", "FP32", "VALUES", "REQUEST", "NX", "XX", "TOKEN", "STRATEGY", "EX", "PX",
@@ -160,7 +157,7 @@ fn one_of<T>(place: &mut Option<(&'static str, T)>, name: &'static str, value: T
 
 /// Reads `n t1 … tn`.
 pub(super) fn read_tags<'a>(name: &'static str, args: &mut Args<'a>) -> Result<Vec<&'a [u8]>, SyntaxError> {
-    let count = args.number(name, 1, MAX_TAGS)?;
+    let count = args.number(name, 1, MAX_TAGS as i64)?;
     if args.left() < usize::try_from(count).unwrap_or(usize::MAX) {
         let why = format!("says {count} tags, but only {} arguments follow", args.left());
         return Err(SyntaxError::Unfit(name, why));

@@ -40,6 +40,11 @@ pub struct Twin {
     pub counters: Counters,
     /// Bytes of what a cache is when it is empty.
     policy_memory: usize,
+    /// Whether the size of everything is known beforehand. Compression runs when it likes, so then the cache says how
+    /// many entries had to go, and the twin only which.
+    exact: bool,
+    /// How many entries had to go.
+    gone: (usize, u64),
 }
 
 fn later(at: u64, ms: u64) -> u64 {
@@ -88,8 +93,8 @@ impl Held {
 }
 
 impl Twin {
-    pub fn new(policy: Policy) -> Self {
-        Self { policy, ..Self::default() }
+    pub fn new(policy: Policy, exact: bool) -> Self {
+        Self { policy, exact, ..Self::default() }
     }
 
     pub fn entries(&self) -> Vec<Seen> {
@@ -133,11 +138,12 @@ impl Twin {
         self.at(id).filter(|at| self.held[*at].phase(now) != Phase::Dead)
     }
 
-    /// Does a step. `cache` has done it already: it is asked for what it is in itself, never for what it decided.
-    pub fn apply(&mut self, op: &Op, now: UnixMs, cache: &Cache) -> (Said, Effects) {
+    /// Does a step. `cache` has done it already, and has said and done this.
+    pub fn apply(&mut self, op: &Op, now: UnixMs, cache: &Cache, said: &Said, done: &Effects) -> (Said, Effects) {
+        self.gone = (done.evicted.len(), done.expired);
         let mut effects = Effects::default();
         let said = match op {
-            Op::Put(put) => self.put(put, now, cache, &mut effects),
+            Op::Put(put) => self.put(put, now, cache, said, &mut effects),
             Op::Get(ask, terms) => self.get(ask, terms, now),
             Op::Delete(ids) => {
                 for id in ids {
@@ -205,13 +211,7 @@ impl Twin {
                 }
                 Said::Done(done)
             }
-            Op::Clock(_) => Said::Nothing,
-            Op::Reload => {
-                let all = self.held.len();
-                self.held.retain(|held| held.phase(now) != Phase::Dead);
-                self.counters.expirations += (all - self.held.len()) as u64;
-                Said::Nothing
-            }
+            Op::Clock(_) | Op::Reload | Op::Take(_) | Op::Bring(_) | Op::Press(_) => Said::Nothing,
         };
         self.policy_memory = cache.policy_memory();
         self.learn(cache);
@@ -224,7 +224,7 @@ impl Twin {
         self.keep_limits(None, now, effects);
     }
 
-    fn put(&mut self, put: &Put, now: UnixMs, cache: &Cache, effects: &mut Effects) -> Said {
+    fn put(&mut self, put: &Put, now: UnixMs, cache: &Cache, said: &Said, effects: &mut Effects) -> Said {
         let skip = |twin: &mut Self, why| {
             twin.counters.skips += 1;
             Said::Put(Ok(why))
@@ -244,9 +244,12 @@ impl Twin {
             self.take_out(there, now, effects);
             return skip(self, Kept::AlreadyOver);
         }
-        let mut tags = put.tags.clone();
-        tags.sort();
-        tags.dedup();
+        let mut tags = Vec::new();
+        for tag in &put.tags {
+            if !tags.contains(tag) {
+                tags.push(tag.clone());
+            }
+        }
         let effort = self.effort(put);
         let seen = Seen {
             ask: put.ask.clone(),
@@ -264,7 +267,9 @@ impl Twin {
             hits: 0,
         };
         let alone = self.alone(put, &seen);
-        if self.policy.max_memory > 0 && (self.policy_memory + alone) as u64 > self.policy.max_memory {
+        let too_large = self.policy.max_memory > 0 && (self.policy_memory + alone) as u64 > self.policy.max_memory;
+        // As it comes it is too large, but compressed it may not be.
+        if too_large && (self.exact || *said == Said::Put(Ok(Kept::TooLarge))) {
             return skip(self, Kept::TooLarge);
         }
         if put.pressure == Pressure::Over && self.held.is_empty() {
@@ -390,8 +395,7 @@ impl Twin {
             let effort = held.seen.effort;
             counters.tokens_saved_in += effort.tokens_in;
             counters.tokens_saved_out += effort.tokens_out;
-            counters.tokens_saved_estimated +=
-                if effort.estimated { effort.tokens_in + effort.tokens_out } else { 0 };
+            counters.tokens_saved_estimated += if effort.estimated { effort.tokens_in + effort.tokens_out } else { 0 };
             counters.latency_saved_ms += effort.latency_ms;
             counters.cost_saved = counters.cost_saved.saturating_add(effort.cost);
             held.seen.hits += 1;
@@ -475,18 +479,28 @@ impl Twin {
         Said::Count(ids.len() as u64)
     }
 
+    /// Whether the cache has evicted more than the twin so far.
+    fn behind(&self, effects: &Effects) -> bool {
+        (effects.evicted.len(), effects.expired) != self.gone
+            && effects.evicted.len() <= self.gone.0
+            && effects.expired <= self.gone.1
+    }
+
     fn over_limits(&self) -> bool {
         let (entries, memory) = (self.policy.max_entries, self.policy.max_memory);
         entries > 0 && self.held.len() as u64 > entries || memory > 0 && self.memory() as u64 > memory
     }
 
     fn keep_limits(&mut self, kept: Option<Slot>, now: UnixMs, effects: &mut Effects) {
-        while self.over_limits() && self.evict_one(kept, now, effects) {}
+        while (if self.exact { self.over_limits() } else { self.behind(effects) }) && self.evict_one(kept, now, effects)
+        {
+        }
     }
 
     fn evict_to(&mut self, target: usize, budget: usize, kept: Option<Slot>, now: UnixMs, effects: &mut Effects) {
         for _ in 0..budget {
-            if self.memory() <= target || !self.evict_one(kept, now, effects) {
+            let enough = if self.exact { self.memory() <= target } else { !self.behind(effects) };
+            if enough || !self.evict_one(kept, now, effects) {
                 return;
             }
         }

@@ -1,10 +1,11 @@
 //! Random operations on a cache, as plain values that a twin can read as well.
 
-use super::support::{etag, Ask, Rng};
+use super::support::{etag, loaded, saved, Ask, Rng, START};
 use llmcache::core::cache::{Cache, Got, Terms};
 use llmcache::core::codec::Codec;
 use llmcache::core::effects::Effects;
 use llmcache::core::eviction::Pressure;
+use llmcache::core::hot::Pressed;
 use llmcache::core::identity::{EntryId, Shape};
 use llmcache::core::invalidation::Selection;
 use llmcache::core::money::{MicroUsd, Price};
@@ -126,6 +127,12 @@ pub enum Op {
     Clock(i64),
     /// The cache is written and read again.
     Reload,
+    /// Answers of so many bytes go to a compressor elsewhere.
+    Take(usize),
+    /// Some of them come back.
+    Bring(usize),
+    /// Some are compressed here.
+    Press(usize),
 }
 
 /// What a step answered.
@@ -138,7 +145,13 @@ pub enum Said {
     Put(Result<Kept, StoreError>),
     Miss,
     NotModified,
-    Hit { response: Vec<u8>, stale: bool, hits: u64, ttl: i64, age: u64 },
+    Hit {
+        response: Vec<u8>,
+        stale: bool,
+        hits: u64,
+        ttl: i64,
+        age: u64,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,8 +163,41 @@ pub enum Kept {
     AlreadyOver,
 }
 
-/// Does a step to a cache; `Clock` and `Reload` are the runner's.
-pub fn apply(cache: &mut Cache, op: &Op, now: UnixMs, codec: &mut Codec) -> (Said, Effects) {
+/// A cache with what it works with.
+#[derive(Debug)]
+pub struct Bench {
+    pub cache: Cache,
+    pub codec: Codec,
+    pub now: UnixMs,
+    elsewhere: Vec<Pressed>,
+}
+
+impl Bench {
+    pub fn new(cache: Cache) -> Self {
+        Self { cache, codec: Codec::new(), now: UnixMs(START), elsewhere: Vec::new() }
+    }
+
+    /// Does a step.
+    pub fn apply(&mut self, op: &Op) -> (Said, Effects) {
+        match op {
+            Op::Clock(by) => self.now = UnixMs(self.now.0.saturating_add_signed(*by)),
+            Op::Reload => self.cache = loaded(&saved(&self.cache), self.now).unwrap(),
+            Op::Take(bytes) => {
+                let taken = self.cache.take_pressings(*bytes);
+                self.elsewhere.extend(taken.iter().map(|pressing| pressing.press(&mut self.codec)));
+            }
+            Op::Bring(count) => {
+                let count = self.elsewhere.len().min(*count);
+                self.elsewhere.drain(..count).for_each(|pressed| self.cache.bring_back(pressed));
+            }
+            Op::Press(count) => drop(self.cache.press_some(*count, &mut self.codec)),
+            op => return apply(&mut self.cache, op, self.now, &mut self.codec),
+        }
+        (Said::Nothing, Effects::default())
+    }
+}
+
+fn apply(cache: &mut Cache, op: &Op, now: UnixMs, codec: &mut Codec) -> (Said, Effects) {
     let done = |result: Option<Effects>| (Said::Done(result.is_some()), result.unwrap_or_default());
     match op {
         Op::Put(put) => match cache.set(&put.answer(), now, put.pressure, codec) {
@@ -218,7 +264,7 @@ pub fn apply(cache: &mut Cache, op: &Op, now: UnixMs, codec: &mut Codec) -> (Sai
             let result = cache.alter_strategies(|all, _| Ok(all.delete_rule(name)));
             done(result.ok().map(|(_, effects)| effects))
         }
-        Op::Clock(_) | Op::Reload => (Said::Nothing, Effects::default()),
+        Op::Clock(_) | Op::Reload | Op::Take(_) | Op::Bring(_) | Op::Press(_) => unreachable!("the bench does these"),
     }
 }
 
@@ -232,6 +278,8 @@ pub struct Dice {
     pub clock_goes_back: bool,
     /// Whether there may be limits and pressure.
     pub limits: bool,
+    /// Whether answers may be compressed.
+    pub compression: bool,
 }
 
 const DAY: i64 = 86_400_000;
@@ -259,7 +307,7 @@ impl Dice {
         let asks = asks.collect();
         let lengths = [0, 1, 60, 127, 128, 129, 400, 900, 3000];
         let responses = lengths.iter().map(|&len| rng.text(len)).collect();
-        Self { rng, asks, responses, clock_goes_back: true, limits: true }
+        Self { rng, asks, responses, clock_goes_back: true, limits: true, compression: true }
     }
 
     fn ask(&mut self) -> Ask {
@@ -281,7 +329,7 @@ impl Dice {
         let life = match self.rng.below(12) {
             0..=2 => Life::Auto,
             3..=4 => Life::Strategy(self.name()),
-            5..=7 => Life::After(*self.rng.pick(&[1, 500, 1000, 5000, 60_000, u64::MAX])),
+            5..=7 => Life::After(*self.rng.pick(&[1, 1000, 20_000, 300_000, 300_000, u64::MAX])),
             8 => Life::Until(*self.rng.pick(&[now - 1, now, now + 3000, LATEST + 7, u64::MAX])),
             9..=10 => Life::Keep,
             _ => Life::Never,
@@ -311,14 +359,14 @@ impl Dice {
     fn terms(&mut self) -> Terms {
         Terms {
             stale_ok: self.rng.chance(30),
-            max_age_ms: self.rng.maybe(15, |rng| *rng.pick(&[0, 1, 1000, 30_000])),
+            max_age_ms: self.rng.maybe(15, |rng| *rng.pick(&[0, 1000, 30_000])),
             no_touch: self.rng.chance(15),
             if_none_match: self.rng.maybe(20, |rng| etag(rng.pick::<Vec<u8>>(&self.responses))),
         }
     }
 
     fn which(&mut self) -> Which {
-        if self.rng.chance(4) {
+        if self.rng.chance(8) {
             return Which::default();
         }
         let mut which = Which::default();
@@ -338,18 +386,20 @@ impl Dice {
     }
 
     fn change(&mut self, memory: u64) -> PolicyChange {
-        let limits = self.limits;
+        let (limits, compression) = (self.limits, self.compression);
         // Sometimes so close that a few bytes more are too many.
         let close = memory + self.rng.below(40);
         let rng = &mut self.rng;
         PolicyChange {
-            strategy: rng.maybe(20, |rng| rng.pick(&["standard", "realtime", "mine", "nocache", "none such"])[..].into()),
+            strategy: rng
+                .maybe(20, |rng| rng.pick(&["standard", "realtime", "mine", "nocache", "none such"])[..].into()),
             stale_ms: rng.maybe(20, |rng| *rng.pick(&[0, 1500, 60_000])),
             jitter_percent: rng.maybe(20, |rng| rng.below(101) as u8),
-            max_entries: rng.maybe(if limits { 30 } else { 0 }, |rng| *rng.pick(&[0, 0, 1, 5, 12, 25])),
-            max_memory: rng.maybe(if limits { 30 } else { 0 }, |rng| *rng.pick(&[0, 0, 4000, 9000, 15_000, close, close])),
+            max_entries: rng.maybe(if limits { 30 } else { 0 }, |rng| *rng.pick(&[0, 0, 0, 3, 12, 25])),
+            max_memory: rng
+                .maybe(if limits { 30 } else { 0 }, |rng| *rng.pick(&[0, 0, 0, 2000, 15_000, 30_000, close])),
             evict: rng.maybe(30, |rng| *rng.pick(&[Evict::Lru, Evict::Ttl])),
-            compress: rng.maybe(20, |rng| *rng.pick(&[Compress::None, Compress::Zstd])),
+            compress: rng.maybe(if compression { 20 } else { 0 }, |rng| *rng.pick(&[Compress::None, Compress::Zstd])),
             level: rng.maybe(20, |rng| *rng.pick(&[1, 3])),
             prices: rng.maybe(20, Self::price).into_iter().collect(),
             ..PolicyChange::default()
@@ -405,8 +455,11 @@ impl Dice {
             89 => Op::DeleteRule(format!("r{}", self.rng.below(3))),
             90 => Op::Reload,
             91 if self.clock_goes_back => Op::Clock(-(self.rng.below(10_000) as i64)),
-            92 => Op::Clock(DAY * self.rng.below(3) as i64),
-            _ => Op::Clock(self.rng.below(3000) as i64),
+            92 => Op::Clock(*self.rng.pick(&[DAY, 100_000, 100_000, 0])),
+            93 => Op::Take(self.rng.below(8000) as usize),
+            94..=95 => Op::Bring(self.rng.below(6) as usize),
+            96 => Op::Press(self.rng.below(4) as usize),
+            _ => Op::Clock(self.rng.below(6000) as i64),
         }
     }
 }

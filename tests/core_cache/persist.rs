@@ -1,1 +1,109 @@
+//! A cache that was saved and loaded is the same cache.
 
+use super::ops::{Bench, Dice, Op};
+use super::support::{entries, loaded, records, saved, store, with_seeds, Ask, START};
+use llmcache::core::cache::Cache;
+use llmcache::core::codec::Codec;
+use llmcache::core::money::{MicroUsd, Price};
+use llmcache::core::policy::PolicyChange;
+use llmcache::core::strategy::{Rule, Strategy, Ttl, MAX_CUSTOM, MAX_RULES};
+use llmcache::core::time::UnixMs;
+use llmcache::core::wire::WireError;
+
+const NOW: UnixMs = UnixMs(START);
+
+fn assert_same(a: &Cache, b: &Cache, place: &str) {
+    let mut codec = Codec::new();
+    assert!(entries(a, &mut codec) == entries(b, &mut codec), "entries and their order of use, {place}");
+    assert_eq!(a.counters(), b.counters(), "{place}");
+    assert_eq!((a.policy(), a.strategies()), (b.policy(), b.strategies()), "{place}");
+    assert_eq!(a.store().shared_memory(), b.store().shared_memory(), "{place}");
+    if a.store().hot() == b.store().hot() {
+        // Hot copies are a node's own.
+        assert_eq!(a.store().entries_memory(), b.store().entries_memory(), "{place}");
+    }
+    assert_eq!(a.store().answer_bytes(), b.store().answer_bytes(), "{place}");
+    b.store().validate().unwrap_or_else(|why| panic!("{why}, {place}"));
+}
+
+#[test]
+fn a_cache_comes_back_as_it_was_saved_at_any_moment() {
+    with_seeds(300..=304, |seed, rng| {
+        let mut dice = Dice::new(rng, 40);
+        let mut bench = Bench::new(Cache::default());
+        for step in 0..1500 {
+            let op = dice.roll(bench.cache.memory(), bench.now.0);
+            if matches!(op, Op::Reload) {
+                let (cache, now) = (&bench.cache, bench.now);
+                let place = format!("LLMCACHE_SEED={seed}, step {step}");
+                let bytes = saved(cache);
+                let again = loaded(&bytes, now).unwrap();
+                assert_same(cache, &again, &place);
+                assert_same(cache, &cache.clone(), &place);
+                assert!(saved(&again) == bytes, "the same cache is saved as the same bytes, {place}");
+            }
+            bench.apply(&op);
+        }
+    });
+}
+
+#[test]
+fn an_empty_cache_comes_back() {
+    let cache = Cache::default();
+    assert_same(&cache, &loaded(&saved(&cache), NOW).unwrap(), "empty");
+    assert_eq!(records(&saved(&cache)).len(), 2, "policy and counters");
+}
+
+/// What a cache can hold can be read again: prices may come with many commands.
+#[test]
+fn many_prices_strategies_and_rules_come_back() {
+    let mut cache = Cache::default();
+    for batch in 0..3u32 {
+        let price = |i: u32| Price { input_per_mtok: MicroUsd::from_micros(i.into()), ..Price::default() };
+        let prices = (0..700).map(|i| (format!("model {batch} {i}").into_bytes().into(), price(i))).collect();
+        cache.alter(&PolicyChange { prices, ..PolicyChange::default() }, NOW).unwrap();
+    }
+    let fill = |all: &mut llmcache::core::strategy::Strategies| {
+        for i in 0..MAX_CUSTOM {
+            let name = format!("strategy{i}").into();
+            all.set_strategy(Strategy { name, ttl: Ttl::Never, stale_ms: Some(i as u64), jitter_percent: Some(100) })?;
+        }
+        for (name, _) in llmcache::core::strategy::BUILTIN_STRATEGIES {
+            let ttl = Ttl::Millis(1234);
+            all.set_strategy(Strategy { name: name.into(), ttl, stale_ms: None, jitter_percent: None })?;
+        }
+        for i in (0..MAX_RULES).rev() {
+            let name = format!("rule{i}").into();
+            let prompt = Some(b"*".repeat(1024).into());
+            let strategy = format!("STRATEGY{i}").into();
+            all.set_rule(Rule { name, typ: None, model: None, scope: None, prompt, strategy })?;
+        }
+        Ok(())
+    };
+    cache.alter_strategies(|all, _| fill(all)).unwrap();
+    assert_eq!(cache.policy().prices.len(), 2100);
+    let again = loaded(&saved(&cache), NOW).unwrap();
+    assert_same(&cache, &again, "full");
+    assert_eq!(again.strategies().rules()[0].name, format!("rule{}", MAX_RULES - 1).into(), "in their order");
+    let mut replica = Cache::default();
+    replica.read_policy(&cache.policy_record()).unwrap();
+    assert_eq!((cache.policy(), cache.strategies()), (replica.policy(), replica.strategies()));
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let mut cache = Cache::default();
+    store(&mut cache, &Ask::plain("q").answer(b"a"), NOW);
+    let bytes = saved(&cache);
+    let with = |at: usize, byte: u8| {
+        let mut bytes = bytes.clone();
+        bytes[at] = byte;
+        loaded(&bytes, NOW).unwrap_err()
+    };
+    assert_eq!(with(0, 2), WireError::Version, "the format");
+    assert_eq!(with(0, 0), WireError::Value);
+    assert_eq!(bytes[16..18], *b"P\x01");
+    assert_eq!(with(17, 2), WireError::Version, "the layout of a record");
+    assert_eq!(with(17, 0), WireError::Value);
+    assert_eq!(with(16, b'E'), WireError::Kind);
+}

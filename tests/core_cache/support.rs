@@ -2,7 +2,6 @@
 
 use llmcache::core::cache::Cache;
 use llmcache::core::codec::Codec;
-use llmcache::core::counters::Counters;
 use llmcache::core::effects::Effects;
 use llmcache::core::entry::{Effort, EntryView, Lifespan, Phase, Slot};
 use llmcache::core::eviction::Pressure;
@@ -186,10 +185,12 @@ pub struct Seen {
 impl Seen {
     pub fn of(view: &EntryView<'_>, codec: &mut Codec) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let response = codec.unpack(view.packed()).unwrap().to_vec();
+        assert!(view.hot().is_none_or(|hot| hot == response), "a hot copy is the answer");
         Self {
             ask: Ask::of(&view.context(), view.prompt()),
             digest: view.digest(),
-            response: codec.unpack(view.packed()).unwrap().to_vec(),
+            response,
             etag: view.etag(),
             strategy: text(view.strategy()),
             rule: view.rule().map(text),
@@ -293,30 +294,50 @@ pub fn records(bytes: &[u8]) -> Vec<Vec<u8>> {
     records
 }
 
-/// Does to `replica` what the effects say has happened to `primary`, by nothing but records and ids.
-pub fn repeat(effects: &Effects, primary: &Cache, replica: &mut Cache, now: UnixMs) {
-    if effects.policy {
-        replica.read_policy(&primary.policy_record()).unwrap();
-    }
-    if effects.cleared {
-        replica.repeat_clear();
-    }
-    for ids in [&effects.deleted, &effects.evicted] {
-        replica.delete(ids, now);
-    }
-    if !effects.moved.is_empty() {
-        replica.repeat_lives(&persist::lives_record(&effects.moved)).unwrap();
-    }
-    if let Some(id) = &effects.stored {
-        let (context, entry) = primary.entry_records(id).expect("what was stored is there");
-        replica.repeat_store(&context, &entry, now).unwrap();
-    }
+/// What goes to replicas and into the append-only file.
+#[derive(Clone, Debug)]
+pub enum Message {
+    Policy(Vec<u8>),
+    Clear,
+    Delete(Vec<EntryId>),
+    Lives(Vec<u8>),
+    Store(Vec<u8>, Vec<u8>),
 }
 
-/// The counters that a saved cache carries over, with what loading adds.
-pub fn counters_after_load(before: &Cache, now: UnixMs) -> Counters {
-    let mut counters = before.counters().clone();
-    let dead = before.store().from_slot(0).filter(|(_, view)| view.life().phase(now) == Phase::Dead).count();
-    counters.expirations += dead as u64;
-    counters
+/// The messages of what has just happened to a cache, in the order in which the shell sends them.
+pub fn messages(effects: &Effects, cache: &Cache) -> Vec<Message> {
+    let mut all = Vec::new();
+    if effects.policy {
+        all.push(Message::Policy(cache.policy_record()));
+    }
+    if effects.cleared {
+        all.push(Message::Clear);
+    }
+    for ids in [&effects.deleted, &effects.evicted] {
+        if !ids.is_empty() {
+            all.push(Message::Delete(ids.clone()));
+        }
+    }
+    if !effects.moved.is_empty() {
+        all.push(Message::Lives(persist::lives_record(&effects.moved)));
+    }
+    if let Some(id) = &effects.stored {
+        let (context, entry) = cache.entry_records(id).expect("what was stored is there");
+        all.push(Message::Store(context, entry));
+    }
+    assert_eq!(all.is_empty(), effects.is_silent());
+    all
+}
+
+impl Message {
+    /// Repeats it on another cache.
+    pub fn repeat(&self, replica: &mut Cache, now: UnixMs) {
+        match self {
+            Self::Policy(record) => replica.read_policy(record).unwrap(),
+            Self::Clear => drop(replica.repeat_clear()),
+            Self::Delete(ids) => drop(replica.delete(ids, now)),
+            Self::Lives(record) => drop(replica.repeat_lives(record).unwrap()),
+            Self::Store(context, entry) => drop(replica.repeat_store(context, entry, now).unwrap()),
+        }
+    }
 }

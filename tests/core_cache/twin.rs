@@ -2,32 +2,31 @@
 //! same to others.
 
 use super::model::{same, Twin};
-use super::ops::{apply, Dice, Op, Said};
-use super::support::{loaded, saved, with_seeds, Rng, START};
+use super::ops::{Bench, Dice, Said};
+use super::support::{with_seeds, Rng};
 use llmcache::core::cache::Cache;
-use llmcache::core::codec::Codec;
-use llmcache::core::time::UnixMs;
+use llmcache::core::policy::{Compress, Policy};
 use std::collections::HashMap;
 
 fn run(seed: u64, rng: Rng, asks: usize, steps: usize) -> HashMap<String, u64> {
     let mut dice = Dice::new(rng, asks);
-    let mut codec = Codec::new();
-    let mut cache = Cache::default();
-    let mut twin = Twin::new(cache.policy().clone());
-    let mut now = UnixMs(START);
+    // Without limits there is more to find; without compression the twin knows the size of everything beforehand.
+    dice.limits = seed % 3 > 0;
+    dice.compression = seed % 2 > 0;
+    let mut policy = Policy::default();
+    if !dice.compression {
+        policy.compress = Compress::None;
+    }
+    let mut bench = Bench::new(Cache::with_policy(policy.clone()));
+    let mut twin = Twin::new(policy, !dice.compression);
     let mut happened = HashMap::new();
     for step in 0..steps {
-        let op = dice.roll(cache.memory(), now.0);
-        let (said, effects) = apply(&mut cache, &op, now, &mut codec);
-        match op {
-            Op::Clock(by) => now = UnixMs(now.0.saturating_add_signed(by)),
-            Op::Reload => cache = loaded(&saved(&cache), now).unwrap(),
-            _ => {}
-        }
-        let expected = twin.apply(&op, now, &cache);
+        let op = dice.roll(bench.cache.memory(), bench.now.0);
+        let (said, effects) = bench.apply(&op);
+        let expected = twin.apply(&op, bench.now, &bench.cache, &said, &effects);
         let place = || format!("LLMCACHE_SEED={seed}, step {step}, {op:?}");
         assert_eq!((&said, &effects), (&expected.0, &expected.1), "{}", place());
-        if let Err(why) = same(&cache, &twin, &mut codec) {
+        if let Err(why) = same(&bench.cache, &twin, &mut bench.codec) {
             panic!("{why}\n{}", place());
         }
         let kind = match said {
@@ -57,11 +56,22 @@ fn a_cache_is_its_naive_twin() {
         return;
     }
     let kinds = [
-        "Ok(Stored)", "Ok(ConditionFailed)", "Ok(NoCache)", "Ok(TooLarge)", "Ok(AlreadyOver)", "Err(UnknownStrategy)",
-        "Err(OutOfMemory)", "Hit stale=false", "Hit stale=true", "Miss", "NotModified", "evicted", "expired",
+        "Ok(Stored)",
+        "Ok(ConditionFailed)",
+        "Ok(NoCache)",
+        "Ok(TooLarge)",
+        "Ok(AlreadyOver)",
+        "Err(UnknownStrategy)",
+        "Err(OutOfMemory)",
+        "Hit stale=false",
+        "Hit stale=true",
+        "Miss",
+        "NotModified",
+        "evicted",
+        "expired",
     ];
     for kind in kinds {
-        assert!(happened.get(kind).copied().unwrap_or(0) >= 20, "{kind} hardly ever happened: {happened:#?}");
+        assert!(happened.get(kind).copied().unwrap_or(0) >= 5, "{kind} hardly ever happened: {happened:#?}");
     }
 }
 

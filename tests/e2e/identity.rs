@@ -34,9 +34,23 @@ fn params_digest(c: &mut Client, params: &str) -> String {
 fn nothing_crosses_a_context() {
     both(|c| {
         let contexts = [
-            "", "SCOPE a", "SCOPE b", "MODEL a", "MODEL b", "SYSTEM a", "SYSTEM b", "PARAMS {\"a\":1}", "PARAMS {\"a\":2}",
-            "SCOPE a MODEL b", "SCOPE b MODEL a", "MODEL a SYSTEM b", "SCOPE ab", "SYSTEM ab", "MODEL ab",
-            "SCOPE a MODEL a SYSTEM a PARAMS {\"a\":1}", "SCOPE a MODEL a SYSTEM a",
+            "",
+            "SCOPE a",
+            "SCOPE b",
+            "MODEL a",
+            "MODEL b",
+            "SYSTEM a",
+            "SYSTEM b",
+            "PARAMS {\"a\":1}",
+            "PARAMS {\"a\":2}",
+            "SCOPE a MODEL b",
+            "SCOPE b MODEL a",
+            "MODEL a SYSTEM b",
+            "SCOPE ab",
+            "SYSTEM ab",
+            "MODEL ab",
+            "SCOPE a MODEL a SYSTEM a PARAMS {\"a\":1}",
+            "SCOPE a MODEL a SYSTEM a",
         ];
         for (i, context) in contexts.iter().enumerate() {
             set(c, "p", &i.to_string(), context).ok();
@@ -92,7 +106,9 @@ fn params_are_equal_when_they_mean_the_same() {
 #[test]
 fn a_request_of_each_shape_is_taken_apart() {
     both(|c| {
-        for (body, model, response) in [(CHAT, "gpt-4o", "1"), (RESPONSES, "gpt-5", "2"), (ANTHROPIC, "claude-sonnet-4-5", "3")] {
+        for (body, model, response) in
+            [(CHAT, "gpt-4o", "1"), (RESPONSES, "gpt-5", "2"), (ANTHROPIC, "claude-sonnet-4-5", "3")]
+        {
             assert!(ask(c, body).is_null());
             answer(c, body, response).ok();
             let told = cmd!(c, "LLMCACHE.GET", "faq", body, "REQUEST", "WITHMETA");
@@ -106,8 +122,18 @@ fn a_request_of_each_shape_is_taken_apart() {
         assert_eq!([ask(c, CHAT), ask(c, RESPONSES), ask(c, ANTHROPIC)].map(|r| r.text()), ["1", "2", "3"]);
         assert!(get(c, "", "").is_error());
         // The same words as plain arguments are another question.
-        let plain = cmd!(c, "LLMCACHE.GET", "faq", "What is Redis?", "MODEL", "gpt-5", "SYSTEM", "Be brief", "PARAMS",
-            r#"{"max_output_tokens":100}"#);
+        let plain = cmd!(
+            c,
+            "LLMCACHE.GET",
+            "faq",
+            "What is Redis?",
+            "MODEL",
+            "gpt-5",
+            "SYSTEM",
+            "Be brief",
+            "PARAMS",
+            r#"{"max_output_tokens":100}"#
+        );
         assert!(plain.is_null());
     });
 }
@@ -119,8 +145,14 @@ fn requests_are_equal_when_they_mean_the_same() {
         let plain = body("");
         let parts = r#"{"messages":[{"content":[{"type":"text","text":"q"}],"role":"user"}],"model":"m"}"#;
         let left_out = [
-            r#","stream":true"#, r#","stream_options":{"include_usage":true}"#, r#","user":"u""#, r#","metadata":{"a":1}"#,
-            r#","store":false"#, r#","service_tier":"flex""#, r#","safety_identifier":"s""#, r#","prompt_cache_key":"k""#,
+            r#","stream":true"#,
+            r#","stream_options":{"include_usage":true}"#,
+            r#","user":"u""#,
+            r#","metadata":{"a":1}"#,
+            r#","store":false"#,
+            r#","service_tier":"flex""#,
+            r#","safety_identifier":"s""#,
+            r#","prompt_cache_key":"k""#,
         ];
         assert_eq!(digest(c, &plain), digest(c, parts));
         for rest in left_out {
@@ -132,8 +164,14 @@ fn requests_are_equal_when_they_mean_the_same() {
         };
         assert_eq!(digest(c, &system("system")), digest(c, &system("developer")));
         let others = [
-            r#","temperature":0.7"#, r#","top_p":1"#, r#","tools":[]"#, r#","seed":1"#, r#","seed":2"#,
-            r#","response_format":{"type":"json_object"}"#, r#","max_tokens":10"#, r#","new_field":0"#,
+            r#","temperature":0.7"#,
+            r#","top_p":1"#,
+            r#","tools":[]"#,
+            r#","seed":1"#,
+            r#","seed":2"#,
+            r#","response_format":{"type":"json_object"}"#,
+            r#","max_tokens":10"#,
+            r#","new_field":0"#,
         ];
         let mut seen = vec![digest(c, &plain), digest(c, &system("system"))];
         for rest in others {
@@ -150,7 +188,9 @@ fn history_images_and_other_turns_are_part_of_the_context() {
         let turns = |turns: &str| format!(r#"{{"model":"m","messages":[{turns}]}}"#);
         let q = r#"{"role":"user","content":"q"}"#;
         let image = |url: &str| {
-            format!(r#"{{"role":"user","content":[{{"type":"text","text":"q"}},{{"type":"image_url","image_url":{{"url":"{url}"}}}}]}}"#)
+            format!(
+                r#"{{"role":"user","content":[{{"type":"text","text":"q"}},{{"type":"image_url","image_url":{{"url":"{url}"}}}}]}}"#
+            )
         };
         let bodies = [
             turns(q),
@@ -224,8 +264,16 @@ fn an_error_an_unfinished_answer_and_a_tool_call_are_refused() {
 fn the_usage_block_of_a_response_tells_its_tokens() {
     both(|c| {
         for (body, response, tokens) in [
-            (CHAT, r#"{"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":34}}"#, (12, 34)),
-            (RESPONSES, r#"{"object":"response","status":"completed","usage":{"input_tokens":5,"output_tokens":6}}"#, (5, 6)),
+            (
+                CHAT,
+                r#"{"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":34}}"#,
+                (12, 34),
+            ),
+            (
+                RESPONSES,
+                r#"{"object":"response","status":"completed","usage":{"input_tokens":5,"output_tokens":6}}"#,
+                (5, 6),
+            ),
             (
                 ANTHROPIC,
                 r#"{"type":"message","stop_reason":"end_turn","content":[],
@@ -251,7 +299,8 @@ fn the_usage_block_of_a_response_tells_its_tokens() {
 #[test]
 fn a_request_that_is_none_is_an_error_that_tells_nothing_of_it() {
     both(|c| {
-        let chat = "ERR REQUEST must be the JSON body of an OpenAI chat completions or Anthropic messages request (an object \
+        let chat =
+            "ERR REQUEST must be the JSON body of an OpenAI chat completions or Anthropic messages request (an object \
                     with 'messages') or of an OpenAI responses request (an object with 'input')";
         for (body, expected) in [
             ("secret", "ERR REQUEST must be the JSON body of a chat API request: expected value at line 1 column 1"),

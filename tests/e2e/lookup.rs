@@ -4,8 +4,24 @@ use crate::harness::{cmd, Client, Reply, Server};
 use crate::support::{both, entry, get, id_of, meta, pass, set, stat, state, store, Dice, COMMANDS, NO_ID};
 
 const META: [&str; 18] = [
-    "response", "id", "etag", "match", "similarity", "prompt", "model", "strategy", "type", "tags", "age", "ttl",
-    "stale", "hits", "tokens_in", "tokens_out", "cost_saved_usd", "latency_saved_ms",
+    "response",
+    "id",
+    "etag",
+    "match",
+    "similarity",
+    "prompt",
+    "model",
+    "strategy",
+    "type",
+    "tags",
+    "age",
+    "ttl",
+    "stale",
+    "hits",
+    "tokens_in",
+    "tokens_out",
+    "cost_saved_usd",
+    "latency_saved_ms",
 ];
 
 #[test]
@@ -39,8 +55,25 @@ fn every_byte_comes_back_as_it_went_in() {
         }
         // Context and labels are bytes as well.
         let odd = b"\xff\0\r\n";
-        cmd!(c, "LLMCACHE.SET", "faq", "p", "r", "MODEL", odd, "SYSTEM", odd, "SCOPE", odd, "TYPE", odd, "TAGS", 1, odd)
-            .ok();
+        cmd!(
+            c,
+            "LLMCACHE.SET",
+            "faq",
+            "p",
+            "r",
+            "MODEL",
+            odd,
+            "SYSTEM",
+            odd,
+            "SCOPE",
+            odd,
+            "TYPE",
+            odd,
+            "TAGS",
+            1,
+            odd
+        )
+        .ok();
         let told = cmd!(c, "LLMCACHE.GET", "faq", "p", "MODEL", odd, "SYSTEM", odd, "SCOPE", odd, "WITHMETA");
         assert_eq!(told.field("model").bytes(), odd);
         assert_eq!(told.field("type").bytes(), odd);
@@ -81,7 +114,9 @@ fn withmeta_tells_the_fields_of_the_contract_with_their_types() {
         get(c, "p", "MODEL gpt");
         let told = get(c, "p", "MODEL gpt WITHMETA");
         assert_eq!(told.names(), META);
-        for (name, text) in [("response", "r"), ("match", "exact"), ("prompt", "p"), ("model", "gpt"), ("type", "howto")] {
+        for (name, text) in
+            [("response", "r"), ("match", "exact"), ("prompt", "p"), ("model", "gpt"), ("type", "howto")]
+        {
             assert_eq!(*told.field(name), text, "{name}");
         }
         let id = told.field("id").text();
@@ -278,12 +313,14 @@ fn a_cache_that_is_not_there_answers_as_an_empty_one() {
         assert_eq!(c.words("LLMCACHE.INVALIDATE faq ALL"), 0);
         let page = c.words("LLMCACHE.SCAN faq 0");
         assert_eq!(page.at(0).text(), "0");
-        assert_eq!(page.at(1).items(), []);
+        assert!(page.at(1).items().is_empty());
         let explained = c.words("LLMCACHE.EXPLAIN faq p");
         assert_eq!(*explained.field("verdict"), "miss");
         assert_eq!(*explained.field("reason"), "absent");
         let stats = c.words("LLMCACHE.STATS faq");
-        for (name, value) in stats.pairs().into_iter().filter(|(_, value)| !matches!(value, Reply::Array(_) | Reply::Map(_))) {
+        for (name, value) in
+            stats.pairs().into_iter().filter(|(_, value)| !matches!(value, Reply::Array(_) | Reply::Map(_)))
+        {
             assert_eq!(value.number(), 0.0, "{name:?}");
         }
         assert!(stats.names().len() > 30, "{:?}", stats.names());
@@ -343,7 +380,16 @@ fn explain_shows_every_field_of_the_contract() {
         let id = store(c, "hello", "r");
         let told = c.words("LLMCACHE.EXPLAIN faq hello");
         for name in [
-            "verdict", "match", "reason", "digest", "context", "mode", "threshold", "strategy", "rule", "candidates",
+            "verdict",
+            "match",
+            "reason",
+            "digest",
+            "context",
+            "mode",
+            "threshold",
+            "strategy",
+            "rule",
+            "candidates",
             "steps",
         ] {
             assert!(told.get(name).is_some(), "no {name} in {:?}", told.names());

@@ -149,7 +149,10 @@ fn invalidate_needs_to_be_told_what() {
             ("ALL ALL", "ERR ALL may be given only once"),
             ("MODEL a MODEL b", "ERR MODEL may be given only once"),
             ("TAG 2 a", "ERR TAG says 2 tags, but only 1 arguments follow"),
-            ("OLDERTHAN -1", "ERR OLDERTHAN must be a whole number of seconds, 0 or more, and not beyond the year 9999, got '-1'"),
+            (
+                "OLDERTHAN -1",
+                "ERR OLDERTHAN must be a whole number of seconds, 0 or more, and not beyond the year 9999, got '-1'",
+            ),
         ] {
             assert_eq!(c.words(&format!("LLMCACHE.INVALIDATE faq {line}")).error(), expected);
         }
@@ -181,7 +184,11 @@ fn scan_filters_by_all_that_is_given() {
         for line in ["SCAN faq x", "SCAN faq -1", "SCAN faq 0 COUNT 0", "SCAN faq 0 COUNT 1000001"] {
             assert!(c.words(&format!("LLMCACHE.{line}")).is_error(), "{line}");
         }
-        assert_eq!(c.words("LLMCACHE.SCAN faq 18446744073709551615").at(0).text(), "0", "a cursor from nowhere is an end");
+        assert_eq!(
+            c.words("LLMCACHE.SCAN faq 18446744073709551615").at(0).text(),
+            "0",
+            "a cursor from nowhere is an end"
+        );
     });
 }
 
@@ -190,7 +197,8 @@ fn scan_returns_every_entry_that_is_there_throughout() {
     let mut dice = Dice::new("scan");
     both_with(&mut dice, |c, dice| {
         let add = |c: &mut Client, names: &[String]| {
-            let commands: Vec<_> = names.iter().map(|name| args!["LLMCACHE.SET", "faq", name, "r", "PERSIST"]).collect();
+            let commands: Vec<_> =
+                names.iter().map(|name| args!["LLMCACHE.SET", "faq", name, "r", "PERSIST"]).collect();
             c.pipeline(&commands).iter().for_each(|reply| reply.ok());
         };
         let steady: Vec<String> = (0..4000).map(|i| format!("steady {i}")).collect();

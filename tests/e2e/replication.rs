@@ -1,1 +1,363 @@
-//! To come.
+//! Replicas, transactions, scripts: everyone gets the same cache, told by effects.
+
+use crate::harness::{cmd, until, Client, Message, Pair, Reply, Server, PATIENCE};
+use crate::support::{both, get, id_of, meta, pass, prompts, set, stat, state, store, Dice, COMMANDS, NO_ID};
+use std::time::Duration;
+
+fn digest(c: &mut Client) -> Reply {
+    c.cmd(&["DEBUG", "DIGEST-VALUE", "faq"])
+}
+
+/// Every kind of write, by chance.
+fn write_something(c: &mut Client, dice: &mut Dice) {
+    let prompt = format!("prompt {}", dice.below(120));
+    let tag = dice.below(8);
+    match dice.below(24) {
+        0 => drop(c.words(&format!("LLMCACHE.INVALIDATE faq TAG 1 {tag}"))),
+        1 => drop(c.words(&format!("LLMCACHE.INVALIDATE faq TAG 2 {tag} 9 SOFT"))),
+        2 => drop(c.words(&format!("LLMCACHE.ALTER faq MAXENTRIES {} JITTER {tag}", 20 + dice.below(60)))),
+        3 => drop(c.words(&format!("LLMCACHE.STRATEGY faq SET s{tag} TTL {} STALE 7", 1 + dice.below(9999)))),
+        4 => drop(c.words(&format!("LLMCACHE.STRATEGY faq DEL s{tag}"))),
+        5 => drop(c.words(&format!("LLMCACHE.RULE faq SET r{tag} PROMPT pro*{tag} STRATEGY s{tag}"))),
+        6 => drop(c.words(&format!("LLMCACHE.RULE faq SET r{tag} PROMPT *{tag} STRATEGY realtime"))),
+        7 => drop(c.words(&format!("LLMCACHE.RULE faq DEL r{tag}"))),
+        8 | 9 => {
+            let found = meta(c, &prompt, "STALEOK");
+            if !found.is_null() {
+                let id = found.field("id").text();
+                if tag < 4 {
+                    cmd!(c, "LLMCACHE.DEL", "faq", id);
+                } else {
+                    cmd!(c, "LLMCACHE.EXPIRE", "faq", id, dice.below(3) * 500);
+                }
+            }
+        }
+        10 => drop(c.words(&format!("LLMCACHE.SET faq x{tag} r PXAT 1"))),
+        11 if tag == 0 => drop(c.words("LLMCACHE.INVALIDATE faq ALL")),
+        12 if tag == 0 => drop(c.words("COPY faq copy REPLACE")),
+        13 => drop(get(c, &prompt, "STALEOK")),
+        _ => {
+            let options = ["", "EX 1000 STALE 5", "PERSIST", "STRATEGY realtime", "KEEPTTL", "XX", "NX"][dice.below(7) as usize];
+            let labels = format!("TAGS 2 {tag} {} MODEL m{} META {tag}", dice.below(8), dice.below(2));
+            let length = 1 << dice.below(9);
+            let text = dice.text(length);
+            assert!(!set(c, &prompt, &text, &format!("{options} {labels}")).is_error());
+        }
+    }
+}
+
+#[test]
+fn a_replica_holds_the_same_cache_after_any_writes() {
+    let pair = Pair::start();
+    let mut dice = Dice::new("replication");
+    let (mut primary, mut replica) = (pair.primary.client3(), pair.replica.client3());
+    primary.words("LLMCACHE.CREATE faq MAXENTRIES 60").ok();
+    for round in 0..20 {
+        for _ in 0..60 {
+            write_something(&mut primary, &mut dice);
+        }
+        pair.wait_in_sync();
+        assert_eq!(digest(&mut replica), digest(&mut primary), "round {round}");
+        assert_eq!(prompts(&mut replica, ""), prompts(&mut primary, ""), "round {round}");
+    }
+    assert!(stat(&mut primary, "evictions") > 0);
+    let (ours, theirs) = (primary.words("LLMCACHE.INFO faq"), replica.words("LLMCACHE.INFO faq"));
+    for name in "mode strategy stale jitter maxentries maxmemory evict compress level price entries strategies rules".split(' ') {
+        assert_eq!(theirs.field(name), ours.field(name), "{name}");
+    }
+    // A replica that comes later gets a snapshot, and holds the same.
+    let late = Server::builder().replica_of(&pair.primary).start();
+    let mut c = late.client3();
+    until("the late replica is linked", PATIENCE, || {
+        c.info_field("replication", "master_link_status").as_deref() == Some("up")
+    });
+    assert_eq!(digest(&mut c), digest(&mut primary));
+}
+
+#[test]
+fn a_replica_answers_the_same_and_counts_by_itself() {
+    let pair = Pair::start();
+    let (mut primary, mut replica) = (pair.primary.client(), pair.replica.client3());
+    let mut three = pair.primary.client3();
+    set(&mut primary, "p", "r", "EX 1000 TYPE t TAGS 2 a b COST 0.5 TOKENS 1 2 LATENCY 3 META {}").ok();
+    set(&mut primary, "soft", "r", "EX 1000").ok();
+    primary.words("LLMCACHE.INVALIDATE faq MATCH soft SOFT");
+    pair.wait_in_sync();
+    assert_eq!(get(&mut replica, "p", ""), "r");
+    assert!(get(&mut replica, "soft", "").is_null());
+    assert_eq!(get(&mut replica, "soft", "STALEOK"), "r");
+    get(&mut replica, "absent", "");
+    assert_eq!(["hits", "misses", "lookups"].map(|name| stat(&mut replica, name)), [2, 2, 4]);
+    assert_eq!(stat(&mut primary, "lookups"), 0, "recency and counters are each node's own");
+    let id = id_of(&mut primary, "p");
+    let (ours, theirs) = (cmd!(three, "LLMCACHE.ENTRY", "faq", id), cmd!(replica, "LLMCACHE.ENTRY", "faq", id));
+    for (name, value) in ours.pairs() {
+        let name = name.text();
+        if !["hits", "age", "ttl", "cost_saved_usd", "latency_saved_ms"].contains(&name.as_str()) {
+            assert_eq!(theirs.field(&name), value, "{name}");
+        }
+    }
+    assert_eq!(*theirs.field("hits"), 1);
+    assert_eq!(theirs.names(), ours.names());
+}
+
+#[test]
+fn a_replica_refuses_writes() {
+    let pair = Pair::start();
+    let (mut primary, mut replica) = (pair.primary.client(), pair.replica.client());
+    store(&mut primary, "p", "r");
+    pair.wait_in_sync();
+    let before = digest(&mut replica);
+    let reads = ["GET", "SCAN", "ENTRY", "TTL", "INFO", "STATS", "EXPLAIN"].map(|name| format!("LLMCACHE.{name}"));
+    for line in COMMANDS {
+        let reply = replica.words(&line.replace("KEY", "faq"));
+        let name = line.split(' ').next().unwrap().to_owned();
+        if reads.contains(&name) {
+            assert!(!reply.is_error(), "{line}: {reply:?}");
+        } else {
+            assert!(reply.error().starts_with("READONLY "), "{line}");
+        }
+    }
+    assert_eq!(digest(&mut replica), before);
+    pair.promote();
+    store(&mut replica, "q", "r");
+    assert_eq!(prompts(&mut replica, ""), ["p", "q"]);
+    assert_eq!(get(&mut replica, "p", ""), "r");
+}
+
+#[test]
+fn an_answer_expires_on_a_replica_whose_primary_is_silent() {
+    let pair = Pair::start();
+    let (mut primary, mut replica) = (pair.primary.client(), pair.replica.client());
+    set(&mut primary, "p", "r", "PX 800").ok();
+    pair.wait_in_sync();
+    assert_eq!(get(&mut replica, "p", ""), "r");
+    pair.primary.signal("STOP");
+    pass(800);
+    assert!(get(&mut replica, "p", "").is_null());
+    until("the replica frees it by itself", Duration::from_secs(5), || stat(&mut replica, "entries") == 0);
+    pair.primary.signal("CONT");
+    assert!(get(&mut primary, "p", "").is_null());
+}
+
+/// The commands that a MONITOR sees until a mark, without those of clients that look at it.
+fn monitored(monitor: &mut Client, mark: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    loop {
+        let line = monitor.read_within(PATIENCE).expect("MONITOR stands still").text();
+        if line.contains(mark) {
+            return seen;
+        }
+        let command = line.split("] ").nth(1).unwrap_or_default().to_owned();
+        if !command.starts_with("\"PING\"") && !command.starts_with("\"SELECT\"") && !command.to_lowercase().starts_with("\"replconf") {
+            seen.push(command);
+        }
+    }
+}
+
+#[test]
+fn only_effects_go_to_replicas() {
+    let pair = Pair::start();
+    let (mut primary, mut monitor) = (pair.primary.client(), pair.replica.client());
+    primary.words("LLMCACHE.CREATE faq MAXENTRIES 2").ok();
+    pair.wait_in_sync();
+    monitor.words("MONITOR").ok();
+    let mut effects = |lines: &[&str], mark: &str| {
+        for line in lines {
+            primary.words(line);
+        }
+        cmd!(primary, "SET", "mark", mark).ok();
+        let seen = monitored(&mut monitor, mark);
+        let names = seen.iter().map(|command| command.split(' ').filter(|w| w.len() < 20).take(3).collect::<Vec<_>>().join(" "));
+        names.map(|command| command.replace('"', "").to_uppercase()).collect::<Vec<_>>()
+    };
+    // What changes nothing is no effect.
+    let silent = [
+        "LLMCACHE.GET faq p", "LLMCACHE.EXPLAIN faq p", "LLMCACHE.STATS faq", "LLMCACHE.INFO faq", "LLMCACHE.RULE faq LIST",
+        "LLMCACHE.SET faq p r XX", "LLMCACHE.SET faq p r STRATEGY nocache", "LLMCACHE.SET faq p r EXAT 1", "LLMCACHE.SET faq p r EX 0",
+        "LLMCACHE.INVALIDATE faq ALL", "LLMCACHE.INVALIDATE faq ALL DRYRUN", "LLMCACHE.DEL faq 00112233445566778899aabbccddeeff",
+        "LLMCACHE.EXPIRE faq 00112233445566778899aabbccddeeff 5", "LLMCACHE.RULE faq DEL x", "LLMCACHE.CREATE faq",
+        "LLMCACHE.SET new p r XX", "LLMCACHE.STRATEGY faq DEL x",
+    ];
+    assert_eq!(effects(&silent, "mark-1"), Vec::<String>::new());
+    let stored = "LLMCACHE.APPLY FAQ STORE";
+    assert_eq!(effects(&["LLMCACHE.SET faq a r EX 100", "LLMCACHE.SET faq b r STRATEGY realtime"], "mark-2"), [stored, stored]);
+    assert_eq!(effects(&["LLMCACHE.GET faq a", "LLMCACHE.GET faq zzz"], "mark-3"), Vec::<String>::new());
+    // An eviction is a deletion beside the store.
+    let evicting = effects(&["LLMCACHE.SET faq c r"], "mark-4");
+    assert!(evicting.contains(&stored.to_owned()) && evicting.iter().any(|e| e.starts_with("LLMCACHE.DEL FAQ")), "{evicting:?}");
+    for (i, line) in
+        ["INVALIDATE faq MATCH a", "INVALIDATE faq MATCH c SOFT", "ALTER faq STALE 5", "STRATEGY faq SET s TTL 5", "RULE faq SET r STRATEGY s"]
+            .iter()
+            .enumerate()
+    {
+        let seen = effects(&[&format!("LLMCACHE.{line}")], &format!("mark-5-{i}"));
+        assert!(seen.len() == 1, "{line}: {seen:?}");
+        assert!(seen[0].starts_with("LLMCACHE.APPLY FAQ") || seen[0].starts_with("LLMCACHE.DEL FAQ"), "{line}: {seen:?}");
+    }
+}
+
+#[test]
+fn the_append_only_file_holds_no_request() {
+    let server = Server::builder().aof_always().start();
+    let mut c = server.client();
+    set(&mut c, "p", "r", "EX 100").ok();
+    set(&mut c, "q", "r", "PX 5 STRATEGY").error();
+    set(&mut c, "q", "r", "").ok();
+    c.words("LLMCACHE.INVALIDATE faq MATCH q SOFT");
+    c.words("LLMCACHE.INVALIDATE faq MATCH p");
+    let id = id_of(&mut c, "q");
+    assert_eq!(cmd!(c, "LLMCACHE.EXPIRE", "faq", id, 50), 1);
+    let mut written = Vec::new();
+    for file in std::fs::read_dir(server.dir().join("appendonlydir")).unwrap() {
+        written.extend(std::fs::read(file.unwrap().path()).unwrap());
+    }
+    let written = String::from_utf8_lossy(&written).to_uppercase();
+    assert!(written.contains("LLMCACHE.APPLY"));
+    for request in ["LLMCACHE.SET", "LLMCACHE.INVALIDATE", "LLMCACHE.EXPIRE"] {
+        assert!(!written.contains(request), "{request} stands in the append-only file");
+    }
+}
+
+#[test]
+fn transactions_take_every_command() {
+    both(|c| {
+        c.words("MULTI").ok();
+        for line in ["SET faq a 1", "GET faq a", "SET faq a 2 NX", "INVALIDATE faq ALL", "GET faq a", "SET faq b 3 EX 100", "GET faq b"] {
+            assert_eq!(c.words(&format!("LLMCACHE.{line}")), "QUEUED");
+        }
+        let replies = c.words("EXEC");
+        assert!(replies.at(0).is_ok() && replies.at(5).is_ok());
+        assert!(replies.at(2).is_null() && replies.at(4).is_null());
+        assert_eq!([replies.at(1), replies.at(6)].map(Reply::text), ["1", "3"]);
+        assert_eq!(*replies.at(3), 1);
+        // An error in the middle stops nothing, as ever.
+        c.words("MULTI").ok();
+        c.words("LLMCACHE.SET faq p r EX 0");
+        c.words("LLMCACHE.SET faq p r");
+        let replies = c.words("EXEC");
+        assert!(replies.at(0).is_error() && replies.at(1).is_ok());
+    });
+}
+
+#[test]
+fn watch_sees_every_change_and_no_look() {
+    let server = Server::start();
+    let (mut c, mut other) = (server.client(), server.client());
+    let prepare = |c: &mut Client| {
+        set(c, "p", "r", "EX 100 TAGS 1 t").ok();
+        set(c, "q", "r", "EX 100").ok();
+        id_of(c, "p")
+    };
+    let id = prepare(&mut other);
+    for (line, changes) in [
+        ("GET faq p", false), ("EXPLAIN faq p", false), ("STATS faq", false), ("SCAN faq 0", false), ("SET faq p r NX", false),
+        ("INVALIDATE faq ALL DRYRUN", false), (&format!("DEL faq {NO_ID}"), false), ("SET faq p r EX 0", false),
+        ("SET faq p new", true), ("SET faq other r", true), (&format!("DEL faq {id}"), true), ("INVALIDATE faq TAG 1 t", true),
+        ("INVALIDATE faq TAG 1 t SOFT", true), (&format!("EXPIRE faq {id} 50"), true), ("ALTER faq STALE 1", true),
+        ("RULE faq SET r STRATEGY standard", true), ("STRATEGY faq SET s TTL 1", true), ("SET faq p r PXAT 1", true),
+    ] {
+        prepare(&mut other);
+        c.words("WATCH faq").ok();
+        other.words(&format!("LLMCACHE.{line}"));
+        c.words("MULTI").ok();
+        c.words("PING");
+        let given_up = c.words("EXEC").is_null();
+        assert_eq!(given_up, changes, "{line}");
+    }
+}
+
+#[test]
+fn scripts_may_do_what_clients_do() {
+    let pair = Pair::start();
+    let mut c = pair.primary.client();
+    let script = "redis.call('LLMCACHE.SET', KEYS[1], 'a', ARGV[1], 'EX', 1000) \
+                  redis.call('LLMCACHE.SET', KEYS[1], 'b', ARGV[1]) \
+                  local n = redis.call('LLMCACHE.INVALIDATE', KEYS[1], 'PROMPT', 'b') \
+                  local miss = redis.call('LLMCACHE.GET', KEYS[1], 'b') \
+                  return {redis.call('LLMCACHE.GET', KEYS[1], 'a'), n, tostring(miss), #redis.call('LLMCACHE.GET', KEYS[1], 'a', 'WITHMETA')}";
+    let told = cmd!(c, "EVAL", script, 1, "faq", b"bytes\0\xff");
+    assert_eq!(told.at(0).bytes(), b"bytes\0\xff");
+    assert_eq!(*told.at(1), 1);
+    assert_eq!(told.at(2).text(), "false");
+    assert_eq!(*told.at(3), 36);
+    let error = cmd!(c, "EVAL", "return redis.pcall('LLMCACHE.SET', KEYS[1], 'p', 'r', 'EX', '0')", 1, "faq");
+    assert!(error.error().starts_with("ERR EX must be "), "{error:?}");
+    let read_only = cmd!(c, "EVAL_RO", "return redis.call('LLMCACHE.GET', KEYS[1], 'a')", 1, "faq");
+    assert_eq!(read_only.bytes(), b"bytes\0\xff");
+    assert!(cmd!(c, "EVAL_RO", "return redis.call('LLMCACHE.SET', KEYS[1], 'a', 'x')", 1, "faq").is_error());
+    pair.wait_in_sync();
+    let mut replica = pair.replica.client();
+    assert_eq!(digest(&mut replica), digest(&mut c));
+    assert_eq!(get(&mut replica, "a", "").bytes(), b"bytes\0\xff");
+}
+
+#[test]
+fn keys_travel_to_replicas_by_every_road() {
+    let pair = Pair::start();
+    let (mut primary, mut replica) = (pair.primary.client(), pair.replica.client());
+    for line in ["RENAME faq new", "COPY faq new", "MOVE faq 1", "SWAPDB 0 1", "UNLINK faq", "FLUSHALL", "PEXPIRE faq 1"] {
+        primary.words("LLMCACHE.CREATE faq MAXENTRIES 5").ok();
+        store(&mut primary, "p", "r");
+        primary.words(line);
+        store(&mut primary, "q", "r");
+        pair.wait_in_sync();
+        for db in [0, 1] {
+            for key in ["faq", "new"] {
+                for c in [&mut primary, &mut replica] {
+                    cmd!(c, "SELECT", db).ok();
+                }
+                assert_eq!(replica.words(&format!("DEBUG DIGEST-VALUE {key}")), primary.words(&format!("DEBUG DIGEST-VALUE {key}")), "{line}");
+            }
+        }
+        for c in [&mut primary, &mut replica] {
+            c.words("SELECT 0").ok();
+        }
+        primary.words("FLUSHALL").ok();
+    }
+}
+
+#[test]
+fn a_client_that_tracks_is_told_of_changes() {
+    let server = Server::start();
+    let (mut tracker, mut other) = (server.client3(), server.client());
+    store(&mut other, "p", "r");
+    tracker.words("CLIENT TRACKING ON").ok();
+    assert_eq!(get(&mut tracker, "p", ""), "r");
+    get(&mut other, "p", "");
+    assert_eq!(tracker.push_within(Duration::from_millis(50)), None, "a look is no change");
+    store(&mut other, "q", "r");
+    let push = tracker.push();
+    assert_eq!(push.at(0).text(), "invalidate");
+    assert_eq!(push.at(1).texts(), ["faq"]);
+}
+
+#[test]
+fn a_second_replica_hears_what_the_first_one_heard() {
+    let pair = Pair::start();
+    let chained = Server::builder().replica_of(&pair.replica).start();
+    let (mut primary, mut c) = (pair.primary.client(), chained.client());
+    until("the chain is linked", PATIENCE, || {
+        c.info_field("replication", "master_link_status").as_deref() == Some("up")
+    });
+    primary.words("LLMCACHE.CREATE faq MAXENTRIES 3").ok();
+    for i in 0..10 {
+        set(&mut primary, &format!("p{i}"), "r", "EX 1000").ok();
+    }
+    pair.wait_in_sync();
+    until("the last one holds the same", PATIENCE, || digest(&mut c) == digest(&mut primary));
+    assert_eq!(prompts(&mut c, ""), ["p7", "p8", "p9"]);
+}
+
+#[test]
+fn a_replica_tells_its_listeners_of_what_it_repeats() {
+    let pair = Pair::with(|b| b.config("notify-keyspace-events KEA"));
+    let (mut primary, mut listener) = (pair.primary.client(), pair.replica.client());
+    listener.subscribe(&["__keyevent@0__:llmcache.*"]);
+    store(&mut primary, "p", "r");
+    assert_eq!(listener.message(), Message { channel: "__keyevent@0__:llmcache.set".into(), payload: "faq".into() });
+    let before = state(&mut primary);
+    assert!(!before.is_null());
+    primary.words("LLMCACHE.INVALIDATE faq ALL");
+    assert_eq!(listener.message().channel, "__keyevent@0__:llmcache.del");
+}

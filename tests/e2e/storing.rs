@@ -43,7 +43,7 @@ fn xx_stores_only_where_an_answer_is() {
         set(c, "s", "2", "XX").ok();
         assert_eq!(get(c, "s", ""), "2", "a stale answer counts as present");
         assert!(set(c, "gone", "2", "XX").is_null());
-        assert_eq!(stat(c, "skips"), 2);
+        assert_eq!(stat(c, "skips"), 1, "the first one had no cache to be counted in");
     });
 }
 
@@ -51,9 +51,7 @@ fn xx_stores_only_where_an_answer_is() {
 fn every_way_to_say_when_an_answer_expires() {
     both(|c| {
         let in_100_s = now_ms() + 100_000;
-        for option in
-            ["EX 100", "PX 100000", &format!("EXAT {}", in_100_s / 1000), &format!("PXAT {in_100_s}")]
-        {
+        for option in ["EX 100", "PX 100000", &format!("EXAT {}", in_100_s / 1000), &format!("PXAT {in_100_s}")] {
             set(c, "p", "r", option).ok();
             assert_ttl(c, "p", 100);
             let told = meta(c, "p", "");
@@ -82,7 +80,8 @@ fn every_way_to_say_when_an_answer_expires() {
 #[test]
 fn an_expiry_in_the_past_removes_what_is_there_and_answers_null() {
     both(|c| {
-        for option in ["EXAT 1", "PXAT 1", &format!("EXAT {}", now_ms() / 1000 - 10), &format!("PXAT {}", now_ms() - 1)] {
+        for option in ["EXAT 1", "PXAT 1", &format!("EXAT {}", now_ms() / 1000 - 10), &format!("PXAT {}", now_ms() - 1)]
+        {
             store(c, "p", "r");
             assert!(set(c, "p", "new", option).is_null(), "{option}");
             assert!(get(c, "p", "STALEOK").is_null(), "{option}");
@@ -155,7 +154,7 @@ fn an_overwritten_entry_keeps_its_id_and_starts_anew() {
         for name in ["type", "meta"] {
             assert!(told.field(name).is_null(), "{name}");
         }
-        assert_eq!(told.field("tags").items(), []);
+        assert!(told.field("tags").items().is_empty());
         assert_eq!(*told.field("cost_usd"), "0.000000");
         assert_eq!(*c.words("LLMCACHE.INFO faq").field("entries"), 1);
     });
@@ -165,7 +164,8 @@ fn an_overwritten_entry_keeps_its_id_and_starts_anew() {
 fn entry_shows_all_there_is_to_know() {
     both(|c| {
         let before = now_ms();
-        let options = "MODEL m SYSTEM s SCOPE t PARAMS {\"b\":1,\"a\":2} EX 100 TYPE howto TAGS 3 x y x TOKENS 10 20 COST 0.5 \
+        let options =
+            "MODEL m SYSTEM s SCOPE t PARAMS {\"b\":1,\"a\":2} EX 100 TYPE howto TAGS 3 x y x TOKENS 10 20 COST 0.5 \
                        LATENCY 7 META {\"k\":[1]}";
         set(c, "p", "some response", options).ok();
         let id = get(c, "p", "MODEL m SYSTEM s SCOPE t PARAMS {\"a\":2,\"b\":1} WITHMETA").field("id").text();
@@ -179,8 +179,15 @@ fn entry_shows_all_there_is_to_know() {
         expected.sort_unstable();
         assert_eq!(names, expected, "no response unless it is asked for");
         for (name, text) in [
-            ("model", "m"), ("system", "s"), ("scope", "t"), ("params", r#"{"a":2,"b":1}"#), ("prompt", "p"),
-            ("type", "howto"), ("meta", r#"{"k":[1]}"#), ("cost_usd", "0.500000"), ("cost_saved_usd", "0.500000"),
+            ("model", "m"),
+            ("system", "s"),
+            ("scope", "t"),
+            ("params", r#"{"a":2,"b":1}"#),
+            ("prompt", "p"),
+            ("type", "howto"),
+            ("meta", r#"{"k":[1]}"#),
+            ("cost_usd", "0.500000"),
+            ("cost_saved_usd", "0.500000"),
             ("strategy", "explicit"),
         ] {
             assert_eq!(*told.field(name), text, "{name}");
@@ -206,8 +213,14 @@ fn entry_shows_all_there_is_to_know() {
 fn a_cost_is_kept_in_whole_micro_dollars_with_halves_up() {
     both(|c| {
         for (cost, kept) in [
-            ("0", "0.000000"), ("1", "1.000000"), ("0.0000005", "0.000001"), ("0.00000049", "0.000000"),
-            ("1e-05", "0.000010"), (".5", "0.500000"), ("12.3456785", "12.345679"), ("18446744073709.551615", "18446744073709.551615"),
+            ("0", "0.000000"),
+            ("1", "1.000000"),
+            ("0.0000005", "0.000001"),
+            ("0.00000049", "0.000000"),
+            ("1e-05", "0.000010"),
+            (".5", "0.500000"),
+            ("12.3456785", "12.345679"),
+            ("18446744073709.551615", "18446744073709.551615"),
         ] {
             set(c, "p", "r", &format!("COST {cost}")).ok();
             assert_eq!(*entry(c, "p").field("cost_usd"), kept, "{cost}");
@@ -347,10 +360,14 @@ fn ttl_and_expire_mean_what_they_mean_for_keys() {
         assert_eq!(get(c, "p", ""), "r", "and fresh again");
         store(c, "p", "r");
         for (word, expected) in [
-            ("253402300800", "'253402300800'"), ("9223372036854775807", "'9223372036854775807'"), ("x", "'x'"), ("1.5", "'1.5'"),
+            ("253402300800", "'253402300800'"),
+            ("9223372036854775807", "'9223372036854775807'"),
+            ("x", "'x'"),
+            ("1.5", "'1.5'"),
         ] {
-            let expected =
-                format!("ERR seconds must be a whole number of seconds that does not end beyond the year 9999, got {expected}");
+            let expected = format!(
+                "ERR seconds must be a whole number of seconds that does not end beyond the year 9999, got {expected}"
+            );
             assert_eq!(cmd!(c, "LLMCACHE.EXPIRE", "faq", id, word).error(), expected);
         }
         assert_eq!(of(c), -1);

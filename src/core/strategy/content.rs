@@ -250,11 +250,132 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{patterns, words};
     use super::*;
+    use std::fmt::Write;
+
+    const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/auto-strategy.md");
 
     #[test]
     fn every_pattern_is_one() {
         let (_, bad) = Book::new(&GROUPS, lists::LISTS);
         assert_eq!(bad, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_text_that_is_no_pattern_is_named() {
+        let texts: &[&str] = &["<nothing>", "a||b", "..", "!a", "a  b", "A", "a ?", "^", ".. a", "a !<nothing>"];
+        assert_eq!(Book::new(&[(Group::Live, texts)], lists::LISTS).1, texts);
+    }
+
+    /// The lists as the documentation shows them.
+    fn lists_for_people() -> String {
+        let mut text = String::new();
+        let mut section = |title: &str, patterns: &[&str]| {
+            write!(text, "\n### {title}\n\n```text\n{}\n```\n", patterns.join("\n")).unwrap();
+        };
+        section("Where a request begins: words that may stand in front of it", lists::OPENERS);
+        section("Phrases that are taken out first", lists::MASKS);
+        section("`builtin:one-time` → `nocache`", lists::ONE_TIME);
+        section("`builtin:live` → `realtime`", lists::LIVE);
+        section("`builtin:time-sensitive` → `conservative`: always", lists::TIME);
+        section("`builtin:time-sensitive` → `conservative`: unless an explanation is asked for", lists::TOPICS);
+        section("What counts as asking for an explanation", lists::EXPLAINING);
+        section("`builtin:analysis` → `standard`", lists::ANALYSIS);
+        section("`builtin:definition` → `aggressive`", lists::DEFINITION);
+        section("`builtin:how-to` → `aggressive`", lists::HOW_TO);
+        let named = lists::LISTS.iter().map(|(name, words)| format!("<{name}>  {}", words.join(", ")));
+        let named: Vec<String> = named.collect();
+        section("The lists with a name", &named.iter().map(String::as_str).collect::<Vec<_>>());
+        section("Words that end a noun phrase", &[&patterns::STOPPERS.join(", ")]);
+        section("Words that may stand behind one", &[&patterns::ENDERS.join(", ")]);
+        section("Words that begin a clause of their own", &[&patterns::CLAUSES.join(", ")]);
+        section("Words behind which a request may begin after a comma", &[&lists::LEADS.join(", ")]);
+        let short = words::SHORT.iter().map(|(short, long)| format!("{short} = {long}")).collect::<Vec<_>>();
+        section("Words that are written out", &[&short.join(", ")]);
+        text
+    }
+
+    /// `LLMCACHE_BLESS=1 cargo test` writes them again.
+    #[test]
+    fn the_documentation_shows_the_rules_as_they_are() {
+        let document = std::fs::read_to_string(DOCUMENT).unwrap();
+        let (text, lists) = document.split_once("<!-- lists -->\n").unwrap();
+        if std::env::var_os("LLMCACHE_BLESS").is_some() {
+            std::fs::write(DOCUMENT, format!("{text}<!-- lists -->\n{}", lists_for_people())).unwrap();
+        } else {
+            assert!(lists == lists_for_people(), "write the lists again: LLMCACHE_BLESS=1 cargo test");
+        }
+        let rows = BUILTIN_RULES
+            .iter()
+            .enumerate()
+            .map(|(at, rule)| format!("| {} | `{}` | `{}` | {} |\n", at + 1, rule.name, rule.strategy, rule.about));
+        for row in rows {
+            assert!(text.contains(&row), "{row}");
+        }
+    }
+
+    #[test]
+    fn rules_go_from_short_lives_to_long_ones() {
+        let order = ["nocache", "realtime", "conservative", "standard", "aggressive"];
+        let ranks = BUILTIN_RULES.iter().map(|rule| order.iter().position(|name| *name == rule.strategy).unwrap());
+        assert!(ranks.is_sorted());
+    }
+
+    fn rule_of(prompt: &[u8]) -> &'static str {
+        classify(prompt, false).map_or("default", |rule| rule.name)
+    }
+
+    #[test]
+    fn only_both_ends_of_a_long_prompt_are_read() {
+        let filler = |len: usize| "lorem ipsum dolor ".repeat(len / 18 + 1).into_bytes();
+        let question = b"What is a REST API? ".to_vec();
+        let with =
+            |before: usize, behind: usize| [filler(before), b"\n".to_vec(), question.clone(), filler(behind)].concat();
+        assert_eq!(rule_of(&with(300, 3000)), "builtin:definition");
+        assert_eq!(rule_of(&with(3000, 300)), "builtin:definition");
+        assert_eq!(rule_of(&with(1500, 3000)), "default");
+        // A word at the edge of what is read is only a part of one, and a sentence there has lost its beginning.
+        let cut = |before: usize| [vec![b'x'; before - 4], b" now".to_vec(), vec![b'x'; 3000]].concat();
+        assert_eq!(rule_of(&cut(words::HEAD)), "default");
+        let tail = b" what is a rest api".to_vec();
+        let lost = [filler(3000), vec![b'y'; words::TAIL - tail.len()], tail].concat();
+        assert_eq!(rule_of(&lost), "default");
+    }
+
+    #[test]
+    fn any_bytes_have_a_decision() {
+        let seed = 0xfeed_u64;
+        let mut state = seed;
+        let mut draw = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        let mut vocabulary: Vec<Vec<u8>> =
+            [&b"'"[..], b"$", b".", b", ", b"\n", b"\xe2\x80\x99s", b"\xff\xfe", b"\xe2\x80", b"2d6"]
+                .iter()
+                .map(|word| word.to_vec())
+                .collect();
+        for (_, texts) in GROUPS {
+            let words = texts.iter().flat_map(|text| text.split([' ', '|', '<', '>', '?', '!', '^', '$', '~', '.']));
+            vocabulary.extend(words.filter(|word| !word.is_empty()).map(|word| word.as_bytes().to_vec()));
+        }
+        for _ in 0..4000 {
+            let prompt = match draw(3) {
+                0 => (0..draw(2000)).map(|_| draw(256) as u8).collect::<Vec<u8>>(),
+                kind => {
+                    let words = (0..draw(if kind == 1 { 12 } else { 400 })).map(|_| {
+                        let word = &vocabulary[draw(vocabulary.len() as u64) as usize];
+                        if draw(8) == 0 {
+                            word.clone()
+                        } else {
+                            [word, &b" "[..]].concat()
+                        }
+                    });
+                    words.collect::<Vec<_>>().concat()
+                }
+            };
+            assert_eq!(classify(&prompt, false), classify(&prompt, false), "seed {seed}: {prompt:?}");
+        }
     }
 }

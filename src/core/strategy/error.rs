@@ -136,15 +136,8 @@ const SHOWN: usize = 32;
 
 /// The beginning of a name for people: at most 32 bytes, nothing in it that a terminal would obey.
 fn shown(name: &[u8]) -> String {
-    let mut shown = String::new();
-    for c in String::from_utf8_lossy(name.get(..SHOWN.min(name.len())).unwrap_or_default()).chars() {
-        let c = if is_printable(c) && c != '\u{fffd}' { c } else { '?' };
-        if shown.len() + c.len_utf8() > SHOWN {
-            break;
-        }
-        shown.push(c);
-    }
-    shown
+    let beginning = String::from_utf8_lossy(name.get(..SHOWN).unwrap_or(name));
+    beginning.chars().map(|c| if is_printable(c) && c != char::REPLACEMENT_CHARACTER { c } else { '?' }).collect()
 }
 
 /// Whether a character may stand in a name: something that is seen, and that moves nothing around it.

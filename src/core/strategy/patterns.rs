@@ -28,7 +28,7 @@ pub(super) const STOPPERS: &[&str] = &[
 ];
 
 /// Words that end one behind its noun.
-const ENDERS: &[&str] = &[
+pub(super) const ENDERS: &[&str] = &[
     "again",
     "and",
     "between",
@@ -57,7 +57,7 @@ const ENDERS: &[&str] = &[
 ];
 
 /// Words that begin a clause of their own.
-const CLAUSES: &[&str] = &["that", "which", "who", "how", "function", "script", "program", "code", "query"];
+pub(super) const CLAUSES: &[&str] = &["that", "which", "who", "how", "function", "script", "program", "code", "query"];
 
 /// One way to fit an element.
 #[derive(Debug, PartialEq, Eq)]

@@ -199,7 +199,7 @@ impl Words {
 }
 
 /// Words that are written in more than one way.
-const SHORT: &[(&str, &str)] = &[
+pub(super) const SHORT: &[(&str, &str)] = &[
     ("can't", "can not"),
     ("cannot", "can not"),
     ("dont", "do not"),

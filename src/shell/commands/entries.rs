@@ -44,11 +44,17 @@ pub fn entry(call: &Call<'_>) -> Outcome {
     let (id, with_response) = parse_entry(call.words)?;
     let mut key = Key::open(call.ctx, call.key(), Intent::Peek)?;
     let reply = call.reply();
-    let Some(entry) = key.cache().and_then(|cache| cache.store().view(cache.visible(&id, call.now)?)) else {
-        reply.null();
-        return Ok(());
-    };
     with_codec(|codec| {
+        let found = key.cache().and_then(|cache| {
+            let slot = cache.visible(&id, call.now)?;
+            // So that the sizes shown are those that will stay.
+            cache.press_now(slot, codec);
+            cache.store().view(slot)
+        });
+        let Some(entry) = found else {
+            reply.null();
+            return Ok(());
+        };
         let response = if with_response { Some(codec.unpack(entry.packed())?) } else { None };
         let (context, effort) = (entry.context(), entry.effort());
         let named = |name: &str| reply.bulk(name.as_bytes());

@@ -1,7 +1,7 @@
 //! `INFO`: what a cache is.
 
 use super::strategy::{show_rules, show_strategies};
-use super::Call;
+use super::{settle_figures, Call};
 use crate::shell::datatype::memory;
 use crate::shell::failure::Outcome;
 use crate::shell::keyspace::{Intent, Key};
@@ -16,6 +16,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
         call.reply().null();
         return Ok(());
     };
+    settle_figures(&mut resident.cache);
     let bytes = memory(resident);
     let cache = &resident.cache;
     let (policy, store) = (cache.policy(), cache.store());

@@ -15,6 +15,7 @@ mod strategy;
 use super::failure::{Failure, Outcome};
 use super::reply::Reply;
 use super::{config, docs, server};
+use crate::core::cache::Cache;
 use crate::core::codec::Codec;
 use crate::core::time::UnixMs;
 use crate::syntax::table::COMMANDS;
@@ -65,6 +66,13 @@ pub fn with_codec<T>(work: impl FnOnce(&mut Codec) -> T) -> T {
         Ok(mut codec) => work(&mut codec),
         Err(_) => work(&mut Codec::new()),
     })
+}
+
+/// Compresses some of the answers that wait for it, so that the figures of a cache that is being looked at are those that
+/// will stay. With more of them waiting the figures are on their way.
+fn settle_figures(cache: &mut Cache) {
+    const SOME: usize = 64;
+    with_codec(|codec| cache.press_some(SOME, codec));
 }
 
 type Run = fn(&Call<'_>) -> Outcome;

@@ -1,6 +1,6 @@
 //! `STATS`: what a cache has done, or all caches of this node together.
 
-use super::Call;
+use super::{settle_figures, Call};
 use crate::core::counters::Counters;
 use crate::core::stats::Stats;
 use crate::shell::failure::Outcome;
@@ -14,6 +14,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
     if crate::syntax::stats::parse(call.words)? {
         let mut key = Key::open(call.ctx, call.key(), Intent::Peek)?;
         if let Some(resident) = key.resident() {
+            settle_figures(&mut resident.cache);
             add(&mut total, resident);
         }
     } else {

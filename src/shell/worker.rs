@@ -1,0 +1,112 @@
+//! Threads that compress answers behind the reply.
+//!
+//! Ten times a second the main thread hands over what waits, as copies, and takes what is done. The threads see neither
+//! the server nor a cache: bytes in, bytes out. They run at low priority, and a backlog stays with the caches, where it
+//! counts as what it is, rather than in the queue.
+
+use super::config;
+use super::registry::{self, Resident};
+use crate::core::codec::Codec;
+use crate::core::hot::{Pressed, Pressing};
+use lazy_static::lazy_static;
+use std::collections::VecDeque;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+/// How many bytes one cache may hand over at once, and all of them together.
+const BATCH: usize = 8 << 20;
+
+/// Work between the main thread and the others. A cache is known by its number on the list of residents.
+#[derive(Default)]
+struct Exchange {
+    due: VecDeque<(u64, Pressing)>,
+    due_bytes: usize,
+    done: Vec<(u64, Pressed)>,
+}
+
+lazy_static! {
+    static ref EXCHANGE: Mutex<Exchange> = Mutex::new(Exchange::default());
+}
+
+static WORK: Condvar = Condvar::new();
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+fn exchange() -> MutexGuard<'static, Exchange> {
+    EXCHANGE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Takes over what waits in a cache, as far as there is room for it.
+pub fn hand_over(resident: &mut Resident) {
+    if !resident.cache.has_pending() {
+        return;
+    }
+    let room = BATCH.saturating_sub(exchange().due_bytes);
+    let pressings = resident.cache.take_pressings(room);
+    if pressings.is_empty() {
+        return;
+    }
+    ensure_threads();
+    let mut exchange = exchange();
+    exchange.due_bytes += pressings.iter().map(|pressing| pressing.answer.len()).sum::<usize>();
+    exchange.due.extend(pressings.into_iter().map(|pressing| (resident.number(), pressing)));
+    drop(exchange);
+    WORK.notify_all();
+}
+
+/// Brings what is done back to its caches, as far as they are still there.
+pub fn bring_back() {
+    let done = std::mem::take(&mut exchange().done);
+    if !done.is_empty() {
+        registry::deliver(done, |resident, pressed| resident.cache.bring_back(pressed));
+    }
+}
+
+/// Starts threads until there are as many as the settings say. One too many ends itself.
+fn ensure_threads() {
+    let wanted = config::threads();
+    while THREADS.load(Ordering::Relaxed) < wanted {
+        let number = THREADS.fetch_add(1, Ordering::Relaxed);
+        let thread = std::thread::Builder::new().name("llmcache".into());
+        if thread.spawn(move || work(number)).is_err() {
+            THREADS.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+    }
+}
+
+fn work(number: usize) {
+    lower_priority();
+    let mut codec = Codec::new();
+    loop {
+        let (cache, pressing) = {
+            let mut exchange = exchange();
+            loop {
+                if let Some((cache, pressing)) = exchange.due.pop_front() {
+                    exchange.due_bytes -= pressing.answer.len();
+                    break (cache, pressing);
+                }
+                exchange = WORK.wait(exchange).unwrap_or_else(std::sync::PoisonError::into_inner);
+            }
+        };
+        // After a panic the answer stays as it came.
+        match catch_unwind(AssertUnwindSafe(|| pressing.press(&mut codec))) {
+            Ok(pressed) => exchange().done.push((cache, pressed)),
+            Err(_) => codec = Codec::new(),
+        }
+        // Threads end from the last one on, so that the count tells which are left.
+        if number >= config::threads() && THREADS.compare_exchange(number + 1, number, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            return;
+        }
+    }
+}
+
+/// Commands come first: compression takes what they leave.
+fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: changes the priority of the calling thread alone, which may always go down.
+    unsafe {
+        let thread = libc::syscall(libc::SYS_gettid);
+        libc::setpriority(libc::PRIO_PROCESS, thread as libc::id_t, 10);
+    }
+}
