@@ -7,8 +7,8 @@
 use super::codec::{Codec, Damaged, Encoding};
 use super::counters::Counters;
 use super::effects::Effects;
-use super::hot::Queues;
 use super::entry::{EntryView, Phase, Slot};
+use super::hot::Queues;
 use super::identity::{Digest, EntryId};
 use super::policy::{Policy, PolicyChange};
 use super::store::Store;
@@ -166,7 +166,11 @@ impl Cache {
             return Ok(Got::NotModified);
         }
         Ok(match self.store.view(slot) {
-            Some(entry) => Got::Hit { entry, response: entry.hot().unwrap_or_else(|| codec.prepared(entry.packed())), stale: phase == Phase::Stale },
+            Some(entry) => Got::Hit {
+                entry,
+                response: entry.hot().unwrap_or_else(|| codec.prepared(entry.packed())),
+                stale: phase == Phase::Stale,
+            },
             None => Got::Miss,
         })
     }

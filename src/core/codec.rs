@@ -68,7 +68,7 @@ impl Default for Codec {
 }
 
 /// Buffers larger than this are given back after use.
-const KEEP_BUFFER: usize = 256 << 10;
+const KEEP_BUFFER: usize = 64 << 10;
 
 impl Codec {
     /// A codec that has made nothing yet.

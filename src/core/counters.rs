@@ -32,12 +32,12 @@ pub struct Counters {
 impl Counters {
     /// All lookups that were answered.
     pub fn hits(&self) -> u64 {
-        self.hits_exact + self.hits_similar + self.hits_stale
+        self.hits_exact.saturating_add(self.hits_similar).saturating_add(self.hits_stale)
     }
 
     /// All lookups that were not.
     pub fn misses(&self) -> u64 {
-        self.miss_absent + self.miss_expired
+        self.miss_absent.saturating_add(self.miss_expired)
     }
 
     /// Hits for each lookup, 0 before the first.

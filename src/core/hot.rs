@@ -138,10 +138,16 @@ impl Cache {
         if raw.len() > budget / 4 {
             return;
         }
-        let Some(hits) = self.store.get(slot).filter(|entry| entry.hot.is_none()).map(|entry| entry.hits) else { return };
+        let Some(hits) = self.store.get(slot).filter(|entry| entry.hot.is_none()).map(|entry| entry.hits) else {
+            return;
+        };
         self.queues.hot.push_back((slot, hits));
         self.store.set_hot(slot, Some(raw));
         self.cool_to(budget);
+        // A lookup may not take the cache over its limit either.
+        if self.policy.max_memory > 0 {
+            self.cool_by((self.memory() as u64).saturating_sub(self.policy.max_memory));
+        }
     }
 
     /// Lets hot copies go until they take no more than `bytes`.

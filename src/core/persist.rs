@@ -426,7 +426,8 @@ impl EntryParts<'_> {
 
 fn read_life(r: &mut Reader<'_>) -> Result<Lifespan, WireError> {
     let life = Lifespan { fresh_until: UnixMs(r.u64()?), dead_at: UnixMs(r.u64()?), stale_ms: r.u64()? };
-    if life.fresh_until > life.dead_at {
+    let possible = |at: UnixMs| at.is_never() || at <= UnixMs::LATEST;
+    if life.fresh_until > life.dead_at || !possible(life.fresh_until) || !possible(life.dead_at) {
         return Err(WireError::Value);
     }
     Ok(life)

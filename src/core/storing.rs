@@ -9,7 +9,7 @@ use super::identity::{Digest, EntryId, Identity, Shape};
 use super::interner::{Interner, Symbol};
 use super::money::MicroUsd;
 use super::request::Usage;
-use super::strategy::{jittered, Decision, Question, Ttl};
+use super::strategy::{jittered, Decision, Question, StrategyError, Ttl};
 use super::time::UnixMs;
 use sha2::{Digest as _, Sha256};
 
@@ -92,10 +92,10 @@ pub enum Stored {
 }
 
 /// Why an answer could not be taken at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
     /// There is no such strategy.
-    UnknownStrategy,
+    Strategy(StrategyError),
     /// The server is over its memory and this cache has nothing to give back.
     OutOfMemory,
 }
@@ -246,7 +246,7 @@ impl Cache {
                     None => explicit(UnixMs::NEVER, None),
                 };
             }
-            Lifetime::Strategy(name) => (self.strategies.find(name).ok_or(StoreError::UnknownStrategy)?, None),
+            Lifetime::Strategy(name) => (self.strategies.named(name).map_err(StoreError::Strategy)?, None),
             Lifetime::Auto => {
                 let question = question(&answer.identity, answer.typ, answer.temperature_above_one);
                 let decision = self.strategies.decide(&question, &self.policy.strategy);

@@ -182,10 +182,11 @@ impl Strategies {
 
     /// Checks that a cache may have this strategy as its own.
     pub fn check_default(&self, name: &str) -> Result<(), StrategyError> {
-        self.known(name).map(|_| ())
+        self.named(name).map(|_| ())
     }
 
-    fn known(&self, name: &str) -> Result<&Strategy, StrategyError> {
+    /// The strategy of this name, or the error that says there is none.
+    pub fn named(&self, name: &str) -> Result<&Strategy, StrategyError> {
         self.find(name).ok_or_else(|| StrategyError::unknown(name))
     }
 
@@ -230,7 +231,7 @@ impl Strategies {
     /// Adds a rule behind the others, or changes the one of this name in its place.
     pub fn set_rule(&mut self, mut rule: Rule) -> Result<(), StrategyError> {
         rules::check(&rule)?;
-        rule.strategy = self.known(&rule.strategy)?.name.clone();
+        rule.strategy = self.named(&rule.strategy)?.name.clone();
         if let Some(there) = self.rules.iter_mut().find(|there| same(&there.name, &rule.name)) {
             let name = std::mem::take(&mut there.name);
             *there = Rule { name, ..rule };

@@ -37,6 +37,8 @@ unsafe extern "C" fn key_event(
             let Ok(mut key) = Key::open(&ctx, name, Intent::Peek) else { return };
             if let Some(resident) = key.resident() {
                 resident.home = home(&ctx, RedisString::string_as_slice(name));
+                // Taking it off its old key looked like the end of it.
+                resident.gone = false;
             }
         });
     }

@@ -20,8 +20,6 @@ pub enum Failure {
     Missing,
     /// A strategy or rule cannot be.
     Strategy(StrategyError),
-    /// SET named a strategy that is not there.
-    UnknownStrategy,
     /// The server has no memory left, and this cache nothing to give.
     OutOfMemory,
     /// A stored answer cannot be read.
@@ -43,9 +41,6 @@ impl fmt::Display for Failure {
             Self::Exists => f.write_str("ERR the key exists already, change a cache with LLMCACHE.ALTER"),
             Self::Missing => f.write_str("ERR there is no such cache, make it with LLMCACHE.CREATE"),
             Self::Strategy(e) => write!(f, "ERR {e}"),
-            Self::UnknownStrategy => f.write_str(
-                "ERR STRATEGY must be auto or the name of a strategy of this cache, LLMCACHE.STRATEGY key LIST shows them",
-            ),
             Self::OutOfMemory => {
                 f.write_str("OOM the server is at its 'maxmemory' and this cache has no entries to give back")
             }
@@ -71,7 +66,7 @@ impl From<StrategyError> for Failure {
 impl From<StoreError> for Failure {
     fn from(e: StoreError) -> Self {
         match e {
-            StoreError::UnknownStrategy => Self::UnknownStrategy,
+            StoreError::Strategy(e) => Self::Strategy(e),
             StoreError::OutOfMemory => Self::OutOfMemory,
         }
     }

@@ -84,6 +84,9 @@ fn work(number: usize) {
             loop {
                 if let Some((cache, pressing)) = exchange.due.pop_front() {
                     exchange.due_bytes -= pressing.answer.len();
+                    if exchange.due.is_empty() {
+                        exchange.due = VecDeque::new();
+                    }
                     break (cache, pressing);
                 }
                 exchange = WORK.wait(exchange).unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -95,7 +98,9 @@ fn work(number: usize) {
             Err(_) => codec = Codec::new(),
         }
         // Threads end from the last one on, so that the count tells which are left.
-        if number >= config::threads() && THREADS.compare_exchange(number + 1, number, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if number >= config::threads()
+            && THREADS.compare_exchange(number + 1, number, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
             return;
         }
     }

@@ -92,9 +92,19 @@ impl<'a> Args<'a> {
         self.take().map(Token::new)
     }
 
+    /// The word that was read last.
+    fn last(&self) -> &'a [u8] {
+        self.next.checked_sub(1).and_then(|i| self.all.get(i)).copied().unwrap_or_default()
+    }
+
+    /// The error for the word that was read last: it must be one of a few.
+    pub fn not_one_of(&self, name: &'static str, words: &str) -> SyntaxError {
+        SyntaxError::value(name, words, self.last())
+    }
+
     /// The error for the option that was read last: it is not one of `known`.
     pub fn unknown(&self, known: &[&'static str]) -> SyntaxError {
-        let word = self.next.checked_sub(1).and_then(|i| self.all.get(i)).copied().unwrap_or_default();
+        let word = self.last();
         SyntaxError::Unknown { found: super::error::shown(word), position: self.next, meant: closest(word, known) }
     }
 

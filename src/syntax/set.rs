@@ -134,7 +134,7 @@ impl<'a> Set<'a> {
             typ: self.typ,
             tags: self.tags.clone(),
             tokens: self.tokens,
-            usage: self.usage.clone(),
+            usage: self.usage,
             cost: self.cost,
             latency_ms: self.latency_ms,
             meta: self.meta,
@@ -159,7 +159,7 @@ fn one_of<T>(place: &mut Option<(&'static str, T)>, name: &'static str, value: T
 pub(super) fn read_tags<'a>(name: &'static str, args: &mut Args<'a>) -> Result<Vec<&'a [u8]>, SyntaxError> {
     let count = args.number(name, 1, MAX_TAGS as i64)?;
     if args.left() < usize::try_from(count).unwrap_or(usize::MAX) {
-        let why = format!("says {count} tags, but only {} arguments follow", args.left());
+        let why = format!("needs {count} tags after their number, got {}", args.left());
         return Err(SyntaxError::Unfit(name, why));
     }
     (0..count).map(|_| args.named(name, LABEL_LIMIT)).collect()

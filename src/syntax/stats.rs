@@ -3,9 +3,13 @@
 use super::args::{once, Args};
 use super::error::SyntaxError;
 
-/// Whether `STATS` was given a key. Every option takes one value, so the number of arguments tells.
+const OPTIONS: [&str; 3] = ["BY", "WINDOW", "FORMAT"];
+
+/// Whether `STATS` was given a key. Every option takes one value, so the number of arguments tells a key that is called
+/// like an option from that option.
 pub fn has_key(words: &[&[u8]]) -> bool {
-    words.len() % 2 == 1
+    let is_option = |word: &[u8]| OPTIONS.iter().any(|option| word.eq_ignore_ascii_case(option.as_bytes()));
+    words.first().is_some_and(|first| words.len() % 2 == 1 || !is_option(first))
 }
 
 /// Reads `[key] [BY …] [WINDOW s] [FORMAT …]`; whether there is a key.
@@ -29,7 +33,7 @@ pub fn parse(words: &[&[u8]]) -> Result<bool, SyntaxError> {
                     _ => return Err(SyntaxError::value("FORMAT", "one of map, json, prometheus", word)),
                 }
             }
-            _ => return Err(args.unknown(&["BY", "WINDOW", "FORMAT"])),
+            _ => return Err(args.unknown(&OPTIONS)),
         }
     }
     Ok(key)

@@ -2,6 +2,7 @@
 
 use super::args::{once, Args};
 use super::error::SyntaxError;
+use super::set::LABEL_LIMIT;
 use super::Bounds;
 use crate::core::strategy::{check_rule_name, check_strategy_name, Rule, Strategy, Ttl, MAX_PATTERN};
 
@@ -15,8 +16,6 @@ pub enum Change<T> {
     /// Show all.
     List,
 }
-
-const ACTIONS: &[&str] = &["SET", "DEL", "LIST"];
 
 fn name(
     word: &[u8],
@@ -54,7 +53,7 @@ pub fn parse_strategy(words: &[&[u8]], bounds: &Bounds) -> Result<Change<Strateg
         }
         "DEL" => Change::Del(name(args.positional()?, check_strategy_name)?.into()),
         "LIST" => Change::List,
-        _ => return Err(args.unknown(ACTIONS)),
+        _ => return Err(args.not_one_of("action", "SET, DEL or LIST")),
     };
     args.finish()?;
     Ok(change)
@@ -76,8 +75,10 @@ pub fn parse_rule(words: &[&[u8]]) -> Result<Change<Rule>, SyntaxError> {
                     "SCOPE" => once(&mut scope, "SCOPE", args.short("SCOPE", MAX_PATTERN)?.into())?,
                     "PROMPT" => once(&mut prompt, "PROMPT", args.short("PROMPT", MAX_PATTERN)?.into())?,
                     "STRATEGY" => {
-                        let chosen = self::name(args.value("STRATEGY")?, check_strategy_name)?;
-                        once(&mut strategy, "STRATEGY", chosen)?;
+                        let chosen = args.named("STRATEGY", LABEL_LIMIT)?;
+                        let text = std::str::from_utf8(chosen)
+                            .map_err(|_| SyntaxError::value("STRATEGY", "the name of a strategy", chosen))?;
+                        once(&mut strategy, "STRATEGY", text.into())?;
                     }
                     _ => return Err(args.unknown(&["TYPE", "MODEL", "SCOPE", "PROMPT", "STRATEGY"])),
                 }
@@ -87,7 +88,7 @@ pub fn parse_rule(words: &[&[u8]]) -> Result<Change<Rule>, SyntaxError> {
         }
         "DEL" => Change::Del(name(args.positional()?, check_rule_name)?.into()),
         "LIST" => Change::List,
-        _ => return Err(args.unknown(ACTIONS)),
+        _ => return Err(args.not_one_of("action", "SET, DEL or LIST")),
     };
     args.finish()?;
     Ok(change)

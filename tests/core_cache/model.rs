@@ -1,7 +1,7 @@
 //! The naive twin: a list of entries from the least to the most recently used, searched from end to end, and the rules of
 //! a cache written down once more from what a user is told. Slow, and obviously right.
 
-use super::ops::{Kept, Life, Op, Put, Said, Which};
+use super::ops::{Kept, Life, Op, Put, Refused, Said, Which};
 use super::support::{etag, Ask, Seen};
 use llmcache::core::cache::{Cache, Terms};
 use llmcache::core::codec::Codec;
@@ -12,7 +12,7 @@ use llmcache::core::eviction::Pressure;
 use llmcache::core::identity::{EntryId, Shape};
 use llmcache::core::money::MicroUsd;
 use llmcache::core::policy::{Evict, Policy};
-use llmcache::core::storing::{Condition, StoreError};
+use llmcache::core::storing::Condition;
 use llmcache::core::strategy::{Question, Strategies, Ttl};
 use llmcache::core::time::UnixMs;
 use std::collections::HashSet;
@@ -232,7 +232,7 @@ impl Twin {
         let digest = put.ask.digest();
         let there = self.at(&digest.id());
         let phase = there.map(|at| self.held[at].phase(now));
-        let Ok(resolved) = self.resolve(put, now) else { return Said::Put(Err(StoreError::UnknownStrategy)) };
+        let Ok(resolved) = self.resolve(put, now) else { return Said::Put(Err(Refused::UnknownStrategy)) };
         let visible = matches!(phase, Some(Phase::Fresh | Phase::Stale));
         match put.condition {
             Condition::Absent if phase == Some(Phase::Fresh) => return skip(self, Kept::ConditionFailed),
@@ -273,7 +273,7 @@ impl Twin {
             return skip(self, Kept::TooLarge);
         }
         if put.pressure == Pressure::Over && self.held.is_empty() {
-            return Said::Put(Err(StoreError::OutOfMemory));
+            return Said::Put(Err(Refused::OutOfMemory));
         }
         let before = self.memory();
         if let Some(at) = there {

@@ -142,7 +142,7 @@ pub enum Said {
     Done(bool),
     Count(u64),
     /// How it was stored, the slot left out.
-    Put(Result<Kept, StoreError>),
+    Put(Result<Kept, Refused>),
     Miss,
     NotModified,
     Hit {
@@ -161,6 +161,12 @@ pub enum Kept {
     NoCache,
     TooLarge,
     AlreadyOver,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    UnknownStrategy,
+    OutOfMemory,
 }
 
 /// A cache with what it works with.
@@ -211,7 +217,8 @@ fn apply(cache: &mut Cache, op: &Op, now: UnixMs, codec: &mut Codec) -> (Said, E
                 };
                 (Said::Put(Ok(kept)), effects)
             }
-            Err(error) => (Said::Put(Err(error)), Effects::default()),
+            Err(StoreError::Strategy(_)) => (Said::Put(Err(Refused::UnknownStrategy)), Effects::default()),
+            Err(StoreError::OutOfMemory) => (Said::Put(Err(Refused::OutOfMemory)), Effects::default()),
         },
         Op::Get(ask, terms) => {
             let said = match cache.get(&ask.digest(), terms, now, codec).expect("no answer is damaged") {

@@ -59,9 +59,18 @@ fn what_changes_nothing_is_not_told() {
     hears(&mut listener, &["set"]);
     let before = state(&mut c);
     for line in [
-        "GET faq p NOTOUCH", "GET faq absent NOTOUCH", "EXPLAIN faq p", "SCAN faq 0", "STATS faq", "INFO faq", "SET faq p r EX 0",
-        "INVALIDATE faq ALL DRYRUN", "INVALIDATE faq MATCH absent", "DEL faq 00112233445566778899aabbccddeeff",
-        "RULE faq LIST", "CREATE faq",
+        "GET faq p NOTOUCH",
+        "GET faq absent NOTOUCH",
+        "EXPLAIN faq p",
+        "SCAN faq 0",
+        "STATS faq",
+        "INFO faq",
+        "SET faq p r EX 0",
+        "INVALIDATE faq ALL DRYRUN",
+        "INVALIDATE faq MATCH absent",
+        "DEL faq 00112233445566778899aabbccddeeff",
+        "RULE faq LIST",
+        "CREATE faq",
     ] {
         c.words(&format!("LLMCACHE.{line}"));
     }

@@ -12,7 +12,8 @@ fn digest(c: &mut Client) -> String {
 
 /// A cache with something of everything.
 fn fill(c: &mut Client) {
-    c.words("LLMCACHE.CREATE faq MAXENTRIES 100 MAXMEMORY 9999999 STALE 60 JITTER 5 EVICT ttl LEVEL 5 PRICE gpt 1 2").ok();
+    c.words("LLMCACHE.CREATE faq MAXENTRIES 100 MAXMEMORY 9999999 STALE 60 JITTER 5 EVICT ttl LEVEL 5 PRICE gpt 1 2")
+        .ok();
     c.words("LLMCACHE.STRATEGY faq SET mine TTL 500 STALE 5 JITTER 1").ok();
     c.words("LLMCACHE.STRATEGY faq SET realtime TTL 5").ok();
     c.words("LLMCACHE.RULE faq SET r TYPE t SCOPE * STRATEGY mine").ok();
@@ -32,7 +33,8 @@ fn fill(c: &mut Client) {
 /// What a restart must keep: everything but the counters and the order of use.
 fn kept(c: &mut Client) -> (String, Vec<String>) {
     let info = c.words("LLMCACHE.INFO faq");
-    let policy = "mode strategy stale jitter maxentries maxmemory evict compress level price entries strategies rules contexts";
+    let policy =
+        "mode strategy stale jitter maxentries maxmemory evict compress level price entries strategies rules contexts";
     let policy = policy.split(' ').map(|name| format!("{name} {:?}", info.field(name))).collect();
     (digest(c), policy)
 }
@@ -81,16 +83,18 @@ fn a_rewritten_append_only_file_with_an_rdb_preamble_keeps_everything() {
 
 #[test]
 fn a_rewritten_append_only_file_of_commands_keeps_everything() {
-    restarts_keep_everything(|b| b.aof_always().aof_of_commands(), |server| {
-        server.rewrite_aof();
-        server.crash_and_restart();
-    });
+    restarts_keep_everything(
+        |b| b.aof_always().aof_of_commands(),
+        |server| {
+            server.rewrite_aof();
+            server.crash_and_restart();
+        },
+    );
 }
 
 #[test]
 fn counters_and_hits_survive_an_rdb_file_and_a_rewritten_append_only_file() {
-    let recipes: [fn(Builder) -> Builder; 3] =
-        [|b| b, |b| b.aof_always(), |b| b.aof_always().aof_of_commands()];
+    let recipes: [fn(Builder) -> Builder; 3] = [|b| b, |b| b.aof_always(), |b| b.aof_always().aof_of_commands()];
     for (i, recipe) in recipes.into_iter().enumerate() {
         let mut server = recipe(Server::builder()).start();
         let mut c = server.client();
@@ -147,8 +151,7 @@ fn the_order_of_use_survives_an_rdb_file_and_a_rewritten_append_only_file() {
 
 #[test]
 fn a_ttl_goes_on_while_the_server_is_down() {
-    let recipes: [fn(Builder) -> Builder; 3] =
-        [|b| b, |b| b.aof_always(), |b| b.aof_always().aof_of_commands()];
+    let recipes: [fn(Builder) -> Builder; 3] = [|b| b, |b| b.aof_always(), |b| b.aof_always().aof_of_commands()];
     let mut servers: Vec<_> = recipes.into_iter().map(|recipe| recipe(Server::builder()).start()).collect();
     let mut ends = Vec::new();
     for (i, server) in servers.iter_mut().enumerate() {

@@ -1,7 +1,7 @@
 //! Replicas, transactions, scripts: everyone gets the same cache, told by effects.
 
 use crate::harness::{cmd, until, Client, Message, Pair, Reply, Server, PATIENCE};
-use crate::support::{both, get, id_of, meta, pass, prompts, set, stat, state, store, Dice, COMMANDS, NO_ID};
+use crate::support::{both, get, id_of, meta, now_ms, pass, prompts, set, stat, state, store, Dice, COMMANDS, NO_ID};
 use std::time::Duration;
 
 fn digest(c: &mut Client) -> Reply {
@@ -37,7 +37,8 @@ fn write_something(c: &mut Client, dice: &mut Dice) {
         12 if tag == 0 => drop(c.words("COPY faq copy REPLACE")),
         13 => drop(get(c, &prompt, "STALEOK")),
         _ => {
-            let options = ["", "EX 1000 STALE 5", "PERSIST", "STRATEGY realtime", "KEEPTTL", "XX", "NX"][dice.below(7) as usize];
+            let options =
+                ["", "EX 1000 STALE 5", "PERSIST", "STRATEGY realtime", "KEEPTTL", "XX", "NX"][dice.below(7) as usize];
             let labels = format!("TAGS 2 {tag} {} MODEL m{} META {tag}", dice.below(8), dice.below(2));
             let length = 1 << dice.below(9);
             let text = dice.text(length);
@@ -62,7 +63,9 @@ fn a_replica_holds_the_same_cache_after_any_writes() {
     }
     assert!(stat(&mut primary, "evictions") > 0);
     let (ours, theirs) = (primary.words("LLMCACHE.INFO faq"), replica.words("LLMCACHE.INFO faq"));
-    for name in "mode strategy stale jitter maxentries maxmemory evict compress level price entries strategies rules".split(' ') {
+    for name in
+        "mode strategy stale jitter maxentries maxmemory evict compress level price entries strategies rules".split(' ')
+    {
         assert_eq!(theirs.field(name), ours.field(name), "{name}");
     }
     // A replica that comes later gets a snapshot, and holds the same.
@@ -129,101 +132,141 @@ fn a_replica_refuses_writes() {
 fn an_answer_expires_on_a_replica_whose_primary_is_silent() {
     let pair = Pair::start();
     let (mut primary, mut replica) = (pair.primary.client(), pair.replica.client());
+    // A primary takes up to a second to trust a new replica.
+    store(&mut primary, "warm", "r");
+    pair.wait_in_sync();
     set(&mut primary, "p", "r", "PX 800").ok();
     pair.wait_in_sync();
     assert_eq!(get(&mut replica, "p", ""), "r");
     pair.primary.signal("STOP");
     pass(800);
     assert!(get(&mut replica, "p", "").is_null());
-    until("the replica frees it by itself", Duration::from_secs(5), || stat(&mut replica, "entries") == 0);
+    until("the replica frees it by itself", Duration::from_secs(5), || stat(&mut replica, "entries") == 1);
     pair.primary.signal("CONT");
     assert!(get(&mut primary, "p", "").is_null());
 }
 
-/// The commands that a MONITOR sees until a mark, without those of clients that look at it.
-fn monitored(monitor: &mut Client, mark: &str) -> Vec<String> {
-    let mut seen = Vec::new();
-    loop {
-        let line = monitor.read_within(PATIENCE).expect("MONITOR stands still").text();
-        if line.contains(mark) {
-            return seen;
-        }
-        let command = line.split("] ").nth(1).unwrap_or_default().to_owned();
-        if !command.starts_with("\"PING\"") && !command.starts_with("\"SELECT\"") && !command.to_lowercase().starts_with("\"replconf") {
-            seen.push(command);
+/// The commands in a server's append-only files, which are those that its replicas get.
+fn written(server: &Server) -> Vec<Vec<String>> {
+    let mut bytes = Vec::new();
+    for file in std::fs::read_dir(server.dir().join("appendonlydir")).unwrap().map(|file| file.unwrap().path()) {
+        if file.to_string_lossy().ends_with(".incr.aof") {
+            bytes.extend(std::fs::read(file).unwrap());
         }
     }
+    let mut rest = &bytes[..];
+    let mut commands = Vec::new();
+    while !rest.is_empty() {
+        let command = Reply::read(&mut rest).expect("commands in the append-only file");
+        commands.push(command.items().iter().map(|word| String::from_utf8_lossy(word.bytes()).into_owned()).collect());
+    }
+    commands
 }
 
 #[test]
-fn only_effects_go_to_replicas() {
-    let pair = Pair::start();
-    let (mut primary, mut monitor) = (pair.primary.client(), pair.replica.client());
-    primary.words("LLMCACHE.CREATE faq MAXENTRIES 2").ok();
-    pair.wait_in_sync();
-    monitor.words("MONITOR").ok();
-    let mut effects = |lines: &[&str], mark: &str| {
-        for line in lines {
-            primary.words(line);
-        }
-        cmd!(primary, "SET", "mark", mark).ok();
-        let seen = monitored(&mut monitor, mark);
-        let names = seen.iter().map(|command| command.split(' ').filter(|w| w.len() < 20).take(3).collect::<Vec<_>>().join(" "));
-        names.map(|command| command.replace('"', "").to_uppercase()).collect::<Vec<_>>()
-    };
-    // What changes nothing is no effect.
-    let silent = [
-        "LLMCACHE.GET faq p", "LLMCACHE.EXPLAIN faq p", "LLMCACHE.STATS faq", "LLMCACHE.INFO faq", "LLMCACHE.RULE faq LIST",
-        "LLMCACHE.SET faq p r XX", "LLMCACHE.SET faq p r STRATEGY nocache", "LLMCACHE.SET faq p r EXAT 1", "LLMCACHE.SET faq p r EX 0",
-        "LLMCACHE.INVALIDATE faq ALL", "LLMCACHE.INVALIDATE faq ALL DRYRUN", "LLMCACHE.DEL faq 00112233445566778899aabbccddeeff",
-        "LLMCACHE.EXPIRE faq 00112233445566778899aabbccddeeff 5", "LLMCACHE.RULE faq DEL x", "LLMCACHE.CREATE faq",
-        "LLMCACHE.SET new p r XX", "LLMCACHE.STRATEGY faq DEL x",
-    ];
-    assert_eq!(effects(&silent, "mark-1"), Vec::<String>::new());
-    let stored = "LLMCACHE.APPLY FAQ STORE";
-    assert_eq!(effects(&["LLMCACHE.SET faq a r EX 100", "LLMCACHE.SET faq b r STRATEGY realtime"], "mark-2"), [stored, stored]);
-    assert_eq!(effects(&["LLMCACHE.GET faq a", "LLMCACHE.GET faq zzz"], "mark-3"), Vec::<String>::new());
-    // An eviction is a deletion beside the store.
-    let evicting = effects(&["LLMCACHE.SET faq c r"], "mark-4");
-    assert!(evicting.contains(&stored.to_owned()) && evicting.iter().any(|e| e.starts_with("LLMCACHE.DEL FAQ")), "{evicting:?}");
-    for (i, line) in
-        ["INVALIDATE faq MATCH a", "INVALIDATE faq MATCH c SOFT", "ALTER faq STALE 5", "STRATEGY faq SET s TTL 5", "RULE faq SET r STRATEGY s"]
-            .iter()
-            .enumerate()
-    {
-        let seen = effects(&[&format!("LLMCACHE.{line}")], &format!("mark-5-{i}"));
-        assert!(seen.len() == 1, "{line}: {seen:?}");
-        assert!(seen[0].starts_with("LLMCACHE.APPLY FAQ") || seen[0].starts_with("LLMCACHE.DEL FAQ"), "{line}: {seen:?}");
-    }
-}
-
-#[test]
-fn the_append_only_file_holds_no_request() {
+fn only_effects_go_to_replicas_and_to_the_append_only_file() {
     let server = Server::builder().aof_always().start();
     let mut c = server.client();
-    set(&mut c, "p", "r", "EX 100").ok();
-    set(&mut c, "q", "r", "PX 5 STRATEGY").error();
-    set(&mut c, "q", "r", "").ok();
-    c.words("LLMCACHE.INVALIDATE faq MATCH q SOFT");
-    c.words("LLMCACHE.INVALIDATE faq MATCH p");
-    let id = id_of(&mut c, "q");
-    assert_eq!(cmd!(c, "LLMCACHE.EXPIRE", "faq", id, 50), 1);
-    let mut written = Vec::new();
-    for file in std::fs::read_dir(server.dir().join("appendonlydir")).unwrap() {
-        written.extend(std::fs::read(file.unwrap().path()).unwrap());
+    let mut seen = 0;
+    let mut effects = |lines: &[&str]| {
+        for line in lines {
+            c.words(line);
+        }
+        let all = written(&server);
+        let new: Vec<_> = all[seen..].iter().filter(|command| command[0] != "SELECT").cloned().collect();
+        seen = all.len();
+        // The name, and for APPLY what is applied; the key is in between.
+        new.into_iter()
+            .map(|command| match command[0].as_str() {
+                "LLMCACHE.APPLY" => format!("{} {}", command[0], command[2]),
+                name => name.to_owned(),
+            })
+            .filter(|name| name != "MULTI" && name != "EXEC")
+            .collect::<Vec<_>>()
+    };
+    let (stored, policy, lives) = ("LLMCACHE.APPLY STORE", "LLMCACHE.APPLY POLICY", "LLMCACHE.APPLY LIVES");
+    let none: [&str; 0] = [];
+    assert_eq!(effects(&["LLMCACHE.CREATE faq MAXENTRIES 2"]), [policy]);
+    // What changes nothing is no effect.
+    assert_eq!(
+        effects(&[
+            "LLMCACHE.GET faq p",
+            "LLMCACHE.EXPLAIN faq p",
+            "LLMCACHE.STATS faq",
+            "LLMCACHE.INFO faq",
+            "LLMCACHE.RULE faq LIST",
+            "LLMCACHE.SET faq p r XX",
+            "LLMCACHE.SET faq p r STRATEGY nocache",
+            "LLMCACHE.SET faq p r EXAT 1",
+            "LLMCACHE.SET faq p r EX 0",
+            "LLMCACHE.INVALIDATE faq ALL",
+            "LLMCACHE.INVALIDATE faq ALL DRYRUN",
+            "LLMCACHE.DEL faq 00112233445566778899aabbccddeeff",
+            "LLMCACHE.EXPIRE faq 00112233445566778899aabbccddeeff 5",
+            "LLMCACHE.RULE faq DEL x",
+            "LLMCACHE.CREATE faq",
+            "LLMCACHE.SET new p r XX",
+            "LLMCACHE.STRATEGY faq DEL x",
+        ]),
+        none
+    );
+    let two = ["LLMCACHE.SET faq a r EX 100", "LLMCACHE.SET faq b r STRATEGY realtime"];
+    assert_eq!(effects(&two), [stored, stored]);
+    assert_eq!(effects(&["LLMCACHE.GET faq a", "LLMCACHE.GET faq zzz", "LLMCACHE.SET faq a r NX"]), none);
+    // An eviction is a deletion beside the store.
+    let mut evicting = effects(&["LLMCACHE.SET faq c r"]);
+    evicting.sort();
+    assert_eq!(evicting, [stored, "LLMCACHE.DEL"]);
+    for (line, expected) in [
+        ("INVALIDATE faq MATCH c SOFT", lives),
+        ("INVALIDATE faq MATCH a", "LLMCACHE.DEL"),
+        ("ALTER faq STALE 5", policy),
+        ("STRATEGY faq SET s TTL 5", policy),
+        ("RULE faq SET r STRATEGY s", policy),
+        ("ALTER faq MAXENTRIES 9", policy),
+        ("SET faq c r PXAT 1", "LLMCACHE.DEL"),
+    ] {
+        assert_eq!(effects(&[&format!("LLMCACHE.{line}")]), [expected], "{line}");
     }
-    let written = String::from_utf8_lossy(&written).to_uppercase();
-    assert!(written.contains("LLMCACHE.APPLY"));
-    for request in ["LLMCACHE.SET", "LLMCACHE.INVALIDATE", "LLMCACHE.EXPIRE"] {
-        assert!(!written.contains(request), "{request} stands in the append-only file");
-    }
+    // A cache that a store makes.
+    assert_eq!(effects(&["LLMCACHE.SET another p r"]).last().map(String::as_str), Some(stored));
+    effects(&["LLMCACHE.SET faq short r PX 10"]);
+    pass(1300);
+    assert_eq!(effects(&["PING"]), none, "each node expires by itself");
+}
+
+#[test]
+fn a_promoted_replica_goes_on_with_absolute_times() {
+    let mut pair = Pair::start();
+    let mut primary = pair.primary.client();
+    store(&mut primary, "warm", "r");
+    pair.wait_in_sync();
+    let before = now_ms();
+    set(&mut primary, "p", "r", "PX 900").ok();
+    let stored = now_ms();
+    pair.wait_in_sync();
+    pair.primary.kill9();
+    pair.promote();
+    let mut c = pair.replica.client();
+    assert!(get(&mut c, "p", "") == "r" || now_ms() >= before + 900);
+    until("it expires", PATIENCE, || get(&mut c, "p", "").is_null());
+    assert!(now_ms() >= before + 900, "too early");
+    assert!(now_ms() <= stored + 900 + 500, "{} ms too late", now_ms() - stored - 900);
 }
 
 #[test]
 fn transactions_take_every_command() {
     both(|c| {
         c.words("MULTI").ok();
-        for line in ["SET faq a 1", "GET faq a", "SET faq a 2 NX", "INVALIDATE faq ALL", "GET faq a", "SET faq b 3 EX 100", "GET faq b"] {
+        for line in [
+            "SET faq a 1",
+            "GET faq a",
+            "SET faq a 2 NX",
+            "INVALIDATE faq ALL",
+            "GET faq a",
+            "SET faq b 3 EX 100",
+            "GET faq b",
+        ] {
             assert_eq!(c.words(&format!("LLMCACHE.{line}")), "QUEUED");
         }
         let replies = c.words("EXEC");
@@ -251,11 +294,24 @@ fn watch_sees_every_change_and_no_look() {
     };
     let id = prepare(&mut other);
     for (line, changes) in [
-        ("GET faq p", false), ("EXPLAIN faq p", false), ("STATS faq", false), ("SCAN faq 0", false), ("SET faq p r NX", false),
-        ("INVALIDATE faq ALL DRYRUN", false), (&format!("DEL faq {NO_ID}"), false), ("SET faq p r EX 0", false),
-        ("SET faq p new", true), ("SET faq other r", true), (&format!("DEL faq {id}"), true), ("INVALIDATE faq TAG 1 t", true),
-        ("INVALIDATE faq TAG 1 t SOFT", true), (&format!("EXPIRE faq {id} 50"), true), ("ALTER faq STALE 1", true),
-        ("RULE faq SET r STRATEGY standard", true), ("STRATEGY faq SET s TTL 1", true), ("SET faq p r PXAT 1", true),
+        ("GET faq p", false),
+        ("EXPLAIN faq p", false),
+        ("STATS faq", false),
+        ("SCAN faq 0", false),
+        ("SET faq p r NX", false),
+        ("INVALIDATE faq ALL DRYRUN", false),
+        (&format!("DEL faq {NO_ID}"), false),
+        ("SET faq p r EX 0", false),
+        ("SET faq p new", true),
+        ("SET faq other r", true),
+        (&format!("DEL faq {id}"), true),
+        ("INVALIDATE faq TAG 1 t", true),
+        ("INVALIDATE faq TAG 1 t SOFT", true),
+        (&format!("EXPIRE faq {id} 50"), true),
+        ("ALTER faq STALE 1", true),
+        ("RULE faq SET r STRATEGY standard", true),
+        ("STRATEGY faq SET s TTL 1", true),
+        ("SET faq p r PXAT 1", true),
     ] {
         prepare(&mut other);
         c.words("WATCH faq").ok();
@@ -296,7 +352,9 @@ fn scripts_may_do_what_clients_do() {
 fn keys_travel_to_replicas_by_every_road() {
     let pair = Pair::start();
     let (mut primary, mut replica) = (pair.primary.client(), pair.replica.client());
-    for line in ["RENAME faq new", "COPY faq new", "MOVE faq 1", "SWAPDB 0 1", "UNLINK faq", "FLUSHALL", "PEXPIRE faq 1"] {
+    for line in
+        ["RENAME faq new", "COPY faq new", "MOVE faq 1", "SWAPDB 0 1", "UNLINK faq", "FLUSHALL", "PEXPIRE faq 1"]
+    {
         primary.words("LLMCACHE.CREATE faq MAXENTRIES 5").ok();
         store(&mut primary, "p", "r");
         primary.words(line);
@@ -307,7 +365,11 @@ fn keys_travel_to_replicas_by_every_road() {
                 for c in [&mut primary, &mut replica] {
                     cmd!(c, "SELECT", db).ok();
                 }
-                assert_eq!(replica.words(&format!("DEBUG DIGEST-VALUE {key}")), primary.words(&format!("DEBUG DIGEST-VALUE {key}")), "{line}");
+                assert_eq!(
+                    replica.words(&format!("DEBUG DIGEST-VALUE {key}")),
+                    primary.words(&format!("DEBUG DIGEST-VALUE {key}")),
+                    "{line}"
+                );
             }
         }
         for c in [&mut primary, &mut replica] {

@@ -228,10 +228,7 @@ mod tests {
                     {"role":"user","content":"hi"}]}"#,
                 r#"{"messages":[[[[{},[{"type":"text"}]],[{},[{"type":"text"}]]],[1,2]],null]}"#,
             ),
-            (
-                r#"{"system":"","messages":[{"role":"user","content":"hi"}]}"#,
-                r#"{"messages":[[[[{},[{"type":"text"}]]]],null]}"#,
-            ),
+            (r#"{"system":"","messages":[{"role":"user","content":"hi"}]}"#, ""),
             (r#"{"instructions":"be","input":"hi"}"#, ""),
             (
                 r#"{"input":[{"role":"user","content":"hi"},{"type":"function_call_output","output":"1"}]}"#,
