@@ -142,40 +142,39 @@ impl Cache {
         codec: &'a mut Codec,
     ) -> Result<Got<'a>, Damaged> {
         let found = self.find(digest, terms, now);
-        let modified = match found {
-            Found::Entry(slot, _) => match self.store.get(slot) {
-                Some(entry) if terms.if_none_match == Some(entry.etag) => false,
-                Some(entry) if entry.hot.is_some() => true,
-                Some(entry) => {
-                    codec.prepare(&entry.answer)?;
-                    if entry.answer.encoding != Encoding::Raw && !terms.no_touch {
-                        let copy = codec.prepared(&entry.answer).into();
-                        self.warm(slot, copy);
-                    }
-                    true
-                }
-                None => false,
-            },
-            Found::Miss(_) => false,
+        let Found::Entry(slot, phase) = found else {
+            self.count(found, terms, now);
+            return Ok(Got::Miss);
         };
-        if !terms.no_touch {
-            self.count(found, now);
-        }
-        let Found::Entry(slot, phase) = found else { return Ok(Got::Miss) };
-        if !modified {
+        let entry = self.store.get(slot);
+        if entry.is_some_and(|entry| terms.if_none_match == Some(entry.etag)) {
+            self.count(found, terms, now);
             return Ok(Got::NotModified);
         }
+        // Whatever can fail comes before anything is counted.
+        let mut copy = None;
+        if let Some(entry) = entry.filter(|entry| entry.hot.is_none()) {
+            codec.prepare(&entry.answer)?;
+            let warms = entry.answer.encoding != Encoding::Raw && !terms.no_touch;
+            copy = warms.then(|| codec.prepared(&entry.answer).into());
+        }
+        self.count(found, terms, now);
+        if let Some(copy) = copy {
+            self.warm(slot, copy);
+        }
         Ok(match self.store.view(slot) {
-            Some(entry) => Got::Hit {
-                entry,
-                response: entry.hot().unwrap_or_else(|| codec.prepared(entry.packed())),
-                stale: phase == Phase::Stale,
-            },
+            Some(entry) => {
+                let response = entry.hot().unwrap_or_else(|| codec.prepared(entry.packed()));
+                Got::Hit { entry, response, stale: phase == Phase::Stale }
+            }
             None => Got::Miss,
         })
     }
 
-    fn count(&mut self, found: Found, now: UnixMs) {
+    fn count(&mut self, found: Found, terms: &Terms, now: UnixMs) {
+        if terms.no_touch {
+            return;
+        }
         self.counters.looked_up(now);
         match found {
             Found::Miss(Miss::Absent) => self.counters.miss_absent += 1,
@@ -211,8 +210,11 @@ impl Cache {
         wanted: impl Fn(&EntryView<'_>) -> bool,
     ) -> (u64, Vec<EntryView<'a>>) {
         let end = cursor.saturating_add(count);
-        let page = self.store.from_slot(cursor).take_while(|(slot, _)| u64::from(slot.0) < end);
-        let page = page.map(|(_, view)| view).filter(|view| view.life().phase(now) != Phase::Dead && wanted(view));
+        let page = self
+            .store
+            .page(cursor, count)
+            .map(|(_, view)| view)
+            .filter(|view| view.life().phase(now) != Phase::Dead && wanted(view));
         let page = page.collect();
         (if end < self.store.end_slot() { end } else { 0 }, page)
     }

@@ -135,7 +135,10 @@ impl Cache {
     /// Keeps an uncompressed copy beside a compressed answer.
     pub(super) fn warm(&mut self, slot: Slot, raw: Box<[u8]>) {
         let budget = self.hot_budget();
-        if raw.len() > budget / 4 {
+        let limit = self.policy.max_memory;
+        // Twice its length is more than it can take with its place.
+        let fits = limit == 0 || (self.memory() + 2 * raw.len() + SMALL) as u64 <= limit;
+        if raw.len() > budget / 4 || !fits {
             return;
         }
         let Some(hits) = self.store.get(slot).filter(|entry| entry.hot.is_none()).map(|entry| entry.hits) else {

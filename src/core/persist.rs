@@ -77,7 +77,7 @@ pub fn save(cache: &Cache, sink: &mut impl Sink) {
 
 /// Reads a whole cache. Entries that are dead by now are read as well: what comes after the snapshot, from the primary or
 /// from the append-only file, may have prolonged their lives.
-pub fn load(source: &mut impl Source, _now: UnixMs) -> Result<Cache, WireError> {
+pub fn load(source: &mut impl Source) -> Result<Cache, WireError> {
     match source.number()? {
         0 => return Err(WireError::Value),
         FORMAT => {}

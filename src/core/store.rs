@@ -277,9 +277,15 @@ impl Store {
 
     /// Entries by slot, from that slot on.
     pub fn from_slot(&self, first: u64) -> impl Iterator<Item = (Slot, EntryView<'_>)> {
+        self.page(first, u64::MAX)
+    }
+
+    /// Entries in the `count` slots from that one on, of which most may be empty.
+    pub(super) fn page(&self, first: u64, count: u64) -> impl Iterator<Item = (Slot, EntryView<'_>)> {
         let first = usize::try_from(first).unwrap_or(usize::MAX);
         let rest = self.slots.get(first..).unwrap_or_default();
-        (first..).zip(rest).filter_map(|(i, place)| {
+        let page = rest.iter().take(usize::try_from(count).unwrap_or(usize::MAX));
+        (first..).zip(page).filter_map(|(i, place)| {
             let slot = Slot(u32::try_from(i).ok()?);
             Some((slot, EntryView { store: self, entry: place.as_deref()? }))
         })

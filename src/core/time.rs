@@ -19,7 +19,7 @@ impl UnixMs {
     pub fn plus(self, ms: u64) -> Self {
         match self {
             Self::NEVER => Self::NEVER,
-            Self(at) => Self(at.saturating_add(ms).min(END_OF_TIME)),
+            Self(at) => Self(at.saturating_add(ms).min(END_OF_TIME).max(at)),
         }
     }
 

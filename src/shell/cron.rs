@@ -13,13 +13,14 @@ use redis_module::{raw, Context, RedisString};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const PERIOD_MS: i64 = 100;
+/// Between two ticks, and between two when there was more to free than one tick may.
+const PERIODS_MS: (i64, i64) = (100, 20);
 
 /// How many caches one tick looks at.
 const CACHES: usize = 4096;
 
-/// How many entries one tick frees: about a millisecond's work.
-const ENTRIES: usize = 2000;
+/// How many entries one tick frees: a few milliseconds' work.
+const ENTRIES: usize = 3000;
 
 /// How much one tick gives back from one cache when the server runs short, and how many entries that may take.
 const RELIEF: (usize, usize) = (1 << 20, 500);
@@ -28,24 +29,31 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Starts the timer.
 pub fn start(ctx: &Context) {
+    arm(ctx, PERIODS_MS.0);
+}
+
+fn arm(ctx: &Context, period: i64) {
     // SAFETY: the context is that of the load or of the timer itself; the callback takes no data.
     if let Some(create) = unsafe { raw::RedisModule_CreateTimer } {
         // SAFETY: as above.
-        unsafe { create(ctx.ctx, PERIOD_MS, Some(tick), std::ptr::null_mut()) };
+        unsafe { create(ctx.ctx, period, Some(tick), std::ptr::null_mut()) };
     }
 }
 
 unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
     let ctx = Context::new(ctx);
+    let mut period = PERIODS_MS.0;
     settle("the timer", || {
-        walk(&ctx);
+        if walk(&ctx) {
+            period = PERIODS_MS.1;
+        }
         relieve(&ctx);
     });
-    start(&ctx);
+    arm(&ctx, period);
 }
 
-/// Frees dead entries, tells subscribers where, and hands answers over to be compressed.
-fn walk(ctx: &Context) {
+/// Frees dead entries, tells subscribers where, and hands answers over to be compressed. Whether more is to be freed.
+fn walk(ctx: &Context) -> bool {
     let now = server::now();
     let mut budget = ENTRIES;
     let mut freed: Vec<(*mut Resident, Home, u64)> = Vec::new();
@@ -69,6 +77,7 @@ fn walk(ctx: &Context) {
         let effects = Effects { expired, ..Effects::default() };
         visit(ctx, &home, place, |_| effects);
     }
+    budget == 0
 }
 
 /// Evicts from every cache while the server is over its reserve. Evictions are a primary's to decide.

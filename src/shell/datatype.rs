@@ -94,7 +94,7 @@ impl AsRef<[u8]> for Loaded {
 unsafe extern "C" fn rdb_load(rdb: *mut raw::RedisModuleIO, encoding: c_int) -> *mut c_void {
     guarded(std::ptr::null_mut(), || {
         let loaded = match encoding {
-            ENCODING => persist::load(&mut Rdb(rdb), server::now()),
+            ENCODING => persist::load(&mut Rdb(rdb)),
             _ => Err(WireError::Version),
         };
         match loaded {

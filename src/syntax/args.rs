@@ -1,7 +1,6 @@
 //! A cursor over the arguments of a command.
 
 use super::error::SyntaxError;
-use crate::core::identity::EntryId;
 use crate::core::money::MicroUsd;
 use crate::core::time::UnixMs;
 
@@ -190,11 +189,6 @@ impl<'a> Args<'a> {
         MicroUsd::parse(value)
             .ok_or_else(|| SyntaxError::value(name, "an amount of US dollars such as 0.0125, 0 or more", value))
     }
-}
-
-/// An entry's id.
-pub fn entry_id(word: &[u8]) -> Result<EntryId, SyntaxError> {
-    EntryId::parse(word).ok_or_else(|| SyntaxError::value("id", "an entry's id of 32 hex digits", word))
 }
 
 fn range(min: i64, max: i64) -> String {

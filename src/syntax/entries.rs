@@ -1,6 +1,6 @@
 //! Commands on entries by name: `DEL`, `ENTRY`, `TTL`, `EXPIRE`, and `SCAN`, which lists them.
 
-use super::args::{entry_id, flag, integer, once, Args};
+use super::args::{flag, integer, once, Args};
 use super::error::SyntaxError;
 use super::identity::NAME_LIMIT;
 use super::set::LABEL_LIMIT;
@@ -9,31 +9,31 @@ use crate::core::identity::EntryId;
 use crate::core::invalidation::Selection;
 use crate::core::time::UnixMs;
 
-/// Reads `key id [id …]`.
+/// Reads `key id [id …]`. A word that cannot be an id is one that no entry has.
 pub fn parse_del(words: &[&[u8]]) -> Result<Vec<EntryId>, SyntaxError> {
     let mut args = Args::new(words);
     args.positional()?;
-    let mut ids = vec![entry_id(args.positional()?)?];
+    let mut ids: Vec<_> = EntryId::parse(args.positional()?).into_iter().collect();
     while args.left() > 0 {
-        ids.push(entry_id(args.positional()?)?);
+        ids.extend(EntryId::parse(args.positional()?));
     }
     Ok(ids)
 }
 
 /// Reads `key id`.
-pub fn parse_ttl(words: &[&[u8]]) -> Result<EntryId, SyntaxError> {
+pub fn parse_ttl(words: &[&[u8]]) -> Result<Option<EntryId>, SyntaxError> {
     let mut args = Args::new(words);
     args.positional()?;
-    let id = entry_id(args.positional()?)?;
+    let id = EntryId::parse(args.positional()?);
     args.finish()?;
     Ok(id)
 }
 
 /// Reads `key id [WITHRESPONSE]`.
-pub fn parse_entry(words: &[&[u8]]) -> Result<(EntryId, bool), SyntaxError> {
+pub fn parse_entry(words: &[&[u8]]) -> Result<(Option<EntryId>, bool), SyntaxError> {
     let mut args = Args::new(words);
     args.positional()?;
-    let id = entry_id(args.positional()?)?;
+    let id = EntryId::parse(args.positional()?);
     let mut with_response = false;
     while let Some(token) = args.option() {
         match token.name() {
@@ -45,10 +45,10 @@ pub fn parse_entry(words: &[&[u8]]) -> Result<(EntryId, bool), SyntaxError> {
 }
 
 /// Reads `key id seconds`: the id and the new expiry, which may lie in the past.
-pub fn parse_expire(words: &[&[u8]], bounds: &Bounds) -> Result<(EntryId, UnixMs), SyntaxError> {
+pub fn parse_expire(words: &[&[u8]], bounds: &Bounds) -> Result<(Option<EntryId>, UnixMs), SyntaxError> {
     let mut args = Args::new(words);
     args.positional()?;
-    let id = entry_id(args.positional()?)?;
+    let id = EntryId::parse(args.positional()?);
     let word = args.positional()?;
     args.finish()?;
     let wrong =

@@ -1,7 +1,7 @@
 //! `GET` and `EXPLAIN`: what is asked, and on which terms.
 
 use super::args::{flag, once, Args};
-use super::error::{shown, SyntaxError};
+use super::error::SyntaxError;
 use super::identity::{Asked, IdentityOptions};
 use super::Bounds;
 use crate::core::cache::Terms;
@@ -44,6 +44,7 @@ impl<'a> Lookup<'a> {
         let mut identity = IdentityOptions::default();
         let (mut request, mut exact, mut with_meta) = (false, false, false);
         let mut terms = Terms::default();
+        let mut if_none_match = None;
         while let Some(token) = args.option() {
             match token.name() {
                 "REQUEST" => flag(&mut request, "REQUEST")?,
@@ -56,8 +57,8 @@ impl<'a> Lookup<'a> {
                     once(&mut terms.max_age_ms, "MAXAGE", age)?;
                 }
                 "IFNONEMATCH" => {
-                    let etag = parse_etag(args.value("IFNONEMATCH")?)?;
-                    once(&mut terms.if_none_match, "IFNONEMATCH", etag)?;
+                    let etag = args.value("IFNONEMATCH")?;
+                    once(&mut if_none_match, "IFNONEMATCH", parse_etag(etag))?;
                 }
                 "STALEOK" => flag(&mut terms.stale_ok, "STALEOK")?,
                 "NOTOUCH" => flag(&mut terms.no_touch, "NOTOUCH")?,
@@ -69,6 +70,7 @@ impl<'a> Lookup<'a> {
                 }
             }
         }
+        terms.if_none_match = if_none_match.flatten();
         let asked = identity.resolve(prompt, request, bounds)?;
         Ok(Self { asked, terms, with_meta })
     }
@@ -84,14 +86,9 @@ pub(super) fn threshold(args: &mut Args<'_>) -> Result<SyntaxError, SyntaxError>
     }
 }
 
-/// An etag as it is shown: 16 hex digits.
-fn parse_etag(word: &[u8]) -> Result<u64, SyntaxError> {
-    let wrong = || SyntaxError::Value {
-        name: "IFNONEMATCH",
-        must: "an etag of 16 hex digits, as WITHMETA tells it".into(),
-        found: shown(word),
-    };
+/// An etag as it is shown, 16 hex digits. Anything else is an etag that no answer has.
+fn parse_etag(word: &[u8]) -> Option<u64> {
     let digits = word.len() == 16 && word.iter().all(u8::is_ascii_hexdigit);
-    let text = std::str::from_utf8(word).ok().filter(|_| digits).ok_or_else(wrong)?;
-    u64::from_str_radix(text, 16).map_err(|_| wrong())
+    let text = std::str::from_utf8(word).ok().filter(|_| digits)?;
+    u64::from_str_radix(text, 16).ok()
 }

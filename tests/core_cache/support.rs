@@ -273,7 +273,7 @@ pub fn saved(cache: &Cache) -> Vec<u8> {
 }
 
 pub fn loaded(bytes: &[u8], now: UnixMs) -> Result<Cache, WireError> {
-    persist::load(&mut Loading(bytes), now)
+    persist::load(&mut Loading(bytes))
 }
 
 /// A saved cache cut into its numbers and records: where each begins and ends, lengths left out.

@@ -23,7 +23,7 @@ pub fn del(call: &Call<'_>) -> Outcome {
 pub fn expire(call: &Call<'_>) -> Outcome {
     let (id, at) = parse_expire(call.words, &call.bounds())?;
     let mut key = Key::open(call.ctx, call.key(), Intent::Write)?;
-    let found = key.cache().is_some_and(|cache| {
+    let found = key.cache().zip(id).is_some_and(|(cache, id)| {
         let (found, effects) = cache.expire_at(&id, at, call.now);
         publish(call.ctx, &call.key_name(), cache, &effects);
         found
@@ -35,7 +35,7 @@ pub fn expire(call: &Call<'_>) -> Outcome {
 pub fn ttl(call: &Call<'_>) -> Outcome {
     let id = parse_ttl(call.words)?;
     let mut key = Key::open(call.ctx, call.key(), Intent::Peek)?;
-    let entry = key.cache().and_then(|cache| cache.store().view(cache.visible(&id, call.now)?));
+    let entry = key.cache().and_then(|cache| cache.store().view(cache.visible(&id?, call.now)?));
     call.reply().integer(entry.map_or(-2, |entry| entry.ttl_seconds(call.now)));
     Ok(())
 }
@@ -46,7 +46,7 @@ pub fn entry(call: &Call<'_>) -> Outcome {
     let reply = call.reply();
     with_codec(|codec| {
         let found = key.cache().and_then(|cache| {
-            let slot = cache.visible(&id, call.now)?;
+            let slot = cache.visible(&id?, call.now)?;
             // So that the sizes shown are those that will stay.
             cache.press_now(slot, codec);
             cache.store().view(slot)

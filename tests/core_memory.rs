@@ -1,0 +1,351 @@
+//! What a cache says it takes against what an allocator that counts has given it, and what hostile bytes can make it ask
+//! for. A binary of its own, because of the allocator.
+
+use llmcache::core::cache::{Cache, Terms};
+use llmcache::core::codec::{Codec, Encoding, Packed};
+use llmcache::core::eviction::Pressure;
+use llmcache::core::identity::{Context, Identity, Shape};
+use llmcache::core::persist::{self, Sink, Source};
+use llmcache::core::policy::{Compress, Policy};
+use llmcache::core::storing::{Answer, Condition, Lifetime, Stored};
+use llmcache::core::time::UnixMs;
+use llmcache::core::wire::{WireError, Writer};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+const NOW: UnixMs = UnixMs(1_750_000_000_000);
+
+/// Counts what each thread holds, as jemalloc would give it, and the most it held.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
+}
+
+/// jemalloc's size classes: multiples of 16 up to 128 (and 8), then four to each doubling.
+fn class(size: usize) -> isize {
+    let mut step = 16;
+    while size > step * 8 {
+        step *= 2;
+    }
+    let class = if size <= 8 { 8 } else { size.div_ceil(step) * step };
+    class as isize
+}
+
+fn count(bytes: isize) {
+    HELD.with(|held| {
+        held.set(held.get() + bytes);
+        MOST.with(|most| most.set(most.get().max(held.get())));
+    });
+}
+
+// SAFETY: everything is handed to the system's allocator as it came; the counters allocate nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(class(layout.size()));
+        // SAFETY: the caller's own promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        count(-class(layout.size()));
+        // SAFETY: the caller's own promise.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn held() -> isize {
+    HELD.with(Cell::get)
+}
+
+#[test]
+fn the_classes_are_those_of_jemalloc() {
+    for (asked, given) in
+        [(1, 8), (8, 8), (9, 16), (100, 112), (128, 128), (129, 160), (600, 640), (1025, 1280), (20_000, 20_480)]
+    {
+        assert_eq!(class(asked), given, "{asked}");
+    }
+    let before = held();
+    let bytes = std::hint::black_box(vec![1u8; 100]);
+    assert_eq!(held() - before, 112);
+    drop(bytes);
+    assert_eq!(held(), before);
+}
+
+/// Content for a cache: what the i-th entry is like.
+#[derive(Clone)]
+struct Shaped {
+    prompt: usize,
+    response: usize,
+    meta: usize,
+    tags: usize,
+    /// How many different tags there are.
+    of_tags: usize,
+    /// How many different contexts there are, and how long each is.
+    contexts: (usize, usize),
+    mortal: bool,
+    compress: bool,
+}
+
+const PLAIN: Shaped =
+    Shaped { prompt: 40, response: 60, meta: 0, tags: 0, of_tags: 1, contexts: (1, 20), mortal: true, compress: false };
+
+/// Text that compresses by about a half.
+fn text(seed: usize, len: usize) -> Vec<u8> {
+    let mut x = seed as u64 + 1;
+    let byte = |x: &mut u64| {
+        *x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        b"etaoinshr dlu. "[(*x >> 33) as usize % 15]
+    };
+    (0..len).map(|_| byte(&mut x)).collect()
+}
+
+impl Shaped {
+    fn put(&self, cache: &mut Cache, i: usize, codec: &mut Codec) {
+        let prompt = format!("{i:0width$}", width = self.prompt);
+        let scope = format!("{:0width$}", i % self.contexts.0, width = self.contexts.1);
+        let (response, meta) = (text(i, self.response), vec![b' '; self.meta]);
+        let tags: Vec<_> = (0..self.tags).map(|t| format!("tag {}", (i * self.tags + t) % self.of_tags)).collect();
+        let context =
+            Context { shape: Shape::Plain, scope: scope.as_bytes(), model: b"model", system: b"", params: b"" };
+        let identity = Identity { context, prompt: prompt.as_bytes() };
+        let answer = Answer {
+            identity,
+            digest: identity.digest(),
+            response: &response,
+            condition: Condition::Always,
+            lifetime: if self.mortal { Lifetime::After(1 + (i as u64 * 7919) % 90_000) } else { Lifetime::Never },
+            stale_ms: None,
+            typ: None,
+            tags: tags.iter().map(|tag| tag.as_bytes()).collect(),
+            tokens: None,
+            usage: None,
+            cost: None,
+            latency_ms: 0,
+            meta: (self.meta > 0).then_some(&*meta),
+            temperature_above_one: false,
+        };
+        let stored = cache.set(&answer, NOW, Pressure::None, codec).unwrap().0;
+        assert!(matches!(stored, Stored::Stored(_)), "{stored:?}");
+    }
+
+    fn cache(&self) -> Cache {
+        let compress = if self.compress { Compress::Zstd } else { Compress::None };
+        Cache::with_policy(Policy { compress, ..Policy::default() })
+    }
+}
+
+/// Builds a cache and compares; a cache is boxed in the server.
+fn compare(what: &str, build: impl FnOnce(&mut Codec) -> Cache) {
+    let mut codec = Codec::new();
+    // The codec's buffers are nobody's in particular.
+    let packed = codec.pack(&text(1, 30_000), Some(3));
+    codec.unpack(&packed).unwrap();
+    let before = held();
+    let cache = Box::new(build(&mut codec));
+    let real = held() - before;
+    let said = cache.memory() as isize;
+    let off = (said - real) as f64 / real as f64 * 100.0;
+    println!("{what:45} {:8} entries, {real:10} held, {said:10} said, {off:+.1} %", cache.store().len());
+    assert!(off.abs() <= 5.0, "{what}: {real} held, {said} said, {off:+.1} %");
+}
+
+fn filled(shape: &Shaped, n: usize, codec: &mut Codec) -> Cache {
+    let mut cache = shape.cache();
+    (0..n).for_each(|i| shape.put(&mut cache, i, codec));
+    cache
+}
+
+#[test]
+fn memory_is_what_the_allocator_gave() {
+    let shapes = [
+        ("100 bytes", PLAIN),
+        ("100 bytes, for ever", Shaped { mortal: false, ..PLAIN }),
+        ("1.5 KB", Shaped { prompt: 300, response: 1200, ..PLAIN }),
+        ("20 KB", Shaped { prompt: 2000, response: 18_000, ..PLAIN }),
+        ("meta", Shaped { meta: 333, ..PLAIN }),
+        ("one tag of 3", Shaped { tags: 1, of_tags: 3, ..PLAIN }),
+        ("8 tags of 20", Shaped { tags: 8, of_tags: 20, ..PLAIN }),
+        ("32 tags of 1000", Shaped { tags: 32, of_tags: 1000, ..PLAIN }),
+        ("a tag of its own each", Shaped { tags: 1, of_tags: 1_000_000, ..PLAIN }),
+        ("a context each", Shaped { contexts: (1_000_000, 200), ..PLAIN }),
+        ("a context for ten", Shaped { contexts: (1000, 2000), ..PLAIN }),
+    ];
+    for (what, shape) in shapes {
+        for n in [10_000, 14_000] {
+            compare(&format!("{what}, {n}"), |codec| filled(&shape, n, codec));
+        }
+    }
+}
+
+#[test]
+fn memory_is_right_while_answers_are_compressed() {
+    let shape = Shaped { prompt: 100, response: 2000, compress: true, ..PLAIN };
+    compare("waiting", |codec| filled(&shape, 10_000, codec));
+    compare("compressed, with hot copies", |codec| {
+        let mut cache = filled(&shape, 10_000, codec);
+        cache.press_some(usize::MAX, codec);
+        assert!(cache.store().hot().entries > 1000);
+        cache
+    });
+    compare("compressed elsewhere, in part", |codec| {
+        let mut cache = filled(&shape, 10_000, codec);
+        let pressings = cache.take_pressings(8_000_000);
+        pressings.iter().map(|pressing| pressing.press(codec)).for_each(|pressed| cache.bring_back(pressed));
+        cache
+    });
+    let huge = Shaped { response: 20_000, ..shape };
+    compare("compressed, hot copies at their limit", |codec| {
+        let mut cache = filled(&huge, 3_000, codec);
+        cache.press_some(usize::MAX, codec);
+        cache
+    });
+}
+
+#[test]
+fn memory_is_right_after_a_life() {
+    for (what, shape) in [
+        ("100 bytes", PLAIN),
+        ("tags", Shaped { tags: 4, of_tags: 100, ..PLAIN }),
+        ("a tag of its own each", Shaped { tags: 1, of_tags: 1_000_000, ..PLAIN }),
+        ("a context each", Shaped { contexts: (1_000_000, 200), ..PLAIN }),
+    ] {
+        compare(&format!("{what}, overwritten"), |codec| {
+            let mut cache = filled(&shape, 10_000, codec);
+            (0..10_000).for_each(|i| shape.put(&mut cache, i * 7919 % 10_000, codec));
+            cache
+        });
+        compare(&format!("{what}, loaded"), |codec| {
+            let cache = filled(&shape, 10_000, codec);
+            let mut sink = Pile(Vec::new(), 0);
+            persist::save(&cache, &mut sink);
+            persist::load(&mut sink, NOW).unwrap()
+        });
+        compare(&format!("{what}, copied"), |codec| filled(&shape, 10_000, codec).clone());
+        compare(&format!("{what}, evicting"), |codec| {
+            let mut cache = Cache::with_policy(Policy { max_entries: 10_000, ..shape.cache().policy().clone() });
+            (0..30_000).for_each(|i| shape.put(&mut cache, i, codec));
+            cache
+        });
+        for keep in [5, 10, 50] {
+            compare(&format!("{what}, one of {keep} left"), |codec| {
+                let mut cache = filled(&shape, 20_000, codec);
+                let ids: Vec<_> =
+                    cache.store().by_recency().filter_map(|slot| cache.store().view(slot)).map(|v| v.id()).collect();
+                let gone: Vec<_> = ids.iter().enumerate().filter(|(i, _)| i % keep > 0).map(|(_, id)| *id).collect();
+                cache.delete(&gone, NOW);
+                cache
+            });
+        }
+    }
+}
+
+/// A saved cache as a pile of numbers and records.
+struct Pile(Vec<Result<u64, Vec<u8>>>, usize);
+
+impl Sink for Pile {
+    fn number(&mut self, number: u64) {
+        self.0.push(Ok(number));
+    }
+    fn record(&mut self, record: &[u8]) {
+        self.0.push(Err(record.to_vec()));
+    }
+}
+
+impl Source for Pile {
+    fn number(&mut self) -> Result<u64, WireError> {
+        self.1 += 1;
+        match self.0.get(self.1 - 1) {
+            Some(Ok(number)) => Ok(*number),
+            _ => Err(WireError::Source),
+        }
+    }
+    fn record(&mut self) -> Result<impl AsRef<[u8]>, WireError> {
+        self.1 += 1;
+        match self.0.get(self.1 - 1) {
+            Some(Err(record)) => Ok(record.clone()),
+            _ => Err(WireError::Source),
+        }
+    }
+}
+
+/// The most that was held while this ran, beyond what was held before.
+fn most(run: impl FnOnce()) -> isize {
+    let before = held();
+    MOST.with(|most| most.set(before));
+    run();
+    MOST.with(Cell::get) - before
+}
+
+/// A length in a record may say anything; what is set aside for it is bounded by what is there.
+#[test]
+fn a_lying_length_sets_nothing_aside() {
+    let shape = Shaped { tags: 3, of_tags: 9, meta: 50, ..PLAIN };
+    let mut codec = Codec::new();
+    let cache = filled(&shape, 3, &mut codec);
+    let mut pile = Pile(Vec::new(), 0);
+    persist::save(&cache, &mut pile);
+    let size: usize = pile.0.iter().map(|part| part.as_ref().map_or_else(Vec::len, |_| 8)).sum();
+    let whole = most(|| drop(persist::load(&mut Pile(pile.0.clone(), 0), NOW).unwrap()));
+    let mut worst = 0;
+    for part in 0..pile.0.len() {
+        let length = pile.0[part].as_ref().map_or_else(Vec::len, |_| 1);
+        for at in 0..length {
+            let mut parts = pile.0.clone();
+            match &mut parts[part] {
+                Ok(number) => *number = u64::MAX,
+                Err(record) => record.iter_mut().skip(at).take(4).for_each(|byte| *byte = 0xff),
+            }
+            let mut parts = Pile(parts, 0);
+            worst = worst.max(most(|| drop(persist::load(&mut parts, NOW))));
+        }
+    }
+    println!("{size} bytes, {whole} to load them, {worst} at worst when they lie");
+    assert!(worst < whole + 4 * size as isize);
+}
+
+/// A frame that says it is half a gigabyte long, and is fifty bytes.
+#[test]
+fn a_lying_frame_sets_nothing_aside() {
+    let raw_len: u32 = 512 << 20;
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];
+    frame.extend(raw_len.to_le_bytes());
+    frame.extend([0x55; 41]);
+    let packed = Packed { encoding: Encoding::Zstd, raw_len, bytes: frame.clone().into() };
+    let mut codec = Codec::new();
+    let taken = most(|| assert!(codec.unpack(&packed).is_err()));
+    assert!(taken < 1 << 20, "{taken} bytes for {} bytes", frame.len());
+
+    // The same by way of a cache: the error is told, and nothing is counted.
+    let mut context = Writer::record(b'C', 1);
+    context.u8(0).bytes(b"").bytes(b"").bytes(b"").bytes(b"");
+    let mut entry = Writer::record(b'E', 1);
+    entry.u32(0).u64(NOW.0).u64(u64::MAX).u64(u64::MAX).u64(0).u64(1).u64(1).u8(0).u64(1).u64(1).u64(0).u64(1);
+    entry.u8(1).u32(raw_len).bytes(&frame).bytes(b"q").bytes(b"explicit").option(None).option(None).u16(0).option(None);
+    let mut cache = Cache::default();
+    // Refused on the way in, or an error on the way out.
+    let _ = cache.repeat_store(&context.finish(), &entry.finish(), NOW);
+    let context = Context { shape: Shape::Plain, scope: b"", model: b"", system: b"", params: b"" };
+    let digest = Identity { context, prompt: b"q" }.digest();
+    if cache.store().find(&digest).is_some() {
+        let taken = most(|| assert!(cache.get(&digest, &Terms::default(), NOW, &mut codec).is_err()));
+        assert!(taken < 1 << 20, "{taken}");
+    }
+    assert_eq!((cache.counters().lookups, cache.counters().hits()), (0, 0));
+}
+
+/// What really is that small is still read.
+#[test]
+fn answers_that_compress_to_almost_nothing_are_read() {
+    let mut codec = Codec::new();
+    for length in [200, 128 << 10, (128 << 10) + 1, 1 << 20, 64 << 20] {
+        let answer = vec![b'a'; length];
+        let packed = codec.pack(&answer, Some(19));
+        assert_eq!(packed.encoding, Encoding::Zstd);
+        assert!(codec.unpack(&packed) == Ok(&answer[..]), "{length}: {} bytes", packed.bytes.len());
+    }
+}
