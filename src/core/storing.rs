@@ -37,7 +37,7 @@ pub enum Lifetime<'a> {
     After(u64),
     /// Until then.
     Until(UnixMs),
-    /// As long as the entry that is there; for ever if there is none.
+    /// As long as the fresh entry that is there; without one, as rules and content decide.
     Keep,
     /// For ever.
     Never,
@@ -223,31 +223,25 @@ impl Cache {
 
     /// The life, the strategy's name and the rule; none where nothing is to be stored.
     fn resolve(&self, answer: &Answer<'_>, now: UnixMs) -> Result<Option<Resolved>, StoreError> {
-        let explicit = |fresh_until, stale_ms: Option<u64>| {
-            let life = Lifespan::new(fresh_until, answer.stale_ms.or(stale_ms).unwrap_or(self.policy.stale_ms));
+        let explicit = |fresh_until| {
+            let life = Lifespan::new(fresh_until, answer.stale_ms.unwrap_or(self.policy.stale_ms));
             Ok(Some(Resolved { life, strategy: EXPLICIT.into(), rule: None }))
         };
+        let there = self.store.find(&answer.digest).and_then(|slot| self.store.get(slot));
+        let fresh = there.filter(|entry| entry.life.phase(now) == Phase::Fresh);
         let (strategy, rule) = match answer.lifetime {
-            Lifetime::After(ms) => return explicit(now.plus(ms), None),
-            Lifetime::Until(at) => return explicit(at, None),
-            Lifetime::Never => return explicit(UnixMs::NEVER, None),
-            Lifetime::Keep => {
-                let there = self.store.find(&answer.digest).filter(|slot| self.is_visible(*slot, now));
-                return match there.and_then(|slot| self.store.get(slot)) {
-                    Some(entry) => {
-                        let stale_ms = answer.stale_ms.unwrap_or(entry.life.stale_ms);
-                        let dead_at = match answer.stale_ms {
-                            Some(ms) => entry.life.fresh_until.plus(ms),
-                            None => entry.life.dead_at,
-                        };
-                        let life = Lifespan { fresh_until: entry.life.fresh_until, dead_at, stale_ms };
-                        Ok(Some(Resolved { life, strategy: EXPLICIT.into(), rule: None }))
-                    }
-                    None => explicit(UnixMs::NEVER, None),
-                };
+            Lifetime::After(ms) => return explicit(now.plus(ms)),
+            Lifetime::Until(at) => return explicit(at),
+            Lifetime::Never => return explicit(UnixMs::NEVER),
+            Lifetime::Keep if fresh.is_some() => {
+                let life = fresh.map(|entry| match answer.stale_ms {
+                    Some(ms) => Lifespan::new(entry.life.fresh_until, ms),
+                    None => entry.life,
+                });
+                return Ok(life.map(|life| Resolved { life, strategy: EXPLICIT.into(), rule: None }));
             }
             Lifetime::Strategy(name) => (self.strategies.named(name).map_err(StoreError::Strategy)?, None),
-            Lifetime::Auto => {
+            Lifetime::Auto | Lifetime::Keep => {
                 let question = question(&answer.identity, answer.typ, answer.temperature_above_one);
                 let decision = self.strategies.decide(&question, &self.policy.strategy);
                 (decision.strategy, Some(decision.rule.into()))

@@ -3,10 +3,10 @@
 use crate::syntax::grammar::{self, Argument, Kind};
 use crate::syntax::table::{Access, Command};
 use redis_module::{raw, Context};
-use std::ffi::{c_char, c_int, CString};
+use std::ffi::{c_char, c_int, CStr, CString};
 
 /// The ACL category of all commands, on servers that let modules have one.
-const CATEGORY: &std::ffi::CStr = c"llmcache";
+const CATEGORY: &CStr = c"llmcache";
 
 static VERSION: Version = Version(raw::RedisModuleCommandInfoVersion {
     version: 1,
@@ -39,11 +39,11 @@ pub fn describe(ctx: &Context, command: &Command) {
         ctx.log_warning(&format!("{} could not be documented", command.name));
     }
     // SAFETY: the table of server functions is written once, while the module loads.
-    let (known, set) = unsafe { (raw::RedisModule_AddACLCategory, raw::RedisModule_SetCommandACLCategories) };
-    if let (Some(_), Some(set)) = (known, set) {
-        // SAFETY: the command is the one just found; the name is a C string.
-        unsafe { set(registered, CATEGORY.as_ptr()) };
-    }
+    let (own, set) = unsafe { (raw::RedisModule_AddACLCategory, raw::RedisModule_SetCommandACLCategories) };
+    let Some(set) = set else { return };
+    let Ok(categories) = CString::new(command.acl_categories(own.is_some())) else { return };
+    // SAFETY: the command is the one just found; the names are a C string.
+    unsafe { set(registered, categories.as_ptr()) };
 }
 
 /// C strings and arrays that must live until the server has copied them.
@@ -120,7 +120,11 @@ fn set_info(registered: *mut raw::RedisModuleCommand, command: &Command) -> bool
     let Some(arguments) = grammar::parse(command.grammar) else { return false };
     let mut keep = Keep::default();
     let flags = match command.access {
-        Access::Read | Access::ReadOptional => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
+        Access::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
+        // Flags that vary make the server ask the command itself where its key is.
+        Access::ReadOptional => {
+            raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_VARIABLE_FLAGS
+        }
         Access::Write => {
             raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_UPDATE
         }
@@ -152,24 +156,9 @@ fn set_info(registered: *mut raw::RedisModuleCommand, command: &Command) -> bool
         history: std::ptr::null_mut(),
         tips,
         arity: command.arity,
-        // A key that may be missing is told by the command itself.
-        key_specs: if command.access == Access::ReadOptional { std::ptr::null_mut() } else { specs.as_mut_ptr() },
+        key_specs: specs.as_mut_ptr(),
         args: keep.arguments(&arguments),
     };
-    let info = if command.access == Access::ReadOptional { without_key_spec(info, &mut keep) } else { info };
     // SAFETY: everything that `info` points to lives in `keep` and `specs` until the call returns; the server copies it.
     unsafe { set(registered, &raw const info) == raw::REDISMODULE_OK as c_int }
-}
-
-/// Without key specs no argument may refer to one.
-fn without_key_spec(info: raw::RedisModuleCommandInfo, keep: &mut Keep) -> raw::RedisModuleCommandInfo {
-    if let Some(array) = keep.arrays.last_mut() {
-        for argument in array.iter_mut().filter(|argument| !argument.name.is_null()) {
-            if argument.type_ == raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY {
-                argument.type_ = raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING;
-                argument.key_spec_index = -1;
-            }
-        }
-    }
-    info
 }

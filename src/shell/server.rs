@@ -72,10 +72,12 @@ pub fn lacks() -> Vec<&'static str> {
     };
     let mut lacks = Vec::new();
     if docs.is_none() {
-        lacks.push("COMMAND DOCS of modules (from 7.0)");
+        lacks.push("COMMAND DOCS of modules");
     }
-    if sorting.is_none() || category.is_none() {
-        lacks.push("ACL categories of modules: @llmcache (from 7.4)");
+    if sorting.is_none() {
+        lacks.push("ACL categories for modules: name the commands, @read, @write and @llmcache have none of them");
+    } else if category.is_none() {
+        lacks.push("ACL categories of modules' own: there is no @llmcache");
     }
     lacks
 }

@@ -203,6 +203,21 @@ impl Command {
         };
         format!("{access} no-slowlog {}", self.flags).trim_end().to_owned()
     }
+
+    /// The ACL categories to put it into, where the server lets modules choose; `own` says whether it lets them have one
+    /// of their own. What is not for clients stays out of that one.
+    pub fn acl_categories(&self, own: bool) -> String {
+        let access = match self.access {
+            Access::Read | Access::ReadOptional => "read",
+            Access::Write | Access::Delete => "write",
+        };
+        if self.flags.contains("admin") {
+            return format!("{access} slow admin dangerous");
+        }
+        let speed = if self.flags.contains("fast") { "fast" } else { "slow" };
+        let own = if own { " llmcache" } else { "" };
+        format!("{access} {speed}{own}")
+    }
 }
 
 #[cfg(test)]

@@ -155,8 +155,9 @@ unsafe fn dispatch(
         let words: Vec<&[u8]> = strings.iter().skip(1).map(|word| RedisString::string_as_slice(*word)).collect();
         if asks_for_keys(&ctx) {
             if has_key(&words) {
+                let flags = raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS;
                 // SAFETY: only in a request for key positions, and the first word is there.
-                unsafe { raw::RedisModule_KeyAtPos.map(|tell| tell(ctx.ctx, 1)) };
+                unsafe { raw::RedisModule_KeyAtPosWithFlags.map(|tell| tell(ctx.ctx, 1, flags as c_int)) };
             }
             return Ok(());
         }
