@@ -32,7 +32,7 @@ fn effects_are_enough() {
             // A replica has readers and a clock of its own, and is copied and loaded at other times.
             match dice.rng.below(20) {
                 0 => drop(replica.expire(now, 3)),
-                1 => replica = loaded(&saved(&replica), now).unwrap(),
+                1 => replica = loaded(&saved(&replica)).unwrap(),
                 2..=5 => {
                     let ask = dice.rng.pick(&dice.asks).digest();
                     drop(replica.get(&ask, &Terms::default(), now, &mut codec));
@@ -48,7 +48,7 @@ fn effects_are_enough() {
         }
         let (primary, now) = (&bench.cache, bench.now);
         // A server that starts again reads the last snapshot and what came after it, all at a later time.
-        let mut again = loaded(&base, now).unwrap();
+        let mut again = loaded(&base).unwrap();
         file.iter().for_each(|message| message.repeat(&mut again, now));
         again.store().validate().unwrap();
         assert!(seen(primary, now, &mut codec) == seen(&again, now, &mut codec), "LLMCACHE_SEED={seed}, from the file");
@@ -67,7 +67,7 @@ fn a_life_prolonged_in_the_file_is_not_lost() {
     let (_, effects) = cache.expire_at(&ask.id(), UnixMs(START + 60_000), start);
     let prolonged = messages(&effects, &cache);
 
-    let mut from_snapshot = loaded(&snapshot, end).unwrap();
+    let mut from_snapshot = loaded(&snapshot).unwrap();
     let mut from_records = Cache::default();
     from_records.repeat_store(&context, &entry, end).unwrap();
     for mut again in [from_snapshot.clone(), from_records.clone()] {

@@ -150,7 +150,7 @@ fn version_1_is_the_layout_that_is_documented() {
 }
 
 fn load() -> Cache {
-    let cache = loaded(V1, NOW).unwrap();
+    let cache = loaded(V1).unwrap();
     cache.validate().unwrap();
     cache
 }

@@ -22,7 +22,7 @@ const NEVER: u64 = u64::MAX;
 const LATEST: u64 = 253_402_300_799_999;
 
 /// Bytes of a place in the order of expiry.
-const EXPIRY: usize = 25;
+const EXPIRY: usize = 33;
 
 /// An entry, and what the twin must be told: where it lives (ties are broken by it) and what it takes.
 #[derive(Clone, Debug)]
@@ -321,21 +321,18 @@ impl Twin {
     fn resolve(&self, put: &Put, now: UnixMs) -> Result<Option<(Lifespan, String, Option<String>)>, ()> {
         let stale = put.stale_ms.unwrap_or(self.policy.stale_ms);
         let explicit = |life| Ok(Some((life, "explicit".to_owned(), None)));
+        let there = self.at(&put.ask.id()).map(|at| &self.held[at]);
+        let fresh = there.filter(|held| held.phase(now) == Phase::Fresh).map(|held| held.seen.life);
         let (strategy, rule) = match &put.life {
             Life::After(ms) => return explicit(life(later(now.0, *ms), stale)),
             Life::Until(at) => return explicit(life(*at, stale)),
             Life::Never => return explicit(life(NEVER, stale)),
-            Life::Keep => {
-                return explicit(match self.visible(&put.ask.id(), now).map(|at| self.held[at].seen.life) {
-                    None => life(NEVER, stale),
-                    Some(there) => match put.stale_ms {
-                        None => there,
-                        Some(stale) => life(there.fresh_until.0, stale),
-                    },
-                })
+            Life::Keep if fresh.is_some() => {
+                let there = fresh.unwrap();
+                return explicit(put.stale_ms.map_or(there, |stale| life(there.fresh_until.0, stale)));
             }
             Life::Strategy(name) => (self.strategies.find(name).ok_or(())?, None),
-            Life::Auto => {
+            Life::Auto | Life::Keep => {
                 let decision = self.strategies.decide(
                     &Question {
                         prompt: &put.ask.prompt,

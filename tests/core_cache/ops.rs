@@ -187,7 +187,7 @@ impl Bench {
     pub fn apply(&mut self, op: &Op) -> (Said, Effects) {
         match op {
             Op::Clock(by) => self.now = UnixMs(self.now.0.saturating_add_signed(*by)),
-            Op::Reload => self.cache = loaded(&saved(&self.cache), self.now).unwrap(),
+            Op::Reload => self.cache = loaded(&saved(&self.cache)).unwrap(),
             Op::Take(bytes) => {
                 let taken = self.cache.take_pressings(*bytes);
                 self.elsewhere.extend(taken.iter().map(|pressing| pressing.press(&mut self.codec)));

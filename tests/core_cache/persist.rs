@@ -37,7 +37,7 @@ fn a_cache_comes_back_as_it_was_saved_at_any_moment() {
                 let (cache, now) = (&bench.cache, bench.now);
                 let place = format!("LLMCACHE_SEED={seed}, step {step}");
                 let bytes = saved(cache);
-                let again = loaded(&bytes, now).unwrap();
+                let again = loaded(&bytes).unwrap();
                 assert_same(cache, &again, &place);
                 assert_same(cache, &cache.clone(), &place);
                 assert!(saved(&again) == bytes, "the same cache is saved as the same bytes, {place}");
@@ -50,7 +50,7 @@ fn a_cache_comes_back_as_it_was_saved_at_any_moment() {
 #[test]
 fn an_empty_cache_comes_back() {
     let cache = Cache::default();
-    assert_same(&cache, &loaded(&saved(&cache), NOW).unwrap(), "empty");
+    assert_same(&cache, &loaded(&saved(&cache)).unwrap(), "empty");
     assert_eq!(records(&saved(&cache)).len(), 2, "policy and counters");
 }
 
@@ -82,7 +82,7 @@ fn many_prices_strategies_and_rules_come_back() {
     };
     cache.alter_strategies(|all, _| fill(all)).unwrap();
     assert_eq!(cache.policy().prices.len(), 2100);
-    let again = loaded(&saved(&cache), NOW).unwrap();
+    let again = loaded(&saved(&cache)).unwrap();
     assert_same(&cache, &again, "full");
     assert_eq!(again.strategies().rules()[0].name, format!("rule{}", MAX_RULES - 1).into(), "in their order");
     let mut replica = Cache::default();
@@ -98,7 +98,7 @@ fn a_newer_format_is_refused() {
     let with = |at: usize, byte: u8| {
         let mut bytes = bytes.clone();
         bytes[at] = byte;
-        loaded(&bytes, NOW).unwrap_err()
+        loaded(&bytes).unwrap_err()
     };
     assert_eq!(with(0, 2), WireError::Version, "the format");
     assert_eq!(with(0, 0), WireError::Value);

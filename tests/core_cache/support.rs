@@ -272,7 +272,7 @@ pub fn saved(cache: &Cache) -> Vec<u8> {
     sink.0
 }
 
-pub fn loaded(bytes: &[u8], now: UnixMs) -> Result<Cache, WireError> {
+pub fn loaded(bytes: &[u8]) -> Result<Cache, WireError> {
     persist::load(&mut Loading(bytes))
 }
 

@@ -1,15 +1,11 @@
 //! A cache as a key: what the server's own commands do with it, and how memory comes back.
 
 use crate::harness::{args, cmd, until, Client, Server, PATIENCE};
-use crate::support::{both, get, id_of, pass, prompts, set, stat, state, store};
+use crate::support::{both, digest, get, id_of, pass, prompts, set, stat, state, store};
 use std::time::Duration;
 
 /// Expired memory is to be back within a few seconds.
 const SOON: Duration = Duration::from_secs(5);
-
-fn digest(c: &mut Client, key: &str) -> String {
-    c.cmd(&["DEBUG", "DIGEST-VALUE", key]).at(0).text()
-}
 
 fn entries(c: &mut Client, key: &str) -> i64 {
     cmd!(c, "LLMCACHE.STATS", key).field("entries").int()
@@ -118,6 +114,18 @@ fn dump_and_restore_bring_back_everything() {
         cmd!(c, "RESTORE", "back", 100_000, payload.bytes(), "REPLACE").ok();
         assert!((99..=100).contains(&c.words("TTL back").int()));
     });
+}
+
+#[test]
+fn migrate_takes_a_cache_to_another_server() {
+    let (from, to) = (Server::start(), Server::start());
+    let (mut c, mut there) = (from.client(), to.client());
+    fill(&mut c);
+    let (before, digest_before) = (state(&mut c), digest(&mut c, "faq"));
+    c.words(&format!("MIGRATE 127.0.0.1 {} faq 0 20000", to.port())).ok();
+    assert_eq!(c.words("EXISTS faq"), 0);
+    assert_eq!((state(&mut there), digest(&mut there, "faq")), (before, digest_before));
+    assert_eq!(get(&mut there, "a", ""), "1");
 }
 
 #[test]

@@ -7,17 +7,23 @@
 mod harness;
 mod support;
 
+mod crowd;
 mod errors;
 mod events;
+mod explain;
 mod harness_itself;
 mod identity;
 mod lifecycle;
 mod lookup;
+mod memory;
 mod payloads;
 mod persistence;
 mod policy;
+mod readme;
 mod removal;
 mod replication;
 mod server;
+mod stats;
 mod storing;
 mod strategies;
+mod transactions;

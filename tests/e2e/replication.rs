@@ -1,12 +1,8 @@
 //! Replicas, transactions, scripts: everyone gets the same cache, told by effects.
 
-use crate::harness::{cmd, until, Client, Message, Pair, Reply, Server, PATIENCE};
-use crate::support::{both, get, id_of, meta, now_ms, pass, prompts, set, stat, state, store, Dice, COMMANDS, NO_ID};
+use crate::harness::{args, cmd, until, Client, Message, Pair, Reply, Server, PATIENCE};
+use crate::support::{digest, get, id_of, meta, now_ms, pass, prompts, set, stat, state, store, Dice, COMMANDS};
 use std::time::Duration;
-
-fn digest(c: &mut Client) -> Reply {
-    c.cmd(&["DEBUG", "DIGEST-VALUE", "faq"])
-}
 
 /// Every kind of write, by chance.
 fn write_something(c: &mut Client, dice: &mut Dice) {
@@ -58,7 +54,7 @@ fn a_replica_holds_the_same_cache_after_any_writes() {
             write_something(&mut primary, &mut dice);
         }
         pair.wait_in_sync();
-        assert_eq!(digest(&mut replica), digest(&mut primary), "round {round}");
+        assert_eq!(digest(&mut replica, "faq"), digest(&mut primary, "faq"), "round {round}");
         assert_eq!(prompts(&mut replica, ""), prompts(&mut primary, ""), "round {round}");
     }
     assert!(stat(&mut primary, "evictions") > 0);
@@ -74,7 +70,7 @@ fn a_replica_holds_the_same_cache_after_any_writes() {
     until("the late replica is linked", PATIENCE, || {
         c.info_field("replication", "master_link_status").as_deref() == Some("up")
     });
-    assert_eq!(digest(&mut c), digest(&mut primary));
+    assert_eq!(digest(&mut c, "faq"), digest(&mut primary, "faq"));
 }
 
 #[test]
@@ -110,7 +106,7 @@ fn a_replica_refuses_writes() {
     let (mut primary, mut replica) = (pair.primary.client(), pair.replica.client());
     store(&mut primary, "p", "r");
     pair.wait_in_sync();
-    let before = digest(&mut replica);
+    let before = digest(&mut replica, "faq");
     let reads = ["GET", "SCAN", "ENTRY", "TTL", "INFO", "STATS", "EXPLAIN"].map(|name| format!("LLMCACHE.{name}"));
     for line in COMMANDS {
         let reply = replica.words(&line.replace("KEY", "faq"));
@@ -121,7 +117,7 @@ fn a_replica_refuses_writes() {
             assert!(reply.error().starts_with("READONLY "), "{line}");
         }
     }
-    assert_eq!(digest(&mut replica), before);
+    assert_eq!(digest(&mut replica, "faq"), before);
     pair.promote();
     store(&mut replica, "q", "r");
     assert_eq!(prompts(&mut replica, ""), ["p", "q"]);
@@ -217,6 +213,8 @@ fn only_effects_go_to_replicas_and_to_the_append_only_file() {
     let mut evicting = effects(&["LLMCACHE.SET faq c r"]);
     evicting.sort();
     assert_eq!(evicting, [stored, "LLMCACHE.DEL"]);
+    let all: Vec<_> = written(&server).into_iter().map(|command| command[0].clone()).collect();
+    assert_eq!([&all[all.len() - 4], &all[all.len() - 1]], ["MULTI", "EXEC"], "both or none");
     for (line, expected) in [
         ("INVALIDATE faq MATCH c SOFT", lives),
         ("INVALIDATE faq MATCH a", "LLMCACHE.DEL"),
@@ -255,100 +253,6 @@ fn a_promoted_replica_goes_on_with_absolute_times() {
 }
 
 #[test]
-fn transactions_take_every_command() {
-    both(|c| {
-        c.words("MULTI").ok();
-        for line in [
-            "SET faq a 1",
-            "GET faq a",
-            "SET faq a 2 NX",
-            "INVALIDATE faq ALL",
-            "GET faq a",
-            "SET faq b 3 EX 100",
-            "GET faq b",
-        ] {
-            assert_eq!(c.words(&format!("LLMCACHE.{line}")), "QUEUED");
-        }
-        let replies = c.words("EXEC");
-        assert!(replies.at(0).is_ok() && replies.at(5).is_ok());
-        assert!(replies.at(2).is_null() && replies.at(4).is_null());
-        assert_eq!([replies.at(1), replies.at(6)].map(Reply::text), ["1", "3"]);
-        assert_eq!(*replies.at(3), 1);
-        // An error in the middle stops nothing, as ever.
-        c.words("MULTI").ok();
-        c.words("LLMCACHE.SET faq p r EX 0");
-        c.words("LLMCACHE.SET faq p r");
-        let replies = c.words("EXEC");
-        assert!(replies.at(0).is_error() && replies.at(1).is_ok());
-    });
-}
-
-#[test]
-fn watch_sees_every_change_and_no_look() {
-    let server = Server::start();
-    let (mut c, mut other) = (server.client(), server.client());
-    let prepare = |c: &mut Client| {
-        set(c, "p", "r", "EX 100 TAGS 1 t").ok();
-        set(c, "q", "r", "EX 100").ok();
-        id_of(c, "p")
-    };
-    let id = prepare(&mut other);
-    for (line, changes) in [
-        ("GET faq p", false),
-        ("EXPLAIN faq p", false),
-        ("STATS faq", false),
-        ("SCAN faq 0", false),
-        ("SET faq p r NX", false),
-        ("INVALIDATE faq ALL DRYRUN", false),
-        (&format!("DEL faq {NO_ID}"), false),
-        ("SET faq p r EX 0", false),
-        ("SET faq p new", true),
-        ("SET faq other r", true),
-        (&format!("DEL faq {id}"), true),
-        ("INVALIDATE faq TAG 1 t", true),
-        ("INVALIDATE faq TAG 1 t SOFT", true),
-        (&format!("EXPIRE faq {id} 50"), true),
-        ("ALTER faq STALE 1", true),
-        ("RULE faq SET r STRATEGY standard", true),
-        ("STRATEGY faq SET s TTL 1", true),
-        ("SET faq p r PXAT 1", true),
-    ] {
-        prepare(&mut other);
-        c.words("WATCH faq").ok();
-        other.words(&format!("LLMCACHE.{line}"));
-        c.words("MULTI").ok();
-        c.words("PING");
-        let given_up = c.words("EXEC").is_null();
-        assert_eq!(given_up, changes, "{line}");
-    }
-}
-
-#[test]
-fn scripts_may_do_what_clients_do() {
-    let pair = Pair::start();
-    let mut c = pair.primary.client();
-    let script = "redis.call('LLMCACHE.SET', KEYS[1], 'a', ARGV[1], 'EX', 1000) \
-                  redis.call('LLMCACHE.SET', KEYS[1], 'b', ARGV[1]) \
-                  local n = redis.call('LLMCACHE.INVALIDATE', KEYS[1], 'PROMPT', 'b') \
-                  local miss = redis.call('LLMCACHE.GET', KEYS[1], 'b') \
-                  return {redis.call('LLMCACHE.GET', KEYS[1], 'a'), n, tostring(miss), #redis.call('LLMCACHE.GET', KEYS[1], 'a', 'WITHMETA')}";
-    let told = cmd!(c, "EVAL", script, 1, "faq", b"bytes\0\xff");
-    assert_eq!(told.at(0).bytes(), b"bytes\0\xff");
-    assert_eq!(*told.at(1), 1);
-    assert_eq!(told.at(2).text(), "false");
-    assert_eq!(*told.at(3), 36);
-    let error = cmd!(c, "EVAL", "return redis.pcall('LLMCACHE.SET', KEYS[1], 'p', 'r', 'EX', '0')", 1, "faq");
-    assert!(error.error().starts_with("ERR EX must be "), "{error:?}");
-    let read_only = cmd!(c, "EVAL_RO", "return redis.call('LLMCACHE.GET', KEYS[1], 'a')", 1, "faq");
-    assert_eq!(read_only.bytes(), b"bytes\0\xff");
-    assert!(cmd!(c, "EVAL_RO", "return redis.call('LLMCACHE.SET', KEYS[1], 'a', 'x')", 1, "faq").is_error());
-    pair.wait_in_sync();
-    let mut replica = pair.replica.client();
-    assert_eq!(digest(&mut replica), digest(&mut c));
-    assert_eq!(get(&mut replica, "a", "").bytes(), b"bytes\0\xff");
-}
-
-#[test]
 fn keys_travel_to_replicas_by_every_road() {
     let pair = Pair::start();
     let (mut primary, mut replica) = (pair.primary.client(), pair.replica.client());
@@ -380,21 +284,6 @@ fn keys_travel_to_replicas_by_every_road() {
 }
 
 #[test]
-fn a_client_that_tracks_is_told_of_changes() {
-    let server = Server::start();
-    let (mut tracker, mut other) = (server.client3(), server.client());
-    store(&mut other, "p", "r");
-    tracker.words("CLIENT TRACKING ON").ok();
-    assert_eq!(get(&mut tracker, "p", ""), "r");
-    get(&mut other, "p", "");
-    assert_eq!(tracker.push_within(Duration::from_millis(50)), None, "a look is no change");
-    store(&mut other, "q", "r");
-    let push = tracker.push();
-    assert_eq!(push.at(0).text(), "invalidate");
-    assert_eq!(push.at(1).texts(), ["faq"]);
-}
-
-#[test]
 fn a_second_replica_hears_what_the_first_one_heard() {
     let pair = Pair::start();
     let chained = Server::builder().replica_of(&pair.replica).start();
@@ -407,7 +296,7 @@ fn a_second_replica_hears_what_the_first_one_heard() {
         set(&mut primary, &format!("p{i}"), "r", "EX 1000").ok();
     }
     pair.wait_in_sync();
-    until("the last one holds the same", PATIENCE, || digest(&mut c) == digest(&mut primary));
+    until("the last one holds the same", PATIENCE, || digest(&mut c, "faq") == digest(&mut primary, "faq"));
     assert_eq!(prompts(&mut c, ""), ["p7", "p8", "p9"]);
 }
 
@@ -422,4 +311,48 @@ fn a_replica_tells_its_listeners_of_what_it_repeats() {
     assert!(!before.is_null());
     primary.words("LLMCACHE.INVALIDATE faq ALL");
     assert_eq!(listener.message().channel, "__keyevent@0__:llmcache.del");
+}
+
+#[test]
+fn thousands_of_deletions_reach_a_replica() {
+    let pair = Pair::start();
+    let (mut primary, mut replica) = (pair.primary.client(), pair.replica.client());
+    let commands: Vec<_> =
+        (0..5000).map(|i| args!["LLMCACHE.SET", "faq", i, "r", "EX", 1000, "TAGS", 1, i % 2]).collect();
+    assert!(primary.pipeline(&commands).iter().all(Reply::is_ok));
+    for (line, left) in [
+        ("INVALIDATE faq TAG 1 0 SOFT", 5000),
+        ("INVALIDATE faq TAG 1 0", 2500),
+        ("ALTER faq MAXENTRIES 10", 10),
+        ("INVALIDATE faq ALL", 0),
+    ] {
+        assert!(!primary.words(&format!("LLMCACHE.{line}")).is_error());
+        pair.wait_in_sync();
+        assert_eq!(digest(&mut replica, "faq"), digest(&mut primary, "faq"), "{line}");
+        assert_eq!(stat(&mut replica, "entries"), left, "{line}");
+    }
+}
+
+#[test]
+fn a_full_resync_replaces_what_was_there_however_it_is_loaded() {
+    for load in ["disabled", "on-empty-db", "swapdb"] {
+        let pair = Pair::with(|b| b.config(&format!("repl-diskless-load {load}")));
+        let (mut primary, mut replica) = (pair.primary.client(), pair.replica.client());
+        for i in 0..200 {
+            set(&mut primary, &format!("p{i}"), "r", "EX 1000").ok();
+        }
+        pair.wait_in_sync();
+        pair.promote();
+        store(&mut replica, "only here", "r");
+        cmd!(replica, "LLMCACHE.SET", "only here", "p", "r").ok();
+        store(&mut primary, "only there", "r");
+        cmd!(replica, "REPLICAOF", "127.0.0.1", pair.primary.port()).ok();
+        pair.wait_in_sync();
+        assert_eq!(digest(&mut replica, "faq"), digest(&mut primary, "faq"), "{load}");
+        assert_eq!(cmd!(replica, "DBSIZE"), 1, "{load}");
+        until("what was there before is freed", PATIENCE, || *replica.words("LLMCACHE.STATS").field("entries") == 201);
+        set(&mut primary, "short", "r", "PX 20").ok();
+        pair.wait_in_sync();
+        until("expired entries are still freed", PATIENCE, || stat(&mut replica, "expirations") > 0);
+    }
 }

@@ -290,7 +290,7 @@ fn what_is_in_use_is_not_deleted_and_what_is_wrong_is_named() {
             ("STRATEGY SET x TTL 1 JITTER 101".into(), "ERR JITTER must be a whole number from 0 to 100, got '101'".into()),
             ("RULE SET x TYPE t".into(), "ERR RULE SET needs STRATEGY name as well".into()),
             (format!("RULE SET x PROMPT {many} STRATEGY mine"), "ERR PROMPT has 1025 bytes, 1024 are allowed".into()),
-            ("STRATEGY DROP x".into(), "ERR unknown option 'DROP' at argument 2".into()),
+            ("STRATEGY DROP x".into(), "ERR action must be SET, DEL or LIST, got 'DROP'".into()),
             ("STRATEGY LIST all".into(), "ERR unknown option 'all' at argument 3".into()),
             ("RULE DEL a b".into(), "ERR unknown option 'b' at argument 4".into()),
         ] {

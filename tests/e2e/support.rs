@@ -88,6 +88,12 @@ pub fn state(c: &mut Client) -> Reply {
     cmd!(c, "DUMP", "faq")
 }
 
+/// The server's digest of what a key holds: equal caches have equal ones, whatever their counters.
+#[track_caller]
+pub fn digest(c: &mut Client, key: &str) -> String {
+    c.cmd(&["DEBUG", "DIGEST-VALUE", key]).at(0).text()
+}
+
 /// Ids and prompts of all that SCAN finds.
 #[track_caller]
 pub fn scan(c: &mut Client, options: &str) -> Vec<(String, String)> {
@@ -129,6 +135,11 @@ impl Dice {
         let seed = std::env::var("LLMCACHE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(now_ms);
         println!("{what}: LLMCACHE_SEED={seed}");
         Dice(seed | 1)
+    }
+
+    /// Another game from the same seed.
+    pub fn skip(self, games: u64) -> Dice {
+        Dice(self.0.wrapping_add(games * 0x9e37_79b9_7f4a_7c16) | 1)
     }
 
     /// The next number below `end`.
