@@ -70,6 +70,10 @@ impl Default for Codec {
 /// Buffers larger than this are given back after use.
 const KEEP_BUFFER: usize = 64 << 10;
 
+/// What one block of a frame holds at most, and takes at least: a frame that says more is lying.
+const BLOCK: usize = 128 << 10;
+const BLOCK_MIN: usize = 4;
+
 impl Codec {
     /// A codec that has made nothing yet.
     pub const fn new() -> Self {
@@ -111,7 +115,9 @@ impl Codec {
             Encoding::Zstd => {
                 // The frame tells its length too: a damaged one is refused before anything is set aside for it.
                 let told = zstd::zstd_safe::get_frame_content_size(&packed.bytes);
-                if !matches!(told, Ok(Some(told)) if told == u64::from(packed.raw_len)) || length > MAX_ANSWER {
+                let possible = length.div_ceil(BLOCK).saturating_mul(BLOCK_MIN) <= packed.bytes.len();
+                let agreed = matches!(told, Ok(Some(told)) if told == u64::from(packed.raw_len));
+                if !agreed || !possible || length > MAX_ANSWER {
                     return Err(Damaged);
                 }
                 let decompressor = match &mut self.decompressor {

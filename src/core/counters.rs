@@ -137,3 +137,42 @@ pub fn share(part: u64, whole: u64) -> f64 {
         part as f64 / whole as f64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_is_stored_in_one_place() {
+        let mut counters = Counters::default();
+        let mut next = 1;
+        counters.fields_mut().into_iter().for_each(|field| (*field, next) = (next, next + 1));
+        assert_eq!(counters.fields(), std::array::from_fn(|i| i as u64 + 1), "read in the order of writing");
+        let mut twice = counters.clone();
+        twice.merge(&counters);
+        assert_eq!(twice.fields(), counters.fields().map(|field| field * 2));
+    }
+
+    #[test]
+    fn sums_stop_at_the_largest() {
+        let cost = MicroUsd::MAX;
+        let mut all = Counters { cost_saved: cost, cost_spent: cost, ..Counters::default() };
+        all.fields_mut().into_iter().for_each(|field| *field = u64::MAX);
+        all.merge(&all.clone());
+        all.saved(&Effort { tokens_in: u64::MAX, tokens_out: 1, estimated: true, cost, latency_ms: 1 });
+        assert_eq!((all.hits(), all.misses(), all.tokens_saved()), (u64::MAX, u64::MAX, u64::MAX));
+        assert_eq!((all.cost_saved, all.hit_rate(), all.estimated_share()), (MicroUsd::MAX, 1.0, 1.0));
+    }
+
+    #[test]
+    fn the_first_lookup_of_several_caches_is_the_earliest() {
+        let at = |first_lookup| Counters { first_lookup, ..Counters::default() };
+        let (none, early, late) = (at(None), at(Some(UnixMs(1))), at(Some(UnixMs(2))));
+        for (a, b, expected) in [(&none, &none, None), (&none, &late, Some(2)), (&late, &early, Some(1))] {
+            let mut sum = a.clone();
+            sum.merge(b);
+            assert_eq!(sum.first_lookup, expected.map(UnixMs));
+        }
+        assert_eq!((none.hit_rate(), none.estimated_share()), (0.0, 0.0), "nothing of nothing is nothing");
+    }
+}

@@ -37,8 +37,8 @@ pub struct Lifespan {
 impl Lifespan {
     /// Fresh until then, stale for `stale_ms` after.
     pub fn new(fresh_until: UnixMs, stale_ms: u64) -> Self {
-        // No later than the last moment there is, as `dead_at` is.
-        let fresh_until = fresh_until.plus(0);
+        // Nothing ends later than that, and a saved life that says so is refused.
+        let fresh_until = if fresh_until.is_never() { fresh_until } else { fresh_until.min(UnixMs::LATEST) };
         Self { fresh_until, dead_at: fresh_until.plus(stale_ms), stale_ms }
     }
 
@@ -232,5 +232,27 @@ impl<'a> EntryView<'a> {
         } else {
             i64::try_from(rounded_seconds(until.since(now))).unwrap_or(i64::MAX)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_has_three_phases() {
+        let life = Lifespan::new(UnixMs(10), 5);
+        let phases = [0, 9, 10, 14, 15, u64::MAX].map(|at| life.phase(UnixMs(at)));
+        use Phase::{Dead, Fresh, Stale};
+        assert_eq!(phases, [Fresh, Fresh, Stale, Stale, Dead, Dead]);
+        assert_eq!(Lifespan::new(UnixMs(10), 0).phase(UnixMs(10)), Dead, "no stale time, no stale phase");
+    }
+
+    #[test]
+    fn a_life_ends_with_the_calendar_or_never() {
+        for (until, end) in [(UnixMs(u64::MAX - 1), UnixMs::LATEST), (UnixMs::NEVER, UnixMs::NEVER)] {
+            assert_eq!(Lifespan::new(until, 5), Lifespan { fresh_until: end, dead_at: end, stale_ms: 5 });
+        }
+        assert_eq!(Lifespan::new(UnixMs(1), u64::MAX).dead_at, UnixMs::LATEST);
     }
 }

@@ -147,10 +147,6 @@ impl Cache {
         self.queues.hot.push_back((slot, hits));
         self.store.set_hot(slot, Some(raw));
         self.cool_to(budget);
-        // A lookup may not take the cache over its limit either.
-        if self.policy.max_memory > 0 {
-            self.cool_by((self.memory() as u64).saturating_sub(self.policy.max_memory));
-        }
     }
 
     /// Lets hot copies go until they take no more than `bytes`.

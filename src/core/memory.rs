@@ -21,9 +21,12 @@ pub const fn of_vec<T>(capacity: usize) -> usize {
     allocated(capacity * size_of::<T>())
 }
 
-/// Bytes behind a B-tree set of `len` elements, its nodes about two thirds full.
+/// Bytes behind a B-tree set of `len` elements: nodes of up to eleven, about seven in each as they split when elements
+/// come in order, and a node of twelve links above every seven of them.
 pub const fn of_btree<T>(len: usize) -> usize {
-    len * size_of::<T>() * 8 / 5
+    let leaf = 11 * size_of::<T>() + 16;
+    let links = 12 * size_of::<usize>();
+    len * (allocated(leaf) + allocated(leaf + links) / 7) / 7
 }
 
 #[cfg(test)]

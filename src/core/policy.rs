@@ -147,3 +147,37 @@ impl Policy {
         memory::allocated(self.strategy.len()) + prices + memory::of_btree::<(Box<[u8]>, Price)>(self.prices.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_sets_what_it_names_and_leaves_the_rest() {
+        let policy = Policy { max_entries: 5, stale_ms: 7, ..Policy::default() };
+        assert_eq!(policy.changed(&PolicyChange::default()), policy);
+        let price = (Box::from(*b"gpt"), Price::default());
+        let change = PolicyChange {
+            strategy: Some("realtime".into()),
+            max_entries: Some(0),
+            evict: Some(Evict::Ttl),
+            compress: Some(Compress::None),
+            prices: vec![price.clone()],
+            ..PolicyChange::default()
+        };
+        let changed = policy.changed(&change);
+        assert_eq!((&*changed.strategy, changed.max_entries, changed.stale_ms), ("realtime", 0, 7));
+        assert_eq!((changed.evict, changed.compression(), policy.compression()), (Evict::Ttl, None, Some(3)));
+        assert_eq!(changed.prices.into_iter().collect::<Vec<_>>(), [price]);
+    }
+
+    /// Tags are stored.
+    #[test]
+    fn tags_and_names_are_pinned() {
+        assert_eq!((Mode::from_tag(0), Mode::from_tag(1)), (Some(Mode::Exact), None));
+        let evict = [0, 1, 2].map(|tag| Evict::from_tag(tag).map(Evict::name));
+        assert_eq!(evict, [Some("lru"), Some("ttl"), None]);
+        let compress = [0, 1, 2].map(|tag| Compress::from_tag(tag).map(Compress::name));
+        assert_eq!(compress, [Some("none"), Some("zstd"), None]);
+    }
+}

@@ -160,13 +160,13 @@ impl Store {
 
     /// Gives table memory back when little of it is in use.
     fn shrink(&mut self) {
-        const SPARE: usize = 1024;
+        const SPARE: usize = 64;
         if self.index.is_empty() {
             self.slots = Vec::new();
             self.free = Vec::new();
         }
-        if self.index.capacity() > SPARE && self.index.len() < self.index.capacity() / 8 {
-            self.index.shrink_to(self.index.len() * 2, |i| spread(i.lot));
+        if self.index.capacity() > SPARE && self.index.len() < self.index.capacity() / 4 {
+            self.index.shrink_to(self.index.len() * 3 / 2, |i| spread(i.lot));
         }
     }
 

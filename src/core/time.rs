@@ -38,3 +38,28 @@ impl UnixMs {
 pub fn rounded_seconds(ms: u64) -> u64 {
     ms.saturating_add(500) / 1000
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_stays_never_and_the_end_stays_the_end() {
+        assert_eq!(UnixMs(5).plus(3), UnixMs(8));
+        assert_eq!(UnixMs(5).plus(u64::MAX), UnixMs::LATEST);
+        assert_eq!(UnixMs::LATEST.plus(1), UnixMs::LATEST);
+        assert_eq!(UnixMs::NEVER.plus(1), UnixMs::NEVER);
+        assert!(UnixMs::NEVER.is_never() && !UnixMs::LATEST.is_never() && UnixMs::LATEST < UnixMs::NEVER);
+    }
+
+    #[test]
+    fn nothing_is_older_than_new() {
+        assert_eq!((UnixMs(9).since(UnixMs(4)), UnixMs(4).since(UnixMs(9))), (5, 0));
+    }
+
+    #[test]
+    fn seconds_round_like_the_servers() {
+        let cases = [(0, 0), (499, 0), (500, 1), (1499, 1), (1500, 2), (u64::MAX, u64::MAX / 1000)];
+        cases.into_iter().for_each(|(ms, seconds)| assert_eq!(rounded_seconds(ms), seconds, "{ms}"));
+    }
+}

@@ -44,6 +44,7 @@ fn load(ctx: &Context, args: &[RedisString]) -> Status {
         ctx.log_warning(&format!("the module is not loaded: {name} cannot be registered"));
         return Status::Err;
     }
+    crate::core::strategy::content::prepare();
     info::register(ctx);
     events::subscribe(ctx);
     server::watch_eviction_policy(ctx);

@@ -1,7 +1,7 @@
 //! Everything that can be wrong with a command, and what it says on the wire.
 //!
 //! An error names the argument, says what was found and what is right. Prompts are private, so what was found is only
-//! shown when it is short enough to be a slip of the pen.
+//! shown when it is one short word, as a slip of the pen is; a prompt in the wrong place is shown by its length.
 
 use std::fmt;
 
@@ -58,10 +58,12 @@ pub enum SyntaxError {
 /// The longest piece of an argument that an error repeats.
 const SHOWN: usize = 40;
 
-/// An argument as an error may show it: quoted when short and printable, by its length otherwise.
+/// An argument as an error may show it: quoted when it is one short word, by its length otherwise.
 pub fn shown(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text) if text.len() <= SHOWN && !text.chars().any(char::is_control) => format!("'{text}'"),
+        Ok(text) if text.len() <= SHOWN && !text.chars().any(|c| c.is_control() || c.is_whitespace()) => {
+            format!("'{text}'")
+        }
         _ => format!("{} bytes", bytes.len()),
     }
 }

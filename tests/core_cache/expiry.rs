@@ -220,3 +220,15 @@ fn an_expiry_in_the_past_takes_away_what_is_there() {
         assert!(cache.store().is_empty());
     }
 }
+
+#[test]
+fn an_age_is_over_its_limit_a_millisecond_after_it() {
+    let (mut cache, ask) = (Cache::default(), Ask::plain("q"));
+    put(&mut cache, &ask, Lifetime::Never, None);
+    let older = |limit| Selection { older_than_ms: Some(limit), ..Selection::default() };
+    let young = |limit| Terms { max_age_ms: Some(limit), ..STRICT };
+    for (limit, ms, over) in [(0, 0, false), (0, 1, true), (1000, 1000, false), (1000, 1001, true)] {
+        assert_eq!(cache.count_selected(&older(limit), at(ms)), u64::from(over), "OLDERTHAN is strict: {limit} {ms}");
+        assert_eq!(phase(&cache, &ask, &young(limit), ms).is_none(), over, "and so is MAXAGE: {limit} {ms}");
+    }
+}

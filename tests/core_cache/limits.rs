@@ -1,6 +1,6 @@
 //! Limits always hold, and who goes is who the policy says.
 
-use super::support::{entries, etag, saved, store, with_seeds, Ask, Rng, START};
+use super::support::{entries, etag, loaded, saved, store, with_seeds, Ask, Rng, START};
 use llmcache::core::cache::Cache;
 use llmcache::core::codec::Codec;
 use llmcache::core::eviction::Pressure;
@@ -72,7 +72,9 @@ fn limits_hold_after_each_step() {
 fn the_least_recently_used_goes_first() {
     let mut cache = cache(Evict::Lru, 3, 0);
     let asks = ["a", "b", "c", "d", "e"].map(Ask::plain);
-    asks[..3].iter().for_each(|ask| drop(store(&mut cache, &ask.answer(b"r"), NOW)));
+    for ask in &asks[..3] {
+        store(&mut cache, &ask.answer(b"r"), NOW);
+    }
     cache.get(&asks[0].digest(), &Default::default(), NOW, &mut Codec::new()).unwrap();
     store(&mut cache, &asks[3].answer(b"r"), NOW);
     assert_eq!(prompts(&cache), ["c", "a", "d"]);
@@ -111,7 +113,9 @@ fn what_is_too_large_leaves_everything_as_it_was() {
     let mut cache = cache(Evict::Lru, 0, 6000);
     let mut codec = Codec::new();
     let asks = ["a", "b"].map(Ask::plain);
-    asks.iter().for_each(|ask| drop(store(&mut cache, &ask.answer(b"small"), NOW)));
+    for ask in &asks {
+        store(&mut cache, &ask.answer(b"small"), NOW);
+    }
     let (before, memory) = (entries(&cache, &mut codec), cache.memory());
     let huge = Rng::new(1).text(6000);
     for compress in [Compress::None, Compress::Zstd] {
@@ -137,7 +141,9 @@ fn what_just_fits_is_stored_in_place_of_all_others() {
     let mut last = 0;
     for length in (1000..3000).step_by(8) {
         let mut cache = cache(Evict::Lru, 0, 4000);
-        ["a", "b", "c"].map(Ask::plain).iter().for_each(|ask| drop(store(&mut cache, &ask.answer(b"small"), NOW)));
+        for ask in &["a", "b", "c"].map(Ask::plain) {
+            store(&mut cache, &ask.answer(b"small"), NOW);
+        }
         let response = vec![7; length];
         let (stored, _) = cache.set(&ask.answer(&response), NOW, Pressure::None, &mut Codec::new()).unwrap();
         cache.validate().unwrap();
@@ -182,4 +188,43 @@ fn relief_gives_back_what_was_asked_within_its_budget() {
     assert_eq!(cache.relieve(0, 100, NOW).evicted.len(), 0);
     assert_eq!(cache.relieve(usize::MAX, 1000, NOW).evicted.len(), 90);
     assert_eq!(cache.memory(), cache.policy_memory());
+}
+
+/// A hot copy is made by a lookup, which must not take the cache over its limit.
+#[test]
+fn a_lookup_keeps_the_limit_too() {
+    let (mut cache, mut codec) = (Cache::default(), Codec::new());
+    let asks: Vec<_> = (0..100).map(|i| Ask::plain(format!("{i}"))).collect();
+    for (i, ask) in asks.iter().enumerate() {
+        store(&mut cache, &ask.answer(&Rng::new(i as u64).text(900)), NOW);
+    }
+    cache.press_some(usize::MAX, &mut codec);
+    // Room for a few hot copies, and hardly any for one more.
+    let cold = loaded(&saved(&cache)).unwrap();
+    let max_memory = Some(cold.memory() as u64 + 2500);
+    let effects = cache.alter(&PolicyChange { max_memory, ..PolicyChange::default() }, NOW).unwrap();
+    assert!(effects.evicted.is_empty(), "hot copies go before entries");
+    let mut warmed = 0;
+    for ask in asks.iter().chain(&asks) {
+        let before = cache.store().hot();
+        cache.get(&ask.digest(), &Default::default(), NOW, &mut codec).unwrap();
+        warmed += u32::from(cache.store().hot() != before);
+        cache.validate().unwrap_or_else(|why| panic!("{why}"));
+    }
+    assert!(warmed > 0, "there were hot copies to make: {warmed}");
+    assert_eq!(cache.store().len(), 100, "and no entry had to go for them");
+}
+
+#[test]
+fn an_entry_that_dies_this_very_millisecond_has_expired_and_is_not_evicted() {
+    let mut cache = cache(Evict::Lru, 2, 0);
+    let asks = ["old", "dies", "new"].map(Ask::plain);
+    store(&mut cache, &asks[0].answer(b"r"), NOW);
+    let mut dies = asks[1].answer(b"r");
+    dies.lifetime = Lifetime::After(1000);
+    store(&mut cache, &dies, NOW);
+    let (_, effects) =
+        cache.set(&asks[2].answer(b"r"), UnixMs(START + 1000), Pressure::None, &mut Codec::new()).unwrap();
+    assert_eq!((effects.expired, effects.evicted.len()), (1, 0));
+    assert_eq!(prompts(&cache), ["old", "new"]);
 }

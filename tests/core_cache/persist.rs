@@ -34,7 +34,7 @@ fn a_cache_comes_back_as_it_was_saved_at_any_moment() {
         for step in 0..1500 {
             let op = dice.roll(bench.cache.memory(), bench.now.0);
             if matches!(op, Op::Reload) {
-                let (cache, now) = (&bench.cache, bench.now);
+                let cache = &bench.cache;
                 let place = format!("LLMCACHE_SEED={seed}, step {step}");
                 let bytes = saved(cache);
                 let again = loaded(&bytes).unwrap();

@@ -52,11 +52,22 @@ fn play(c: &mut Client, mut dice: Dice, over: &AtomicBool, hits: &AtomicU64) {
     }
 }
 
+/// The end of the game, however it comes.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn no_answer_is_ever_somebody_elses() {
     let server = Server::builder().module_args("threads 3").start();
     let (over, hits) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
+        // Also when this thread fails: the others would play on for ever.
+        let _over = Over(&over);
         for i in 0..6 {
             let dice = Dice::new(&format!("client {i}")).skip(i);
             let (mut c, over, hits) = (server.client(), &over, &hits);
@@ -70,7 +81,6 @@ fn no_answer_is_ever_somebody_elses() {
                 assert!(!c.words(line).is_error(), "{line}");
             }
         }
-        over.store(true, Ordering::Relaxed);
     });
     assert!(hits.load(Ordering::Relaxed) > 100, "{hits:?} hits");
     let mut c = server.client();

@@ -276,8 +276,8 @@ fn wrong_values_are_shown_with_what_is_right() {
                 ("GET faq p PARAMS ''", "PARAMS must be a JSON object: EOF while parsing a value at line 1 column 0"),
             ],
         );
-        // What is long or cannot be printed is told by its length.
-        for (value, shown) in [(&[b'5'; 41][..], "41 bytes"), (b"\xff\r\n", "3 bytes")] {
+        // What is long, cannot be printed or looks like text is told by its length.
+        for (value, shown) in [(&[b'5'; 41][..], "41 bytes"), (b"\xff\r\n", "3 bytes"), (b" 5", "2 bytes")] {
             let expected = format!("ERR MAXAGE must be {seconds}, got {shown}");
             assert_eq!(cmd!(c, "LLMCACHE.GET", "faq", "p", "MAXAGE", value).error(), expected);
         }

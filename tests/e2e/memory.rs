@@ -100,7 +100,7 @@ fn a_cache_gives_memory_back_when_other_data_needs_it() {
     let server = Server::builder().config("maxmemory 32mb").config("maxmemory-policy noeviction").start();
     let mut c = server.client();
     let mut dice = Dice::new("relief");
-    for i in 0..8000 {
+    for i in 0..11_000 {
         let response = dice.bytes(2048);
         cmd!(c, "LLMCACHE.SET", "faq", i, response).ok();
     }

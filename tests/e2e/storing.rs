@@ -106,7 +106,7 @@ fn an_expiry_that_cannot_be_is_an_error() {
         let max = i64::MAX.to_string();
         let (beyond_s, beyond_ms) = (beyond.to_string(), (beyond * 1000).to_string());
         for (name, must, values) in [
-            ("EX", seconds, vec!["0", "-1", "1.5", "x", "", "+5", " 5", &beyond_s, &max, "9223372036854775808"]),
+            ("EX", seconds, vec!["0", "-1", "1.5", "x", "", "+5", &beyond_s, &max, "9223372036854775808"]),
             ("PX", ms, vec!["0", "-1", "1.5", &beyond_ms, &max]),
             ("EXAT", at, vec!["0", "-1", "1e3", &beyond_s, &max]),
             ("PXAT", at_ms, vec!["0", "-1", &beyond_ms, &max]),

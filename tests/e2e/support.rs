@@ -121,6 +121,22 @@ pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
 }
 
+/// Asks for a prompt until it is gone, which must happen between two moments in milliseconds. However slow the machine is,
+/// an answer that comes to a question asked too late is one.
+#[track_caller]
+pub fn goes_between(c: &mut Client, prompt: &str, earliest: u64, latest: u64) {
+    loop {
+        let asked = now_ms();
+        let gone = get(c, prompt, "").is_null();
+        let answered = now_ms();
+        assert!(!gone || answered >= earliest, "gone {} ms too early", earliest - answered);
+        assert!(gone || asked <= latest, "there {} ms too late", asked - latest);
+        if gone {
+            return;
+        }
+    }
+}
+
 /// Waits for a TTL to pass: the one thing that has to be slept for.
 pub fn pass(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
@@ -139,7 +155,7 @@ impl Dice {
 
     /// Another game from the same seed.
     pub fn skip(self, games: u64) -> Dice {
-        Dice(self.0.wrapping_add(games * 0x9e37_79b9_7f4a_7c16) | 1)
+        Dice(self.0.wrapping_add(games.wrapping_mul(0x9e37_79b9_7f4a_7c16)) | 1)
     }
 
     /// The next number below `end`.

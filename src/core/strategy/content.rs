@@ -12,8 +12,8 @@
 //! out before.
 
 use super::lists;
-use super::patterns::{Book, Pattern};
-use super::words::{Kind, Looks, Words};
+use super::patterns::{Book, Groups};
+use super::words::{put_readings, Class, Kind, Words};
 use std::sync::LazyLock;
 
 /// A built-in rule, for documentation and for EXPLAIN.
@@ -62,6 +62,21 @@ enum Group {
     HowTo,
 }
 
+impl Group {
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+impl From<Group> for u16 {
+    fn from(group: Group) -> Self {
+        group.bit()
+    }
+}
+
+/// The groups that choose a rule.
+const RULES: u16 = !(Group::Mask.bit() | Group::Opener.bit() | Group::Explaining.bit());
+
 const GROUPS: [(Group, &[&str]); 10] = [
     (Group::Mask, lists::MASKS),
     (Group::Opener, lists::OPENERS),
@@ -75,8 +90,31 @@ const GROUPS: [(Group, &[&str]); 10] = [
     (Group::HowTo, lists::HOW_TO),
 ];
 
+/// Words that decide where requests begin.
+const CLASSES: [(Class, &[&str]); 6] = [
+    (Class::LEAD, lists::LEADS),
+    (Class::ASKING, &["how", "what", "why", "explain"]),
+    (
+        Class::QUESTION,
+        &[
+            "are", "can", "could", "did", "do", "does", "how", "is", "should", "what", "when", "where", "which", "who",
+            "why", "would",
+        ],
+    ),
+    (Class::EXPLAINING, &["define", "describe", "explain"]),
+    (Class::JOINING, &["and", "then"]),
+    (Class::NOW, &["now"]),
+];
+
 /// Derived from the constants above and never changed.
-static BOOK: LazyLock<Book<Group>> = LazyLock::new(|| Book::new(&GROUPS, lists::LISTS).0);
+static BOOK: LazyLock<Book<Group>> = LazyLock::new(|| {
+    let mut book = Book::new(&GROUPS, lists::LISTS).0;
+    put_readings(&mut book.vocabulary);
+    for (class, words) in CLASSES {
+        book.vocabulary.put(class, words);
+    }
+    book
+});
 
 /// Where requests begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,6 +128,23 @@ enum Start {
     Beside,
     /// At the beginning of a sentence, or behind "please", "can you" and the like.
     Full,
+}
+
+impl Start {
+    /// The groups whose patterns for the beginning of a request may speak here.
+    fn open_to(self) -> u16 {
+        match self {
+            Self::Not => 0,
+            Self::BesideExplanation => Group::Analysis.bit(),
+            Self::Beside => Group::Analysis.bit() | Group::OneTime.bit(),
+            Self::Full => RULES,
+        }
+    }
+}
+
+/// Makes the table of the words and patterns, which takes the first decision's time otherwise.
+pub fn prepare() {
+    LazyLock::force(&BOOK);
 }
 
 /// The first built-in rule that fits.
@@ -112,33 +167,27 @@ pub fn classify(prompt: &[u8], temperature_above_one: bool) -> Option<&'static B
 }
 
 struct Reading {
-    words: Words,
+    book: &'static Book<Group>,
+    words: Words<'static>,
     starts: Vec<Start>,
-    /// The patterns that each word may begin.
-    begun: Vec<&'static [usize]>,
 }
 
 impl Reading {
     fn of(prompt: &[u8]) -> Self {
-        let words = Words::of(prompt);
+        let book = &*BOOK;
+        let words = Words::of(prompt, &book.vocabulary);
         let starts = vec![Start::Not; words.len()];
-        let begun = (0..words.len()).map(|at| BOOK.beginning_with(words.letters(at))).collect();
-        Self { words, starts, begun }
-    }
-
-    /// The patterns that may fit from here on.
-    fn candidates(&self, at: usize) -> impl Iterator<Item = &'static Pattern<Group>> {
-        let (begun, looks) = match self.words.plain(at) {
-            Some((_, looks)) => (self.begun.get(at).copied().unwrap_or_default(), looks),
-            None => (&[][..], Looks::default()),
-        };
-        begun.iter().copied().chain(BOOK.looking_like(looks)).filter_map(|number| BOOK.pattern(number))
+        Self { book, words, starts }
     }
 
     /// Where the longest pattern of a group ends that fits from here on.
+    #[inline]
     fn fits(&self, group: Group, at: usize) -> Option<usize> {
-        let patterns = self.candidates(at).filter(|pattern| pattern.group == group);
-        patterns.filter_map(|pattern| pattern.fits(&self.words, at)).max()
+        let groups = Groups::of(group.bit(), group.bit());
+        if !self.book.may_begin(&self.words, at, groups) {
+            return None;
+        }
+        self.book.fitting(&self.words, at, groups).map(|(_, end)| end).max()
     }
 
     fn mask(&mut self) {
@@ -160,7 +209,7 @@ impl Reading {
                 *mark = start;
             }
             let Some(end) = self.fits(Group::Opener, at) else { return at };
-            if self.words.letters(at) == b"now" {
+            if self.words.class(at).meets(Class::NOW) {
                 self.words.mask(at, at + 1); // "Now explain …" is not about this moment.
             }
             at = if self.words.kind(end) == Kind::Comma { end + 1 } else { end };
@@ -184,58 +233,45 @@ impl Reading {
 
     fn find_starts_of_sentence(&mut self, from: usize, to: usize) {
         let mut head = self.mark(from, Start::Full);
-        let first = self.words.letters(from);
-        let leads = lists::LEADS.iter().any(|lead| lead.as_bytes() == first);
+        let leads = self.words.class(from).meets(Class::LEAD);
         let comma = (from..to).find(|at| self.words.kind(*at) == Kind::Comma);
         if let Some(comma) = comma.filter(|comma| leads || *comma <= from + 2) {
             head = self.mark(comma + 1, Start::Full);
         } else if leads {
-            let asks = |at: &usize| matches!(self.words.letters(*at), b"how" | b"what" | b"why" | b"explain");
-            if let Some(asking) = (from + 1..to.min(from + 6)).find(asks) {
+            let asks = (from + 1..to.min(from + 6)).find(|at| self.words.class(*at).meets(Class::ASKING));
+            if let Some(asking) = asks {
                 head = self.mark(asking, Start::Full);
             }
         }
-        let beside = match self.words.letters(head) {
-            b"are" | b"can" | b"could" | b"did" | b"do" | b"does" | b"how" | b"is" | b"should" | b"what" | b"when"
-            | b"where" | b"which" | b"who" | b"why" | b"would" => return,
-            b"define" | b"describe" | b"explain" => Start::BesideExplanation,
+        let beside = match self.words.class(head) {
+            class if class.meets(Class::QUESTION) => return,
+            class if class.meets(Class::EXPLAINING) => Start::BesideExplanation,
             _ => Start::Beside,
         };
         for at in head..to {
-            if self.words.kind(at) == Kind::Comma || matches!(self.words.letters(at), b"and" | b"then") {
+            if self.words.kind(at) == Kind::Comma || self.words.class(at).meets(Class::JOINING) {
                 self.mark(at + 1, beside);
             }
         }
     }
 
     fn first_group(&self) -> Option<Group> {
-        let mut first: Option<Group> = None;
+        let mut first = None;
+        // Once a group speaks, only those before it are asked.
+        let mut wanted = RULES;
         for at in 0..self.words.len() {
-            for pattern in self.candidates(at) {
-                let shorter = first.is_none_or(|first| pattern.group < first);
-                if shorter && self.counts(pattern, at) && pattern.fits(&self.words, at).is_some() {
-                    if pattern.group == Group::Topic && self.is_explained(at) {
-                        continue;
-                    }
-                    first = Some(pattern.group);
+            let groups = Groups::of(wanted, wanted & self.start(at).open_to());
+            if !self.book.may_begin(&self.words, at, groups) {
+                continue;
+            }
+            for (group, _) in self.book.fitting(&self.words, at, groups) {
+                if wanted & group.bit() != 0 && !(group == Group::Topic && self.is_explained(at)) {
+                    first = Some(group);
+                    wanted &= group.bit() - 1;
                 }
             }
         }
         first
-    }
-
-    /// Whether a pattern may speak here at all.
-    fn counts(&self, pattern: &Pattern<Group>, at: usize) -> bool {
-        if matches!(pattern.group, Group::Mask | Group::Opener | Group::Explaining) {
-            return false;
-        }
-        let start = self.start(at);
-        match (pattern.at_start, pattern.group) {
-            (false, _) => true,
-            (true, Group::OneTime) => matches!(start, Start::Full | Start::Beside),
-            (true, Group::Analysis) => start != Start::Not,
-            (true, _) => start == Start::Full,
-        }
     }
 
     /// Whether the sentence around this place asks for an explanation.
@@ -260,6 +296,21 @@ mod tests {
     fn every_pattern_is_one() {
         let (_, bad) = Book::new(&GROUPS, lists::LISTS);
         assert_eq!(bad, Vec::<&str>::new());
+    }
+
+    /// A word too long for the vocabulary, or one too many, would never be seen.
+    #[test]
+    fn every_word_of_a_list_is_known() {
+        let readings = [(Class::SHORT, words::SHORT.iter().map(|(short, _)| *short).collect::<Vec<_>>())];
+        let lists = CLASSES.iter().map(|(class, words)| (*class, words.to_vec())).chain(readings);
+        let others = [(Class::STOPPER, patterns::STOPPERS), (Class::ENDER, patterns::ENDERS)];
+        let others =
+            others.into_iter().chain([(Class::CLAUSE, patterns::CLAUSES), (Class::IS_BEHIND, words::IS_BEHIND)]);
+        for (class, words) in lists.chain(others.map(|(class, words)| (class, words.to_vec()))) {
+            for word in words {
+                assert!(BOOK.vocabulary.find(words::Key::of(word.as_bytes())).1.meets(class), "{word}");
+            }
+        }
     }
 
     #[test]

@@ -15,10 +15,10 @@
 //! | `~` | no word, but the noun phrase ends here |
 //! | `^` in front | the pattern fits only where a request begins |
 //!
-//! Patterns are found by their first word, so a word that begins none costs one look-up.
+//! Patterns are found by their first word and their group: where nothing that is asked for can begin, a place costs one
+//! comparison of bits.
 
-use super::words::{Kind, Looks, Words};
-use std::collections::HashMap;
+use super::words::{Class, Kind, Looks, Vocabulary, Word, Words};
 
 /// Words that end a noun phrase.
 pub(super) const STOPPERS: &[&str] = &[
@@ -59,51 +59,123 @@ pub(super) const ENDERS: &[&str] = &[
 /// Words that begin a clause of their own.
 pub(super) const CLAUSES: &[&str] = &["that", "which", "who", "how", "function", "script", "program", "code", "query"];
 
-/// One way to fit an element.
-#[derive(Debug, PartialEq, Eq)]
-enum Choice {
-    /// These words in a row.
-    Phrase(Vec<&'static str>),
-    /// A word that looks like this.
-    Looks(Looks),
+/// Which groups of patterns are asked for, or may begin with a word: one set for those that fit anywhere, and one for
+/// those that fit only where a request begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Groups {
+    anywhere: u16,
+    at_start: u16,
+}
+
+impl Groups {
+    /// The groups of these bits: the patterns that fit anywhere, and those that fit where a request begins.
+    pub const fn of(anywhere: u16, at_start: u16) -> Self {
+        Self { anywhere, at_start }
+    }
+
+    /// Those that are in both.
+    pub fn both(self, other: Self) -> Self {
+        Self::of(self.anywhere & other.anywhere, self.at_start & other.at_start)
+    }
+
+    fn either(self, other: Self) -> Self {
+        Self::of(self.anywhere | other.anywhere, self.at_start | other.at_start)
+    }
+
+    fn meet(self, other: Self) -> bool {
+        self.both(other) != Self::default()
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
-    Any { choices: Vec<Choice>, optional: bool },
+    Any { choices: Choices, optional: bool },
     NounPhrase,
     Sentence,
-    Unless { words: Vec<&'static str>, reach: usize },
+    Unless { words: Vec<Word>, reach: usize },
     ClauseEnd,
     PhraseEnd,
 }
 
+/// The ways to fit an element.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Choices {
+    words: Vec<Word>,
+    /// More than one word in a row each.
+    phrases: Vec<Vec<Word>>,
+    looks: Looks,
+}
+
 /// A pattern ready to be matched.
 #[derive(Debug)]
-pub(super) struct Pattern<Group> {
-    /// What it speaks for.
-    pub group: Group,
-    /// Whether it fits only where a request begins.
-    pub at_start: bool,
+struct Pattern<Group> {
+    group: Group,
     steps: Vec<Step>,
+}
+
+/// A way to begin a pattern.
+#[derive(Clone, Copy, Debug)]
+struct Beginning {
+    /// The group of the pattern, as one that fits anywhere or only where a request begins.
+    groups: Groups,
+    pattern: u16,
+    /// How many steps are done, and with how many words.
+    done: (u8, u8),
+    /// The words that may come next.
+    next: Filter,
+}
+
+/// A set of words that may hold some more: a bit for every 64th.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Filter(u64);
+
+impl Filter {
+    const ALL: Self = Self(u64::MAX);
+
+    fn of(word: Word) -> Self {
+        Self(1 << (word.number() % 64))
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 /// All patterns, by the word that they may begin with.
 #[derive(Debug)]
 pub(super) struct Book<Group> {
+    /// The words of the patterns.
+    pub vocabulary: Vocabulary,
     patterns: Vec<Pattern<Group>>,
-    by_word: HashMap<&'static [u8], Vec<usize>>,
-    by_looks: Vec<(Looks, usize)>,
+    /// What begins with a word, by its number.
+    by_word: Vec<Vec<Beginning>>,
+    /// The groups of all that: nearly always enough to see that nothing that is wanted begins here.
+    begun: Vec<Groups>,
+    by_looks: Vec<(Looks, Beginning)>,
+    /// All looks of `by_looks`.
+    looks: Looks,
 }
 
 /// A list of words or phrases that patterns call by a name.
 pub(super) type List = (&'static str, &'static [&'static str]);
 
-impl<Group: Copy> Book<Group> {
+impl<Group: Copy> Book<Group>
+where
+    u16: From<Group>,
+{
     /// The patterns of all groups. A text that is no pattern is left out and named in the second place, for the tests.
     pub fn new(groups: &[(Group, &[&'static str])], lists: &[List]) -> (Self, Vec<&'static str>) {
-        let mut book = Self { patterns: Vec::new(), by_word: HashMap::new(), by_looks: Vec::new() };
+        let (vocabulary, looks) = (Vocabulary::new(), Looks::default());
+        let (patterns, by_word, begun, by_looks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut book = Self { vocabulary, patterns, by_word, begun, by_looks, looks };
         let mut bad = Vec::new();
+        for (class, words) in [(Class::STOPPER, STOPPERS), (Class::ENDER, ENDERS), (Class::CLAUSE, CLAUSES)] {
+            book.vocabulary.put(class, words);
+        }
         for (group, texts) in groups {
             for text in *texts {
                 if book.add(*group, text, lists).is_none() {
@@ -115,69 +187,94 @@ impl<Group: Copy> Book<Group> {
     }
 
     fn add(&mut self, group: Group, text: &'static str, lists: &[List]) -> Option<()> {
-        let (at_start, text) = match text.strip_prefix("^ ") {
-            Some(text) => (true, text),
-            None => (false, text),
+        let bit = u16::from(group);
+        let (groups, text) = match text.strip_prefix("^ ") {
+            Some(text) => (Groups::of(0, bit), text),
+            None => (Groups::of(bit, 0), text),
         };
-        let steps = text.split(' ').map(|element| step(element, lists)).collect::<Option<Vec<_>>>()?;
+        let elements = text.split(' ');
+        let steps = elements.map(|element| step(element, lists, &mut self.vocabulary)).collect::<Option<Vec<_>>>()?;
         let firm = steps.iter().position(|step| matches!(step, Step::Any { optional: false, .. }))?;
-        let number = self.patterns.len();
-        for step in steps.get(..=firm)? {
+        let pattern = u16::try_from(self.patterns.len()).ok()?;
+        self.by_word.resize(self.vocabulary.len(), Vec::new());
+        self.begun.resize(self.vocabulary.len(), Groups::default());
+        for (step, done) in steps.get(..=firm)?.iter().zip(0..) {
             let Step::Any { choices, .. } = step else { return None };
-            for choice in choices {
-                match choice {
-                    Choice::Looks(looks) => self.by_looks.push((*looks, number)),
-                    Choice::Phrase(words) => {
-                        let numbers = self.by_word.entry(words.first()?.as_bytes()).or_default();
-                        if numbers.last() != Some(&number) {
-                            numbers.push(number);
-                        }
-                    }
-                }
+            let next = next(steps.get(usize::from(done) + 1..)?);
+            let one = Beginning { groups, pattern, done: (done + 1, 1), next };
+            choices.words.iter().try_for_each(|word| self.begin(*word, one))?;
+            for phrase in &choices.phrases {
+                // It is looked at again as a whole.
+                let next = phrase.get(1).copied().map(Filter::of)?;
+                self.begin(*phrase.first()?, Beginning { done: (done, 0), next, ..one })?;
+            }
+            if choices.looks != Looks::default() {
+                self.by_looks.push((choices.looks, one));
+                self.looks = self.looks.or(choices.looks);
             }
         }
-        self.patterns.push(Pattern { group, at_start, steps });
+        self.patterns.push(Pattern { group, steps });
         Some(())
     }
 
-    /// The numbers of the patterns that may begin with this word.
-    pub fn beginning_with(&self, letters: &[u8]) -> &[usize] {
-        self.by_word.get(letters).map(Vec::as_slice).unwrap_or_default()
+    fn begin(&mut self, word: Word, beginning: Beginning) -> Option<()> {
+        self.by_word.get_mut(word.number())?.push(beginning);
+        let groups = self.begun.get_mut(word.number())?;
+        *groups = groups.either(beginning.groups);
+        Some(())
     }
 
-    /// The numbers of the patterns that may begin with a word that looks like this.
-    pub fn looking_like(&self, looks: Looks) -> impl Iterator<Item = usize> + '_ {
-        let seen = if looks == Looks::default() { &[] } else { self.by_looks.as_slice() };
-        seen.iter().filter(move |(wanted, _)| looks.show(*wanted)).map(|(_, number)| *number)
+    /// Whether a pattern of these groups may begin here: at nearly all places, none.
+    #[inline]
+    pub fn may_begin(&self, words: &Words, at: usize, wanted: Groups) -> bool {
+        let (word, looks) = words.plain(at).unwrap_or_default();
+        self.begun.get(word.number()).is_some_and(|groups| groups.meet(wanted)) || looks.meet(self.looks)
     }
 
-    /// The pattern of this number.
-    pub fn pattern(&self, number: usize) -> Option<&Pattern<Group>> {
-        self.patterns.get(number)
+    /// The patterns of these groups that fit from here on: their groups, and where they end.
+    pub fn fitting<'a>(
+        &'a self,
+        words: &'a Words,
+        at: usize,
+        wanted: Groups,
+    ) -> impl Iterator<Item = (Group, usize)> + 'a {
+        let (word, looks) = words.plain(at).unwrap_or_default();
+        let by_word = self.by_word.get(word.number()).map(Vec::as_slice).unwrap_or_default();
+        let by_looks = if looks.meet(self.looks) { self.by_looks.as_slice() } else { &[] };
+        let by_looks = by_looks.iter().filter(move |(seen, _)| seen.meet(looks)).map(|(_, beginning)| beginning);
+        let next = Filter::of(words.word(at + 1).unwrap_or_default());
+        let beginnings = by_word.iter().chain(by_looks);
+        let beginnings =
+            beginnings.filter(move |beginning| beginning.groups.meet(wanted) && beginning.next.meets(next));
+        beginnings.filter_map(move |beginning| {
+            let pattern = self.patterns.get(usize::from(beginning.pattern))?;
+            let (steps, more) = beginning.done;
+            let end = fits(pattern.steps.get(usize::from(steps)..)?, words, at + usize::from(more))?;
+            Some((pattern.group, end))
+        })
     }
 }
 
-impl Looks {
-    /// Whether all that is wanted can be seen.
-    fn show(self, wanted: Self) -> bool {
-        let both = Self {
-            capitals: self.capitals & wanted.capitals,
-            ticker: self.ticker & wanted.ticker,
-            dice: self.dice & wanted.dice,
-            number: self.number & wanted.number,
-        };
-        both == wanted && wanted != Self::default()
+/// The words that the steps may fit on.
+fn next(steps: &[Step]) -> Filter {
+    let mut filter = Filter::default();
+    for step in steps {
+        match step {
+            Step::Any { choices, optional } if choices.looks == Looks::default() => {
+                let firsts = choices.words.iter().chain(choices.phrases.iter().filter_map(|phrase| phrase.first()));
+                filter = firsts.fold(filter, |filter, word| filter.or(Filter::of(*word)));
+                if !optional {
+                    return filter;
+                }
+            }
+            Step::Unless { .. } => {}
+            _ => break,
+        }
     }
+    Filter::ALL
 }
 
-impl<Group> Pattern<Group> {
-    /// Where the pattern ends if it fits from here on.
-    pub fn fits(&self, words: &Words, at: usize) -> Option<usize> {
-        fits(&self.steps, words, at)
-    }
-}
-
-fn step(element: &'static str, lists: &[List]) -> Option<Step> {
+fn step(element: &'static str, lists: &[List], vocabulary: &mut Vocabulary) -> Option<Step> {
     match element {
         ".." => return Some(Step::NounPhrase),
         "..." => return Some(Step::Sentence),
@@ -185,47 +282,44 @@ fn step(element: &'static str, lists: &[List]) -> Option<Step> {
         "~" => return Some(Step::PhraseEnd),
         _ => {}
     }
-    let unless = |text: &'static str, reach| {
-        let listed = |word: &'static str| match word.strip_prefix('<').and_then(|word| word.strip_suffix('>')) {
-            Some(name) => lists.iter().find(|(list, _)| *list == name).map(|(_, words)| words.to_vec()),
-            None => is_word(word).then(|| vec![word]),
-        };
-        let words = text.split('|').map(listed).collect::<Option<Vec<_>>>()?;
-        Some(Step::Unless { words: words.concat(), reach })
-    };
-    if let Some(text) = element.strip_prefix("!!") {
-        return unless(text, 4);
-    }
-    if let Some(text) = element.strip_prefix('!') {
-        return unless(text, 1);
+    if let Some((text, reach)) =
+        element.strip_prefix("!!").map(|text| (text, 4)).or(element.strip_prefix('!').map(|text| (text, 1)))
+    {
+        let Choices { words, phrases, looks } = choices(text, lists, vocabulary)?;
+        return (phrases.is_empty() && looks == Looks::default()).then_some(Step::Unless { words, reach });
     }
     let (optional, text) = match element.strip_prefix('?') {
         Some(text) => (true, text),
         None => (false, element),
     };
-    let mut choices = Vec::new();
+    Some(Step::Any { choices: choices(text, lists, vocabulary)?, optional })
+}
+
+fn choices(text: &'static str, lists: &[List], vocabulary: &mut Vocabulary) -> Option<Choices> {
+    let mut choices = Choices::default();
     for word in text.split('|') {
         match word.strip_prefix('<').and_then(|word| word.strip_suffix('>')) {
-            Some("#capitals") => choices.push(Choice::Looks(Looks { capitals: true, ..Looks::default() })),
-            Some("#ticker") => choices.push(Choice::Looks(Looks { ticker: true, ..Looks::default() })),
-            Some("#dice") => choices.push(Choice::Looks(Looks { dice: true, ..Looks::default() })),
-            Some("#number") => choices.push(Choice::Looks(Looks { number: true, ..Looks::default() })),
+            Some("#capitals") => choices.looks = choices.looks.or(Looks::CAPITALS),
+            Some("#ticker") => choices.looks = choices.looks.or(Looks::TICKER),
+            Some("#dice") => choices.looks = choices.looks.or(Looks::DICE),
+            Some("#number") => choices.looks = choices.looks.or(Looks::NUMBER),
             Some(name) => {
-                let (_, phrases) = lists.iter().find(|(list, _)| *list == name)?;
-                choices.extend(phrases.iter().map(|phrase| Choice::Phrase(phrase.split(' ').collect())));
+                for phrase in lists.iter().find(|(list, _)| *list == name)?.1 {
+                    let words = phrase.split(' ').map(|word| vocabulary.take_in(word)).collect::<Option<Vec<_>>>()?;
+                    match words[..] {
+                        [word] => choices.words.push(word),
+                        _ => choices.phrases.push(words),
+                    }
+                }
             }
-            None => choices.push(Choice::Phrase(vec![is_word(word).then_some(word)?])),
+            None => choices.words.push(vocabulary.take_in(is_word(word).then_some(word)?)?),
         }
     }
-    Some(Step::Any { choices, optional })
+    Some(choices)
 }
 
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-}
-
-fn among(words: &[&str], letters: &[u8]) -> bool {
-    words.iter().any(|word| word.as_bytes() == letters)
 }
 
 /// Where the steps end if they fit from here on. As deep as there are steps.
@@ -233,52 +327,51 @@ fn fits(steps: &[Step], words: &Words, at: usize) -> Option<usize> {
     let Some((step, rest)) = steps.split_first() else { return Some(at) };
     match step {
         Step::Any { choices, optional } => {
-            let one = words.plain(at).and_then(|word| {
-                let ends = choices.iter().filter_map(|choice| choice.fits(words, word, at));
-                ends.filter_map(|end| fits(rest, words, end)).next()
-            });
+            let one =
+                words.plain(at).and_then(|word| choices.ends(words, word, at).find_map(|end| fits(rest, words, end)));
             one.or_else(|| if *optional { fits(rest, words, at) } else { None })
         }
-        Step::NounPhrase => gap(words, at, 5, STOPPERS).find_map(|at| fits(rest, words, at)),
-        Step::Sentence => gap(words, at, 12, CLAUSES).find_map(|at| fits(rest, words, at)),
+        Step::NounPhrase => gap(words, at, 5, Class::STOPPER).find_map(|at| fits(rest, words, at)),
+        Step::Sentence => gap(words, at, 12, Class::CLAUSE).find_map(|at| fits(rest, words, at)),
         Step::Unless { words: unwanted, reach } => {
-            let mut near = gap(words, at, reach.saturating_sub(1), if *reach > 1 { STOPPERS } else { &[] });
-            if near.any(|at| words.kind(at) == Kind::Word && among(unwanted, words.letters(at))) {
+            let stoppers = if *reach > 1 { Class::STOPPER } else { Class::default() };
+            let mut near = gap(words, at, reach.saturating_sub(1), stoppers);
+            if near.any(|at| words.word(at).is_some_and(|word| unwanted.contains(&word))) {
                 return None;
             }
             fits(rest, words, at)
         }
         Step::ClauseEnd => (words.kind(at) != Kind::Word).then(|| fits(rest, words, at))?,
         Step::PhraseEnd => {
-            let letters = words.letters(at);
-            let number = words.plain(at).is_some_and(|(_, looks)| looks.number);
-            let ends = words.kind(at) != Kind::Word || number || among(STOPPERS, letters) || among(ENDERS, letters);
+            let number = words.plain(at).is_some_and(|(_, looks)| looks.meet(Looks::NUMBER));
+            let ends = words.kind(at) != Kind::Word || number || words.class(at).meets(PHRASE_END);
             ends.then(|| fits(rest, words, at))?
         }
     }
 }
 
-impl Choice {
-    /// The place behind it, if it fits the word here and, if it has more than one, those behind it.
-    fn fits(&self, words: &Words, (letters, looks): (&[u8], Looks), at: usize) -> Option<usize> {
-        match self {
-            Self::Looks(wanted) => looks.show(*wanted).then_some(at + 1),
-            Self::Phrase(phrase) => {
-                let (first, more) = phrase.split_first()?;
-                let fits = |(word, at): (&&str, usize)| words.plain(at).is_some_and(|(w, _)| w == word.as_bytes());
-                (first.as_bytes() == letters && more.iter().zip(at + 1..).all(fits)).then_some(at + phrase.len())
-            }
-        }
+const PHRASE_END: Class = Class::STOPPER.and(Class::ENDER);
+
+impl Choices {
+    /// The places behind those that fit the word here and, if they have more than one, those behind it.
+    fn ends<'a>(
+        &'a self,
+        words: &'a Words,
+        (word, looks): (Word, Looks),
+        at: usize,
+    ) -> impl Iterator<Item = usize> + 'a {
+        let one = self.words.contains(&word) || self.looks.meet(looks);
+        let row = move |phrase: &&Vec<Word>| {
+            phrase.first() == Some(&word)
+                && phrase.iter().zip(at..).all(|(word, at)| words.plain(at).is_some_and(|(plain, _)| plain == *word))
+        };
+        let rows = self.phrases.iter().filter(row).map(move |phrase| at + phrase.len());
+        one.then_some(at + 1).into_iter().chain(rows)
     }
 }
 
 /// The places from here on that lie at most so many words away, none of the words between being one of `stoppers`.
-fn gap<'a>(
-    words: &'a Words,
-    at: usize,
-    most: usize,
-    stoppers: &'static [&'static str],
-) -> impl Iterator<Item = usize> + 'a {
+fn gap<'a>(words: &'a Words, at: usize, most: usize, stoppers: Class) -> impl Iterator<Item = usize> + 'a {
     let mut next = Some(at);
     let mut left = most;
     std::iter::from_fn(move || {
@@ -286,7 +379,7 @@ fn gap<'a>(
         next = match words.kind(here) {
             Kind::Stop | Kind::Cut => None,
             Kind::Comma => Some(here + 1),
-            Kind::Word if left == 0 || among(stoppers, words.letters(here)) => None,
+            Kind::Word if left == 0 || words.class(here).meets(stoppers) => None,
             Kind::Word => {
                 left -= 1;
                 Some(here + 1)

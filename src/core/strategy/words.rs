@@ -5,6 +5,10 @@
 //! become lower case, contractions are written out ("what's" is "what is"), a possessive "'s" goes, hyphens and slashes
 //! part words, and bytes that are no ASCII belong to words, whatever they are.
 
+mod vocabulary;
+
+pub(super) use vocabulary::{Class, Key, Vocabulary, Word};
+
 /// How much of the beginning of a longer prompt is read.
 pub(super) const HEAD: usize = 1000;
 
@@ -24,41 +28,61 @@ pub(super) enum Kind {
     Cut,
 }
 
-/// What can be seen of a word beside its letters.
+/// What can be seen of a word beside its letters, as a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Looks {
+pub(super) struct Looks(u8);
+
+impl Looks {
     /// Two to five capitals, in a prompt that has small letters as well.
-    pub capitals: bool,
+    pub const CAPITALS: Self = Self(1);
     /// A dollar sign before letters: $AAPL.
-    pub ticker: bool,
+    pub const TICKER: Self = Self(1 << 1);
     /// Dice as players write them: d20, 2d6.
-    pub dice: bool,
+    pub const DICE: Self = Self(1 << 2);
     /// A number.
-    pub number: bool,
+    pub const NUMBER: Self = Self(1 << 3);
+
+    /// Whether the two have something in common.
+    pub fn meet(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// What can be seen of either.
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn only_if(self, seen: bool) -> Self {
+        if seen {
+            self
+        } else {
+            Self::default()
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Token {
     kind: Kind,
-    start: usize,
-    end: usize,
+    word: Word,
+    class: Class,
     looks: Looks,
     /// Part of a phrase whose words do not mean what they mean elsewhere.
     masked: bool,
 }
 
 /// The words of a prompt.
-#[derive(Debug, Default)]
-pub(super) struct Words {
-    text: Vec<u8>,
+#[derive(Debug)]
+pub(super) struct Words<'a> {
+    vocabulary: &'a Vocabulary,
     tokens: Vec<Token>,
 }
 
-impl Words {
+impl<'a> Words<'a> {
     /// The words of the part of a prompt that is looked at.
-    pub fn of(prompt: &[u8]) -> Self {
+    pub fn of(prompt: &[u8], vocabulary: &'a Vocabulary) -> Self {
         let bytes = prompt.len().min(HEAD + TAIL);
-        let mut words = Self { text: Vec::with_capacity(bytes), tokens: Vec::with_capacity(bytes / 4 + 1) };
+        let mut words = Self { vocabulary, tokens: Vec::with_capacity(bytes / 4 + 1) };
         match (prompt.get(..HEAD), prompt.len().checked_sub(TAIL).and_then(|from| prompt.get(from..))) {
             (Some(head), Some(tail)) if prompt.len() > HEAD + TAIL => {
                 let both_cases = has_small(head) || has_small(tail);
@@ -84,15 +108,20 @@ impl Words {
         self.tokens.get(at).map_or(Kind::Stop, |token| token.kind)
     }
 
-    /// The letters at a place; none where there is no word.
-    pub fn letters(&self, at: usize) -> &[u8] {
-        self.tokens.get(at).and_then(|token| self.text.get(token.start..token.end)).unwrap_or_default()
+    /// The closed lists that the word at a place stands in; none where there is no word.
+    pub fn class(&self, at: usize) -> Class {
+        self.tokens.get(at).map(|token| token.class).unwrap_or_default()
     }
 
-    /// The letters at a place, unless they are part of a phrase with a meaning of its own.
-    pub fn plain(&self, at: usize) -> Option<(&[u8], Looks)> {
+    /// The word at a place, whatever it means there.
+    pub fn word(&self, at: usize) -> Option<Word> {
+        self.tokens.get(at).filter(|token| token.kind == Kind::Word).map(|token| token.word)
+    }
+
+    /// The word at a place, unless it is part of a phrase with a meaning of its own.
+    pub fn plain(&self, at: usize) -> Option<(Word, Looks)> {
         let token = self.tokens.get(at).filter(|token| token.kind == Kind::Word && !token.masked)?;
-        Some((self.text.get(token.start..token.end)?, token.looks))
+        Some((token.word, token.looks))
     }
 
     /// Takes the words from one place up to another for a phrase with a meaning of its own.
@@ -101,101 +130,146 @@ impl Words {
     }
 
     fn mark(&mut self, kind: Kind) {
-        let end = self.text.len();
         match self.tokens.last_mut() {
             // What a comma would part is already apart, and a full stop is stronger.
             None => {}
             Some(last) if last.kind == Kind::Stop || (last.kind, kind) == (Kind::Comma, Kind::Comma) => {}
             Some(last) if last.kind == Kind::Comma => last.kind = kind,
-            Some(_) => {
-                self.tokens.push(Token { kind, start: end, end, looks: Looks::default(), masked: false });
-            }
+            Some(_) => self.tokens.push(Token {
+                kind,
+                word: Word::OTHER,
+                class: Class::default(),
+                looks: Looks::default(),
+                masked: false,
+            }),
         }
     }
 
-    fn push(&mut self, word: &[u8], looks: Looks) {
-        let start = self.text.len();
-        self.text.extend_from_slice(word);
-        self.tokens.push(Token { kind: Kind::Word, start, end: self.text.len(), looks, masked: false });
+    fn push(&mut self, (word, class): (Word, Class), looks: Looks) {
+        self.tokens.push(Token { kind: Kind::Word, word, class, looks, masked: false });
+    }
+
+    fn push_letters(&mut self, letters: &[u8], looks: Looks) {
+        self.push(self.vocabulary.find(Key::of(letters)), looks);
     }
 
     fn read(&mut self, text: &[u8], both_cases: bool) {
         let mut rest = text;
         let mut before = b' ';
-        let mut word = Vec::with_capacity(16);
-        let mut looks = Looks::default();
-        while let Some((element, behind)) = element(rest, before) {
-            match element {
-                Element::Letter(byte) => {
-                    if word.is_empty() {
-                        looks.capitals = both_cases;
-                        looks.number = byte.is_ascii_digit();
-                    }
-                    looks.capitals &= byte.is_ascii_uppercase();
-                    word.push(byte.to_ascii_lowercase());
-                }
-                other => {
-                    // A letter alone before a full stop is an abbreviation: "e.g. ", "U.S. ".
-                    let initial = matches!((word.as_slice(), rest), ([b'a'..=b'z'], [b'.', ..]));
-                    let other = if initial { Element::Space } else { other };
-                    self.finish(&mut word, &mut looks);
-                    match other {
-                        Element::Mark(kind) => self.mark(kind),
-                        Element::Dollar => looks.ticker = true,
-                        _ => {}
-                    }
+        // A word with something between its letters is put together here.
+        let mut pieced = Vec::new();
+        let mut dollar = false;
+        while let Some(byte) = rest.first() {
+            if pieced.is_empty() {
+                if let Some((letters, key, behind)) = whole_word(rest) {
+                    self.take_in(letters, key, looks(letters, letters, dollar, both_cases));
+                    dollar = false;
+                    (before, rest) = match behind {
+                        [b' ', behind @ ..] => (b' ', behind),
+                        _ => (letters.last().copied().unwrap_or(b' '), behind),
+                    };
+                    continue;
                 }
             }
-            before = rest.first().copied().unwrap_or(b' ');
-            rest = behind;
+            let Some((element, behind)) = element(rest, before) else { break };
+            if let Element::Letter(letter) = element {
+                pieced.push(letter);
+            } else {
+                // A letter alone before a full stop is an abbreviation: "e.g. ", "U.S. ".
+                let initial = *byte == b'.' && matches!(pieced.as_slice(), [b'A'..=b'Z' | b'a'..=b'z']);
+                if !pieced.is_empty() {
+                    self.take_in_pieced(&mut pieced, dollar, both_cases);
+                }
+                dollar = matches!(element, Element::Dollar);
+                match element {
+                    Element::Mark(kind) if !initial => self.mark(kind),
+                    _ => {}
+                }
+            }
+            (before, rest) = (*byte, behind);
         }
-        self.finish(&mut word, &mut looks);
+        self.take_in_pieced(&mut pieced, dollar, both_cases);
     }
 
-    /// Takes a word in as it is meant: contractions written out.
-    fn finish(&mut self, word: &mut Vec<u8>, looks: &mut Looks) {
-        self.take_in(word, std::mem::take(looks));
-        word.clear();
+    /// Takes a word in as it is meant.
+    fn take_in(&mut self, letters: &[u8], key: Key, seen: Looks) {
+        let known = self.vocabulary.find(key);
+        if known.1.meets(Class::SHORT) {
+            self.write_out(letters);
+        } else {
+            self.push(known, seen);
+        }
     }
 
-    fn take_in(&mut self, letters: &[u8], mut seen: Looks) {
-        let letters = letters.strip_suffix(b"'").unwrap_or(letters);
-        let letters = letters.strip_prefix(b"'").unwrap_or(letters);
-        if letters.is_empty() {
-            return;
+    fn write_out(&mut self, letters: &[u8]) {
+        let long = SHORT.iter().find(|(short, _)| short.as_bytes().eq_ignore_ascii_case(letters));
+        for word in long.into_iter().flat_map(|(_, long)| long.split(' ')) {
+            self.push_letters(word.as_bytes(), Looks::default());
         }
-        seen.capitals &= (2..=5).contains(&letters.len());
-        seen.ticker &= letters.len() <= 5 && letters.iter().all(u8::is_ascii_alphabetic);
-        seen.dice = is_dice(letters);
+    }
+
+    /// Takes a word in as it is meant, contractions written out, and leaves room for the next one.
+    fn take_in_pieced(&mut self, pieced: &mut Vec<u8>, dollar: bool, both_cases: bool) {
+        let letters = pieced.as_slice();
+        let inner = letters.strip_suffix(b"'").unwrap_or(letters);
+        let inner = inner.strip_prefix(b"'").unwrap_or(inner);
+        if !inner.is_empty() {
+            let seen = looks(letters, inner, dollar, both_cases);
+            let key = Key::of(inner);
+            match inner.iter().rposition(|byte| *byte == b'\'') {
+                Some(at) if !self.vocabulary.find(key).1.meets(Class::SHORT) => {
+                    self.take_in_contraction(&inner.to_ascii_lowercase(), at, seen);
+                }
+                _ => self.take_in(inner, key, seen),
+            }
+        }
+        pieced.clear();
+    }
+
+    /// Takes in two words, one before and one behind an apostrophe.
+    fn take_in_contraction(&mut self, letters: &[u8], apostrophe: usize, seen: Looks) {
         let plain = Looks::default();
-        if let Some((_, long)) = SHORT.iter().find(|(short, _)| short.as_bytes() == letters) {
-            long.split(' ').for_each(|word| self.push(word.as_bytes(), plain));
-            return;
+        let (head, tail) = letters.split_at_checked(apostrophe).unwrap_or_default();
+        if tail == b"'t" && head.ends_with(b"n") {
+            self.push_letters(head.strip_suffix(b"n").unwrap_or(head), plain);
+            return self.push_letters(b"not", plain);
         }
-        let Some(at) = letters.iter().rposition(|byte| *byte == b'\'') else { return self.push(letters, seen) };
-        let (head, tail) = (letters.get(..at).unwrap_or_default(), letters.get(at + 1..).unwrap_or_default());
-        if tail == b"t" && head.ends_with(b"n") {
-            self.push(head.strip_suffix(b"n").unwrap_or(head), plain);
-            return self.push(b"not", plain);
-        }
+        let first = self.vocabulary.find(Key::of(head));
         let second: &[u8] = match tail {
-            b"s" if IS_BEHIND.iter().any(|word| word.as_bytes() == head) => b"is",
-            b"s" => b"",
-            b"re" => b"are",
-            b"m" => b"am",
-            b"ll" => b"will",
-            b"d" => b"would",
-            b"ve" => b"have",
+            b"'s" if first.1.meets(Class::IS_BEHIND) => b"is",
+            b"'s" => b"",
+            b"'re" => b"are",
+            b"'m" => b"am",
+            b"'ll" => b"will",
+            b"'d" => b"would",
+            b"'ve" => b"have",
             _ => {
                 let joined: Vec<u8> = letters.iter().copied().filter(|byte| *byte != b'\'').collect();
-                return self.push(&joined, seen);
+                return self.push_letters(&joined, seen);
             }
         };
-        self.push(head, seen);
+        self.push(first, seen);
         if !second.is_empty() {
-            self.push(second, plain);
+            self.push_letters(second, plain);
         }
     }
+}
+
+/// What can be seen of a word: of all its letters, and of those between apostrophes.
+fn looks(letters: &[u8], inner: &[u8], dollar: bool, both_cases: bool) -> Looks {
+    let (Some(first), Some(last)) = (letters.first(), inner.last()) else { return Looks::default() };
+    let capitals = both_cases
+        && first.is_ascii_uppercase()
+        && (2..=5).contains(&letters.len())
+        && letters.iter().all(u8::is_ascii_uppercase);
+    let ticker = dollar && inner.len() <= 5 && inner.iter().all(u8::is_ascii_alphabetic);
+    let dice = last.is_ascii_digit() && is_dice(inner);
+    let number = first.is_ascii_digit();
+    Looks::CAPITALS
+        .only_if(capitals)
+        .or(Looks::TICKER.only_if(ticker))
+        .or(Looks::DICE.only_if(dice))
+        .or(Looks::NUMBER.only_if(number))
 }
 
 /// Words that are written in more than one way.
@@ -217,16 +291,59 @@ pub(super) const SHORT: &[(&str, &str)] = &[
 ];
 
 /// Words behind which "'s" is "is".
-const IS_BEHIND: &[&str] = &["he", "here", "how", "it", "she", "that", "there", "what", "when", "where", "who", "why"];
+pub(super) const IS_BEHIND: &[&str] =
+    &["he", "here", "how", "it", "she", "that", "there", "what", "when", "where", "who", "why"];
+
+/// Puts the words that are read in a way of their own on their lists.
+pub(super) fn put_readings(vocabulary: &mut Vocabulary) -> Option<()> {
+    SHORT.iter().try_for_each(|(short, _)| vocabulary.put(Class::SHORT, &[short]))?;
+    vocabulary.put(Class::IS_BEHIND, IS_BEHIND)
+}
 
 fn has_small(text: &[u8]) -> bool {
     text.iter().any(u8::is_ascii_lowercase)
 }
 
 fn is_dice(letters: &[u8]) -> bool {
-    let mut parts = letters.splitn(2, |byte| *byte == b'd');
+    let mut parts = letters.splitn(2, |byte| byte.eq_ignore_ascii_case(&b'd'));
     let (count, sides) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     !sides.is_empty() && count.iter().chain(sides).all(u8::is_ascii_digit)
+}
+
+/// The bytes that are letters whatever stands around them, those of ASCII in lower case; 0 for all others.
+const LETTERS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < table.len() {
+        let byte = at as u8;
+        if matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'_' | 0x80..)
+            && !matches!(byte, 0xe2 | 0xc2 | 0xef)
+        {
+            table[at] = byte.to_ascii_lowercase();
+        }
+        at += 1;
+    }
+    table
+};
+
+/// The word that a text begins with, and what stands behind it, if it is nothing but letters and ends with them
+/// whatever stands there: nearly every word, in one pass.
+fn whole_word(text: &[u8]) -> Option<(&[u8], Key, &[u8])> {
+    let mut key = Key::default();
+    for byte in text {
+        match LETTERS[usize::from(*byte)] {
+            0 => break,
+            letter => key = key.and(letter),
+        }
+    }
+    let (letters, behind) = text.split_at_checked(key.len())?;
+    let ends = match behind.first() {
+        Some(b'\'' | 0xe2 | 0xc2 | 0xef) => false,
+        // In a number, or behind an initial.
+        Some(b'.' | b',') => letters.len() > 1 && !letters.last()?.is_ascii_digit(),
+        _ => !letters.is_empty(),
+    };
+    ends.then_some((letters, key, behind))
 }
 
 enum Element {
@@ -253,9 +370,8 @@ fn element(text: &[u8], before: u8) -> Option<(Element, &[u8])> {
         b'-' if before == b' ' && next == b' ' => Element::Mark(Kind::Comma),
         b'$' if next.is_ascii_alphabetic() => Element::Dollar,
         b'\'' => Element::Letter(b'\''),
-        byte if byte.is_ascii_alphanumeric() || *byte == b'_' => Element::Letter(*byte),
         0xe2 | 0xc2 | 0xef => return Some(typographic(text)),
-        0x80.. => Element::Letter(*byte),
+        byte if LETTERS[usize::from(*byte)] != 0 => Element::Letter(*byte),
         _ => Element::Space,
     };
     Some((element, behind))

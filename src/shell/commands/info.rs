@@ -44,7 +44,8 @@ pub fn run(call: &Call<'_>) -> Outcome {
         "contexts" => |r: Reply<'_>| r.count(store.contexts_len() as u64),
         "memory_bytes" => |r: Reply<'_>| r.count(bytes as u64),
         "memory" => |r: Reply<'_>| reply_map!(r, {
-            "entries" => |r: Reply<'_>| r.count(store.entries_memory() as u64),
+            "entries" => |r: Reply<'_>| r.count((store.entries_memory() - store.hot().bytes) as u64),
+            "hot" => |r: Reply<'_>| r.count(store.hot().bytes as u64),
             "shared" => |r: Reply<'_>| r.count(store.shared_memory() as u64),
             "policy" => |r: Reply<'_>| r.count(cache.policy_memory() as u64),
         }),
