@@ -41,6 +41,39 @@ pub struct Terms {
     pub if_none_match: Option<u64>,
 }
 
+/// Why a policy, a strategy or a rule cannot be. Nothing has changed then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AlterError {
+    /// Because of a strategy or rule.
+    Strategy(StrategyError),
+    /// The cache is larger than its limit without any entries.
+    NoRoom {
+        /// The limit.
+        limit: u64,
+        /// What the cache takes.
+        needed: u64,
+    },
+}
+
+impl From<StrategyError> for AlterError {
+    fn from(e: StrategyError) -> Self {
+        Self::Strategy(e)
+    }
+}
+
+impl std::fmt::Display for AlterError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Strategy(e) => e.fmt(f),
+            Self::NoRoom { limit, needed } => write!(
+                f,
+                "MAXMEMORY must be 0 for no limit, or at least {needed} bytes, which the cache takes without entries, \
+                 got {limit}"
+            ),
+        }
+    }
+}
+
 /// Why a lookup found nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Miss {
@@ -220,25 +253,39 @@ impl Cache {
     }
 
     /// Changes the policy; entries that no longer fit go.
-    pub fn alter(&mut self, change: &PolicyChange, now: UnixMs) -> Result<Effects, StrategyError> {
+    pub fn alter(&mut self, change: &PolicyChange, now: UnixMs) -> Result<Effects, AlterError> {
         let policy = self.policy.changed(change);
         self.strategies.check_default(&policy.strategy)?;
-        self.policy = policy;
-        let mut effects = Effects { policy: true, ..Effects::default() };
-        self.keep_limits(None, now, &mut effects);
-        Ok(effects)
+        let before = std::mem::replace(&mut self.policy, policy);
+        self.check_room().inspect_err(|_| self.policy = before)?;
+        Ok(self.altered(now))
     }
 
-    /// Changes strategies or rules; entries that no longer fit go.
+    /// Changes strategies or rules; entries that no longer fit beside them go.
     pub fn alter_strategies<T>(
         &mut self,
+        now: UnixMs,
         change: impl FnOnce(&mut Strategies, &Policy) -> Result<T, StrategyError>,
-    ) -> Result<(T, Effects), StrategyError> {
+    ) -> Result<(T, Effects), AlterError> {
+        let before = self.strategies.clone();
         let answer = change(&mut self.strategies, &self.policy)?;
+        self.check_room().inspect_err(|_| self.strategies = before)?;
+        Ok((answer, self.altered(now)))
+    }
+
+    fn altered(&mut self, now: UnixMs) -> Effects {
         let mut effects = Effects { policy: true, ..Effects::default() };
-        // They take memory as well. Without a clock nothing counts as dead, so what goes is told to everyone.
-        self.keep_limits(None, UnixMs::default(), &mut effects);
-        Ok((answer, effects))
+        self.keep_limits(None, now, &mut effects);
+        effects
+    }
+
+    /// A limit that the cache would not keep without any entries is none.
+    fn check_room(&self) -> Result<(), AlterError> {
+        let (limit, needed) = (self.policy.max_memory, self.policy_memory() as u64);
+        if limit > 0 && limit < needed {
+            return Err(AlterError::NoRoom { limit, needed });
+        }
+        Ok(())
     }
 
     /// Checks that everything agrees, and says what does not. The limits are the primary's to keep: a replica frees dead

@@ -16,8 +16,10 @@ pub struct Effects {
     pub evicted: Vec<EntryId>,
     /// The entry that was stored.
     pub stored: Option<EntryId>,
-    /// Entries whose end of life was moved.
+    /// Entries whose end of life was moved, but to no later time.
     pub moved: Vec<(EntryId, Lifespan)>,
+    /// The entry whose life was prolonged. Others may have given it up by now, so they are told all of it.
+    pub renewed: Option<EntryId>,
     /// How many dead entries gave their memory back. Each node does that by itself.
     pub expired: u64,
 }

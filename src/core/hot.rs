@@ -20,11 +20,12 @@ use std::collections::VecDeque;
 /// Answers that are smaller are never compressed.
 pub(super) const SMALL: usize = 128;
 
-/// Hot copies may take this much in any cache that has no limit.
-const BUDGET_FLOOR: usize = 8 << 20;
+/// Hot copies may take this part of what all answers would take uncompressed, or of the cache's limit. Together with the
+/// compressed answers they stay below the uncompressed ones.
+const BUDGET_SHARE: u64 = 3;
 
-/// They may take this part of a larger cache, or of its limit.
-const BUDGET_SHARE: usize = 8;
+/// They may take this much in any cache that has no limit.
+const BUDGET_FLOOR: u64 = 64 << 10;
 
 /// An answer to be compressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,10 +181,12 @@ impl Cache {
     }
 
     fn hot_budget(&self) -> usize {
-        match usize::try_from(self.policy.max_memory) {
-            Ok(0) => BUDGET_FLOOR.max(self.store.entries_memory() / BUDGET_SHARE),
-            limit => limit.unwrap_or(usize::MAX) / BUDGET_SHARE,
-        }
+        let (raw, _) = self.store.answer_bytes();
+        let budget = match self.policy.max_memory {
+            0 => BUDGET_FLOOR.max(raw / BUDGET_SHARE),
+            limit => raw.min(limit) / BUDGET_SHARE,
+        };
+        usize::try_from(budget).unwrap_or(usize::MAX)
     }
 }
 

@@ -139,24 +139,32 @@ impl Cache {
 
     /// Stores the entry of two records, in place of the one that may be there.
     pub fn repeat_store(&mut self, context: &[u8], entry: &[u8], now: UnixMs) -> Result<Effects, WireError> {
+        let (id, cost, expired) = self.put(context, entry, now)?;
+        self.counters.stores += 1;
+        self.counters.cost_spent = self.counters.cost_spent.saturating_add(cost);
+        Ok(Effects { stored: Some(id), expired, ..Effects::default() })
+    }
+
+    /// Takes over the entry of two records whose life was prolonged.
+    pub fn repeat_renewal(&mut self, context: &[u8], entry: &[u8], now: UnixMs) -> Result<Effects, WireError> {
+        let (id, _, expired) = self.put(context, entry, now)?;
+        Ok(Effects { renewed: Some(id), expired, ..Effects::default() })
+    }
+
+    /// Puts the entry of two records in, also one that is dead by now: what is still to come may prolong its life.
+    /// Answers its name, its cost, and how many dead entries made way for it.
+    fn put(&mut self, context: &[u8], entry: &[u8], now: UnixMs) -> Result<(EntryId, MicroUsd, u64), WireError> {
         let context = read_context(context)?;
         let (_, parts) = read_entry(entry)?;
-        let mut effects = Effects::default();
-        let digest = Identity { context, prompt: parts.prompt }.digest();
-        if let Some(old) = self.store.find(&digest).and_then(|slot| self.store.remove(slot)) {
-            let expired = u64::from(old.life.phase(now) == Phase::Dead);
-            self.counters.expirations += expired;
-            effects.expired += expired;
-        }
-        self.counters.stores += 1;
-        self.counters.cost_spent = self.counters.cost_spent.saturating_add(parts.effort.cost);
-        // Also what is dead by now: an effect that is still to come may prolong its life.
+        let (digest, cost) = (Identity { context, prompt: parts.prompt }.digest(), parts.effort.cost);
+        let old = self.store.find(&digest).and_then(|slot| self.store.remove(slot));
+        let expired = u64::from(old.is_some_and(|old| old.life.phase(now) == Phase::Dead));
+        self.counters.expirations += expired;
         if !self.store.is_full() {
             let symbol = self.store.acquire_context(&context);
             parts.insert(symbol, digest, self);
         }
-        effects.stored = Some(digest.id());
-        Ok(effects)
+        Ok((digest.id(), cost, expired))
     }
 
     /// Moves the ends of lives that a record names; entries that are not there stay away.

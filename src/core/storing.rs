@@ -37,7 +37,7 @@ pub enum Lifetime<'a> {
     After(u64),
     /// Until then.
     Until(UnixMs),
-    /// As long as the fresh entry that is there; without one, as rules and content decide.
+    /// As long as the fresh entry that is there; for ever without one.
     Keep,
     /// For ever.
     Never,
@@ -233,15 +233,17 @@ impl Cache {
             Lifetime::After(ms) => return explicit(now.plus(ms)),
             Lifetime::Until(at) => return explicit(at),
             Lifetime::Never => return explicit(UnixMs::NEVER),
-            Lifetime::Keep if fresh.is_some() => {
-                let life = fresh.map(|entry| match answer.stale_ms {
+            Lifetime::Keep => {
+                // As with a key: where there is no time to keep, none is set.
+                let Some(entry) = fresh else { return explicit(UnixMs::NEVER) };
+                let life = match answer.stale_ms {
                     Some(ms) => Lifespan::new(entry.life.fresh_until, ms),
                     None => entry.life,
-                });
-                return Ok(life.map(|life| Resolved { life, strategy: EXPLICIT.into(), rule: None }));
+                };
+                return Ok(Some(Resolved { life, strategy: EXPLICIT.into(), rule: None }));
             }
             Lifetime::Strategy(name) => (self.strategies.named(name).map_err(StoreError::Strategy)?, None),
-            Lifetime::Auto | Lifetime::Keep => {
+            Lifetime::Auto => {
                 let question = question(&answer.identity, answer.typ, answer.temperature_above_one);
                 let decision = self.strategies.decide(&question, &self.policy.strategy);
                 (decision.strategy, Some(decision.rule.into()))
@@ -293,8 +295,12 @@ impl Cache {
             self.take_out(Some(slot), now, &mut effects);
         } else if let Some(entry) = self.store.get(slot) {
             let life = Lifespan::new(at, entry.life.stale_ms);
+            if life.dead_at > entry.life.dead_at {
+                effects.renewed = Some(*id);
+            } else {
+                effects.moved.push((*id, life));
+            }
             self.store.set_life(slot, life);
-            effects.moved.push((*id, life));
             // What is to expire takes a place in the order of expiry as well.
             self.keep_limits(None, now, &mut effects);
         }

@@ -266,7 +266,7 @@ impl Strategies {
     pub(super) fn memory(&self) -> usize {
         let strategies = self.list().map(|(strategy, _)| memory::allocated(strategy.name.len())).sum::<usize>();
         let rules = self.rules.iter().map(Rule::memory).sum::<usize>();
-        let lists = memory::of_vec::<Strategy>(self.custom.capacity()) + memory::of_vec::<Rule>(self.rules.capacity());
+        let lists = memory::of_vec::<Strategy>(self.custom.len()) + memory::of_vec::<Rule>(self.rules.len());
         strategies + rules + lists
     }
 }

@@ -1,8 +1,8 @@
 //! Everything a command can fail with, and what it says on the wire.
 
+use crate::core::cache::AlterError;
 use crate::core::codec::Damaged;
 use crate::core::storing::StoreError;
-use crate::core::strategy::StrategyError;
 use crate::core::wire::WireError;
 use crate::syntax::error::SyntaxError;
 use std::fmt;
@@ -18,8 +18,8 @@ pub enum Failure {
     Exists,
     /// ALTER, and it is not there.
     Missing,
-    /// A strategy or rule cannot be.
-    Strategy(StrategyError),
+    /// A policy, a strategy or a rule cannot be.
+    Alter(AlterError),
     /// The server has no memory left, and this cache nothing to give.
     OutOfMemory,
     /// A stored answer cannot be read.
@@ -40,7 +40,7 @@ impl fmt::Display for Failure {
             Self::WrongType => f.write_str("WRONGTYPE Operation against a key holding the wrong kind of value"),
             Self::Exists => f.write_str("ERR the key exists already, change a cache with LLMCACHE.ALTER"),
             Self::Missing => f.write_str("ERR there is no such cache, make it with LLMCACHE.CREATE"),
-            Self::Strategy(e) => write!(f, "ERR {e}"),
+            Self::Alter(e) => write!(f, "ERR {e}"),
             Self::OutOfMemory => {
                 f.write_str("OOM the server is at its 'maxmemory' and this cache has no entries to give back")
             }
@@ -57,16 +57,16 @@ impl From<SyntaxError> for Failure {
     }
 }
 
-impl From<StrategyError> for Failure {
-    fn from(e: StrategyError) -> Self {
-        Self::Strategy(e)
+impl From<AlterError> for Failure {
+    fn from(e: AlterError) -> Self {
+        Self::Alter(e)
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(e: StoreError) -> Self {
         match e {
-            StoreError::Strategy(e) => Self::Strategy(e),
+            StoreError::Strategy(e) => Self::Alter(e.into()),
             StoreError::OutOfMemory => Self::OutOfMemory,
         }
     }

@@ -37,8 +37,10 @@ fn replicate(ctx: &Context, key: &[u8], cache: &Cache, effects: &Effects) {
     for chunk in effects.moved.chunks(CHUNK) {
         ctx.replicate("LLMCACHE.APPLY", &[key, b"LIVES", &lives_record(chunk)]);
     }
-    if let Some((context, entry)) = effects.stored.and_then(|id| cache.entry_records(&id)) {
-        ctx.replicate("LLMCACHE.APPLY", &[key, b"STORE", &context, &entry]);
+    for (id, what) in [(effects.renewed, &b"RENEW"[..]), (effects.stored, b"STORE")] {
+        if let Some((context, entry)) = id.and_then(|id| cache.entry_records(&id)) {
+            ctx.replicate("LLMCACHE.APPLY", &[key, what, &context, &entry]);
+        }
     }
 }
 

@@ -180,7 +180,8 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "LLMCACHE.APPLY",
-        grammar: "key (POLICY record | STORE record record | LIVES record | COUNTERS record | CLEAR)",
+        grammar:
+            "key (POLICY record | STORE record record | RENEW record record | LIVES record | COUNTERS record | CLEAR)",
         summary: "Repeats a change on replicas and from the append-only file; not for clients",
         complexity: "O(log N) for each entry",
         access: Access::Write,

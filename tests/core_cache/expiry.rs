@@ -87,8 +87,8 @@ fn stale_time_comes_from_the_call_or_the_strategy_or_the_cache() {
     let mut cache = Cache::with_policy(Policy { stale_ms: 3, ..Policy::default() });
     let strategy =
         |name: &str, stale_ms| Strategy { name: name.into(), ttl: Ttl::Millis(1000), stale_ms, jitter_percent: None };
-    cache.alter_strategies(|all, _| all.set_strategy(strategy("own", Some(2)))).unwrap();
-    cache.alter_strategies(|all, _| all.set_strategy(strategy("bare", None))).unwrap();
+    cache.alter_strategies(NOW, |all, _| all.set_strategy(strategy("own", Some(2)))).unwrap();
+    cache.alter_strategies(NOW, |all, _| all.set_strategy(strategy("bare", None))).unwrap();
     let ask = Ask::plain("q");
     for (lifetime, said, expected) in [
         (Lifetime::Strategy("own"), Some(1), 1),

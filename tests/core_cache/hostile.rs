@@ -55,7 +55,8 @@ fn exercise(mut cache: Cache, context: &str) {
     }
     let _ = (sum.hits(), sum.misses(), sum.hit_rate(), sum.tokens_saved(), sum.estimated_share());
 
-    cache.alter(&PolicyChange::default(), NOW).unwrap();
+    // What was loaded may have a limit that it cannot keep; then this is refused.
+    let _ = cache.alter(&PolicyChange::default(), NOW);
     cache.validate().unwrap_or_else(|why| panic!("{why}, {context}"));
     for (ask, _) in all.iter().take(3) {
         for lifetime in [Lifetime::Keep, Lifetime::Auto, Lifetime::After(MAX), Lifetime::Never] {

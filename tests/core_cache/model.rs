@@ -92,6 +92,17 @@ impl Held {
     }
 }
 
+/// Whether a cache like this keeps its limit without any entries.
+fn has_room(policy: &Policy, strategies: &Strategies) -> bool {
+    let mut bare = Cache::with_policy(Policy { max_memory: 0, ..policy.clone() });
+    let take_over = |all: &mut Strategies, _: &Policy| {
+        *all = strategies.clone();
+        Ok(())
+    };
+    bare.alter_strategies(UnixMs(0), take_over).unwrap();
+    policy.max_memory == 0 || bare.policy_memory() as u64 <= policy.max_memory
+}
+
 impl Twin {
     pub fn new(policy: Policy, exact: bool) -> Self {
         Self { policy, exact, ..Self::default() }
@@ -160,11 +171,16 @@ impl Twin {
                     Some(place) => {
                         let held = &mut self.held[place];
                         let before = held.seen.life.dead_at.is_never();
+                        let old = held.seen.life.dead_at;
                         held.seen.life = life(*at, held.seen.life.stale_ms);
                         // What is to expire takes a place in the order of expiry.
                         let after = held.seen.life.dead_at.is_never();
                         held.memory = held.memory + EXPIRY * usize::from(!after) - EXPIRY * usize::from(!before);
-                        effects.moved.push((*id, held.seen.life));
+                        if held.seen.life.dead_at > old {
+                            effects.renewed = Some(*id);
+                        } else {
+                            effects.moved.push((*id, held.seen.life));
+                        }
                         self.keep_limits(None, now, &mut effects);
                     }
                     None => {}
@@ -187,14 +203,17 @@ impl Twin {
             }
             Op::Alter(change) => {
                 let known = change.strategy.as_ref().is_none_or(|name| self.strategies.find(name).is_some());
-                if known {
-                    self.policy = self.policy.changed(change);
+                let policy = self.policy.changed(change);
+                let done = known && has_room(&policy, &self.strategies);
+                if done {
+                    self.policy = policy;
                     self.changed(now, cache, &mut effects);
                 }
-                Said::Done(known)
+                Said::Done(done)
             }
             Op::SetStrategy(_) | Op::DeleteStrategy(_) | Op::SetRule(_) | Op::DeleteRule(_) => {
-                let all = &mut self.strategies;
+                let mut changed = self.strategies.clone();
+                let all = &mut changed;
                 let done = match op {
                     Op::SetStrategy(strategy) => all.set_strategy(strategy.clone()).is_ok(),
                     Op::DeleteStrategy(name) => all.delete_strategy(name, &self.policy.strategy).is_ok(),
@@ -205,9 +224,10 @@ impl Twin {
                     }
                     _ => unreachable!(),
                 };
+                let done = done && has_room(&self.policy, &changed);
                 if done {
-                    // No clock is passed in, so nothing counts as dead.
-                    self.changed(UnixMs(0), cache, &mut effects);
+                    self.strategies = changed;
+                    self.changed(now, cache, &mut effects);
                 }
                 Said::Done(done)
             }
@@ -327,12 +347,12 @@ impl Twin {
             Life::After(ms) => return explicit(life(later(now.0, *ms), stale)),
             Life::Until(at) => return explicit(life(*at, stale)),
             Life::Never => return explicit(life(NEVER, stale)),
-            Life::Keep if fresh.is_some() => {
-                let there = fresh.unwrap();
+            Life::Keep => {
+                let Some(there) = fresh else { return explicit(life(NEVER, stale)) };
                 return explicit(put.stale_ms.map_or(there, |stale| life(there.fresh_until.0, stale)));
             }
             Life::Strategy(name) => (self.strategies.find(name).ok_or(())?, None),
-            Life::Auto | Life::Keep => {
+            Life::Auto => {
                 let decision = self.strategies.decide(
                     &Question {
                         prompt: &put.ask.prompt,

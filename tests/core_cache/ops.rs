@@ -256,19 +256,19 @@ fn apply(cache: &mut Cache, op: &Op, now: UnixMs, codec: &mut Codec) -> (Said, E
         Op::Relieve(bytes, budget) => (Said::Nothing, cache.relieve(*bytes, *budget, now)),
         Op::Alter(change) => done(cache.alter(change, now).ok()),
         Op::SetStrategy(strategy) => {
-            let result = cache.alter_strategies(|all, _| all.set_strategy(strategy.clone()));
+            let result = cache.alter_strategies(now, |all, _| all.set_strategy(strategy.clone()));
             done(result.ok().map(|(_, effects)| effects))
         }
         Op::DeleteStrategy(name) => {
-            let result = cache.alter_strategies(|all, policy| all.delete_strategy(name, &policy.strategy));
+            let result = cache.alter_strategies(now, |all, policy| all.delete_strategy(name, &policy.strategy));
             done(result.ok().map(|(_, effects)| effects))
         }
         Op::SetRule(rule) => {
-            let result = cache.alter_strategies(|all, _| all.set_rule(rule.clone()));
+            let result = cache.alter_strategies(now, |all, _| all.set_rule(rule.clone()));
             done(result.ok().map(|(_, effects)| effects))
         }
         Op::DeleteRule(name) => {
-            let result = cache.alter_strategies(|all, _| Ok(all.delete_rule(name)));
+            let result = cache.alter_strategies(now, |all, _| Ok(all.delete_rule(name)));
             done(result.ok().map(|(_, effects)| effects))
         }
         Op::Clock(_) | Op::Reload | Op::Take(_) | Op::Bring(_) | Op::Press(_) => unreachable!("the bench does these"),

@@ -80,7 +80,7 @@ fn many_prices_strategies_and_rules_come_back() {
         }
         Ok(())
     };
-    cache.alter_strategies(|all, _| fill(all)).unwrap();
+    cache.alter_strategies(NOW, |all, _| fill(all)).unwrap();
     assert_eq!(cache.policy().prices.len(), 2100);
     let again = loaded(&saved(&cache)).unwrap();
     assert_same(&cache, &again, "full");

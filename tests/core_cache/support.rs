@@ -301,6 +301,7 @@ pub enum Message {
     Clear,
     Delete(Vec<EntryId>),
     Lives(Vec<u8>),
+    Renew(Vec<u8>, Vec<u8>),
     Store(Vec<u8>, Vec<u8>),
 }
 
@@ -321,6 +322,9 @@ pub fn messages(effects: &Effects, cache: &Cache) -> Vec<Message> {
     if !effects.moved.is_empty() {
         all.push(Message::Lives(persist::lives_record(&effects.moved)));
     }
+    if let Some((context, entry)) = effects.renewed.and_then(|id| cache.entry_records(&id)) {
+        all.push(Message::Renew(context, entry));
+    }
     if let Some(id) = &effects.stored {
         let (context, entry) = cache.entry_records(id).expect("what was stored is there");
         all.push(Message::Store(context, entry));
@@ -337,6 +341,7 @@ impl Message {
             Self::Clear => drop(replica.repeat_clear()),
             Self::Delete(ids) => drop(replica.delete(ids, now)),
             Self::Lives(record) => drop(replica.repeat_lives(record).unwrap()),
+            Self::Renew(context, entry) => drop(replica.repeat_renewal(context, entry, now).unwrap()),
             Self::Store(context, entry) => drop(replica.repeat_store(context, entry, now).unwrap()),
         }
     }

@@ -31,11 +31,12 @@ fn repeat(call: &Call<'_>, cache: &mut Cache) -> Result<Effects, Failure> {
     let done: Result<Effects, WireError> = match *call.words {
         [_, b"POLICY", record] => cache.read_policy(record).map(|()| Effects { policy: true, ..nothing }),
         [_, b"STORE", context, entry] => cache.repeat_store(context, entry, call.now),
+        [_, b"RENEW", context, entry] => cache.repeat_renewal(context, entry, call.now),
         [_, b"LIVES", record] => cache.repeat_lives(record),
         [_, b"COUNTERS", record] => cache.read_counters(record).map(|()| nothing),
         [_, b"CLEAR"] => Ok(cache.repeat_clear()),
         _ => {
-            let known = "POLICY, STORE, LIVES, COUNTERS or CLEAR with its records".to_owned();
+            let known = "POLICY, STORE, RENEW, LIVES, COUNTERS or CLEAR with its records".to_owned();
             return Err(SyntaxError::Unfit("APPLY", format!("takes {known}")).into());
         }
     };

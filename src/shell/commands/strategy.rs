@@ -1,9 +1,9 @@
 //! `STRATEGY` and `RULE`.
 
 use super::Call;
-use crate::core::cache::Cache;
+use crate::core::cache::{AlterError, Cache};
 use crate::core::effects::Effects;
-use crate::core::strategy::{Origin, Rule, Strategies, Strategy, StrategyError, Ttl};
+use crate::core::strategy::{Origin, Rule, Strategies, Strategy, Ttl};
 use crate::shell::failure::Outcome;
 use crate::shell::keyspace::{home, Intent, Key};
 use crate::shell::publish::publish;
@@ -13,12 +13,12 @@ use crate::syntax::strategy::{parse_rule, parse_strategy, Change};
 pub fn strategy(call: &Call<'_>) -> Outcome {
     match parse_strategy(call.words, &call.bounds())? {
         Change::Set(strategy) => {
-            change(call, |cache| cache.alter_strategies(|all, _| all.set_strategy(strategy)))?;
+            change(call, |cache| cache.alter_strategies(call.now, |all, _| all.set_strategy(strategy)))?;
             call.reply().ok();
         }
         Change::Del(name) => {
             let deleted = remove(call, |cache| {
-                cache.alter_strategies(|all, policy| all.delete_strategy(&name, &policy.strategy))
+                cache.alter_strategies(call.now, |all, policy| all.delete_strategy(&name, &policy.strategy))
             })?;
             call.reply().integer(deleted.into());
         }
@@ -30,11 +30,11 @@ pub fn strategy(call: &Call<'_>) -> Outcome {
 pub fn rule(call: &Call<'_>) -> Outcome {
     match parse_rule(call.words)? {
         Change::Set(rule) => {
-            change(call, |cache| cache.alter_strategies(|all, _| all.set_rule(rule)))?;
+            change(call, |cache| cache.alter_strategies(call.now, |all, _| all.set_rule(rule)))?;
             call.reply().ok();
         }
         Change::Del(name) => {
-            let deleted = remove(call, |cache| cache.alter_strategies(|all, _| Ok(all.delete_rule(&name))))?;
+            let deleted = remove(call, |cache| cache.alter_strategies(call.now, |all, _| Ok(all.delete_rule(&name))))?;
             call.reply().integer(deleted.into());
         }
         Change::List => list(call, show_rules)?,
@@ -43,7 +43,7 @@ pub fn rule(call: &Call<'_>) -> Outcome {
 }
 
 /// Changes a cache, which is made if it is not there.
-fn change(call: &Call<'_>, act: impl FnOnce(&mut Cache) -> Result<((), Effects), StrategyError>) -> Outcome {
+fn change(call: &Call<'_>, act: impl FnOnce(&mut Cache) -> Result<((), Effects), AlterError>) -> Outcome {
     let mut key = Key::open(call.ctx, call.key(), Intent::Write)?;
     let name = call.key_name();
     let mut made = Cache::default();
@@ -61,7 +61,7 @@ fn change(call: &Call<'_>, act: impl FnOnce(&mut Cache) -> Result<((), Effects),
 /// Takes something out of a cache; whether it was there.
 fn remove(
     call: &Call<'_>,
-    act: impl FnOnce(&mut Cache) -> Result<(bool, Effects), StrategyError>,
+    act: impl FnOnce(&mut Cache) -> Result<(bool, Effects), AlterError>,
 ) -> Result<bool, crate::shell::failure::Failure> {
     let mut key = Key::open(call.ctx, call.key(), Intent::Write)?;
     let Some(cache) = key.cache() else { return Ok(false) };
