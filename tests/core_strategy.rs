@@ -4,6 +4,7 @@ use llmcache::core::strategy::content::classify;
 use llmcache::core::strategy::{
     check_rule_name, check_strategy_name, jittered, resolve_ttl, Decision, Origin, Question, Rule, Strategies,
     Strategy, StrategyError, Ttl, BUILTIN_RULES, BUILTIN_STRATEGIES, MAX_CUSTOM, MAX_MS, MAX_PATTERN, MAX_RULES,
+    PROMPT_SEEN,
 };
 
 /// Prompts by the rule that decides them; the strategy of each rule stands in `BUILTIN_RULES`.
@@ -493,6 +494,24 @@ fn rules_keep_their_order_and_the_first_that_fits_wins() {
 }
 
 #[test]
+fn a_pattern_for_the_prompt_sees_its_first_16_kib() {
+    let mut strategies = Strategies::default();
+    strategies.set_rule(Rule { prompt: glob("*end"), ..rule("ends", "realtime") }).unwrap();
+    strategies.set_rule(Rule { prompt: glob("*far*"), ..rule("far", "realtime") }).unwrap();
+    let rule = |at: usize, word: &str, behind: usize| {
+        let prompt = "x".repeat(at) + word + &"x".repeat(behind);
+        strategies.decide(&question(&prompt), "standard").rule.to_string()
+    };
+    assert_eq!(PROMPT_SEEN, 16_384);
+    assert_eq!(rule(PROMPT_SEEN - 3, "far", 0), "far");
+    assert_eq!(rule(PROMPT_SEEN - 3, "far", 1_000_000), "far");
+    assert_eq!(rule(PROMPT_SEEN - 2, "far", 1_000_000), "default");
+    assert_eq!(rule(PROMPT_SEEN - 3, "end", 0), "ends");
+    assert_eq!(rule(PROMPT_SEEN - 3, "end", 5), "ends", "what it sees, it takes for the whole");
+    assert_eq!(rule(PROMPT_SEEN, "end", 0), "default");
+}
+
+#[test]
 fn a_pattern_for_the_type_wants_a_type() {
     let mut strategies = Strategies::default();
     strategies.set_rule(Rule { typ: glob("*"), ..rule("typed", "realtime") }).unwrap();
@@ -565,11 +584,11 @@ fn figures_out_of_bounds_are_refused_and_nothing_changes() {
     let bad = [
         (
             Rule { prompt: long(), ..rule("r", "standard") },
-            "PROMPT must be a pattern of at most 1024 bytes, got 1025 bytes",
+            "PROMPT must be a pattern of at most 256 bytes, got 257 bytes",
         ),
         (
             Rule { scope: long(), ..rule("r", "standard") },
-            "SCOPE must be a pattern of at most 1024 bytes, got 1025 bytes",
+            "SCOPE must be a pattern of at most 256 bytes, got 257 bytes",
         ),
         (
             rule("r", "auto"),

@@ -2,7 +2,7 @@
 //!
 //! A lookup never changes what a cache holds, only counters and the order of use. Everything else is a mutator, which
 //! answers what it did as [`Effects`]; who keeps copies of the cache (replicas, an append-only file) repeats the effects
-//! through [`Cache::apply`](super::replay), never the request: requests depend on the clock and the policy.
+//! through the `repeat_` functions of [`super::persist`], never the request: requests depend on the clock and the policy.
 
 use super::codec::{Codec, Damaged, Encoding};
 use super::counters::Counters;
@@ -26,6 +26,7 @@ pub struct Cache {
     pub(super) strategies: Strategies,
     pub(super) counters: Counters,
     pub(super) queues: Queues,
+    pub(super) debris: Option<Store>,
 }
 
 /// What a lookup asks for beside the identity.
@@ -139,6 +140,11 @@ impl Cache {
     /// Its entries, for the defragmentation of memory.
     pub fn store_mut(&mut self) -> &mut Store {
         &mut self.store
+    }
+
+    /// What INVALIDATE ALL has left behind. To free a large one takes long, so whoever takes it says where.
+    pub fn take_debris(&mut self) -> Option<Store> {
+        self.debris.take()
     }
 
     /// Bytes behind the whole cache.

@@ -1,7 +1,6 @@
 //! How an answer lies in memory: as it came, or compressed. A node's own business; what replicates is the answer.
 
 use super::hot::SMALL;
-use std::borrow::Cow;
 use std::fmt;
 
 /// How an answer's bytes are to be read.
@@ -142,14 +141,6 @@ impl Codec {
         match packed.encoding {
             Encoding::Raw => &packed.bytes,
             Encoding::Zstd => &self.buffer,
-        }
-    }
-
-    /// The answer, for a reader that has no codec at hand.
-    pub fn unpack_once(packed: &Packed) -> Result<Cow<'_, [u8]>, Damaged> {
-        match packed.encoding {
-            Encoding::Raw => Ok(Cow::Borrowed(&packed.bytes)),
-            Encoding::Zstd => Self::new().unpack(packed).map(|answer| Cow::Owned(answer.to_vec())),
         }
     }
 

@@ -82,7 +82,7 @@ impl Counters {
         self.cost_spent = self.cost_spent.saturating_add(other.cost_spent);
     }
 
-    /// The plain counters in the order in which they are stored.
+    /// The plain counters in the order in which they are stored: a new one goes to the end.
     pub(super) fn fields(&self) -> [u64; 15] {
         [
             self.lookups,

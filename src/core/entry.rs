@@ -81,6 +81,8 @@ pub struct Entry {
     pub(super) tags: Box<[Symbol]>,
     pub(super) prompt: Box<[u8]>,
     pub(super) answer: Packed,
+    /// Whether compression was tried and did not pay.
+    pub(super) incompressible: bool,
     /// The answer uncompressed, where it is compressed and there is room.
     pub(super) hot: Option<Box<[u8]>>,
     pub(super) meta: Option<Box<[u8]>>,

@@ -63,6 +63,11 @@ impl Cache {
         }
     }
 
+    /// Whether there are entries to give back. While answers wait to be compressed, that is what gives memory back.
+    pub fn can_give(&self) -> bool {
+        !self.store.is_empty() && !self.has_pending()
+    }
+
     /// Gives back about `bytes`, evicting `budget` entries at most.
     pub fn relieve(&mut self, bytes: usize, budget: usize, now: UnixMs) -> Effects {
         let mut effects = Effects::default();

@@ -27,6 +27,10 @@ const BUDGET_SHARE: u64 = 3;
 /// They may take this much in any cache that has no limit.
 const BUDGET_FLOOR: u64 = 64 << 10;
 
+/// How many bytes a command may compress on its way, and the highest level for that.
+pub const INLINE: usize = 256 << 10;
+pub(super) const INLINE_LEVEL: i32 = 3;
+
 /// An answer to be compressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pressing {
@@ -83,6 +87,13 @@ impl Cache {
         }
     }
 
+    /// Lists all answers anew that wait for a compressor, also those that are with one: what a copy of a cache needs.
+    pub fn await_all_pressings(&mut self) {
+        let waiting = self.store.from_slot(0).filter(|(_, view)| is_pending(Some(view.entry), view.entry.etag));
+        let waiting = waiting.filter(|(_, view)| self.pressing_level(view.entry.answer.bytes.len()).is_some());
+        self.queues.pending = waiting.map(|(slot, view)| (slot, view.entry.etag)).collect();
+    }
+
     /// Whether an answer waits for a compressor.
     pub fn has_pending(&self) -> bool {
         !self.queues.pending.is_empty()
@@ -105,31 +116,38 @@ impl Cache {
     /// Brings a compressed answer back. One that is not there any more, or not the same, is forgotten.
     pub fn bring_back(&mut self, pressed: Pressed) {
         let Some(slot) = self.store.find_id(&pressed.id) else { return };
-        if !is_pending(self.store.get(slot), pressed.etag) || pressed.packed.encoding == Encoding::Raw {
+        if !is_pending(self.store.get(slot), pressed.etag) {
             return;
         }
-        let Some(raw) = self.store.set_answer(slot, pressed.packed) else { return };
-        self.warm(slot, raw);
+        if pressed.packed.encoding == Encoding::Raw {
+            self.store.set_incompressible(slot);
+        } else if let Some(raw) = self.store.set_answer(slot, pressed.packed) {
+            self.warm(slot, raw);
+        }
     }
 
-    /// Compresses one answer here and now, if it still waits for that.
+    /// Compresses one answer here and now, if it still waits for that and is small enough to be done on the way.
     pub fn press_now(&mut self, slot: Slot, codec: &mut Codec) {
-        let Some(entry) = self.store.get(slot) else { return };
-        if entry.answer.encoding != Encoding::Raw {
-            return;
-        }
-        let Some(level) = self.pressing_level(entry.answer.bytes.len()) else { return };
-        let packed = codec.pack(&entry.answer.bytes, Some(level));
+        let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), entry.etag)) else { return };
+        let length = entry.answer.bytes.len();
+        let Some(level) = self.pressing_level(length).filter(|_| length <= INLINE) else { return };
+        let packed = codec.pack(&entry.answer.bytes, Some(level.min(INLINE_LEVEL)));
         self.bring_back(Pressed { id: entry.digest.id(), etag: entry.etag, packed });
     }
 
-    /// Compresses up to `count` of the answers that wait, here and now.
-    pub fn press_some(&mut self, count: usize, codec: &mut Codec) {
-        for _ in 0..count {
-            let Some((slot, etag)) = self.queues.pending.pop_front() else { break };
-            if is_pending(self.store.get(slot), etag) {
+    /// Compresses up to `bytes` of the answers that wait, here and now, but none that is too large for that.
+    pub fn press_some(&mut self, bytes: usize, codec: &mut Codec) {
+        let mut left = bytes;
+        while let Some((slot, etag)) = self.queues.pending.front().copied() {
+            if let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), etag)) {
+                let length = entry.answer.bytes.len();
+                if length > left.min(INLINE) {
+                    return;
+                }
+                left -= length;
                 self.press_now(slot, codec);
             }
+            self.queues.pending.pop_front();
         }
     }
 
@@ -172,6 +190,11 @@ impl Cache {
         }
     }
 
+    /// Lets hot copies of about so many bytes go, to give memory back.
+    pub fn cool(&mut self, bytes: usize) {
+        self.cool_by(bytes as u64);
+    }
+
     /// Lets hot copies of about so many bytes go.
     pub(super) fn cool_by(&mut self, bytes: u64) {
         if bytes > 0 {
@@ -190,7 +213,7 @@ impl Cache {
     }
 }
 
-/// Whether this is the answer that was to be compressed, and still is as it came.
+/// Whether this is the answer that was to be compressed, and nobody has tried yet.
 fn is_pending(entry: Option<&Entry>, etag: u64) -> bool {
-    entry.is_some_and(|entry| entry.etag == etag && entry.answer.encoding == Encoding::Raw)
+    entry.is_some_and(|entry| entry.etag == etag && entry.answer.encoding == Encoding::Raw && !entry.incompressible)
 }

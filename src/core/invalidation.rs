@@ -85,7 +85,7 @@ impl Cache {
             effects.expired = self.store.len() as u64 - count;
             self.counters.expirations += effects.expired;
             effects.cleared = count > 0;
-            self.store = super::store::Store::default();
+            self.debris = Some(std::mem::take(&mut self.store));
         } else {
             effects.deleted.reserve_exact(slots.len());
             let removed = slots.into_iter().filter_map(|slot| self.store.remove(slot));

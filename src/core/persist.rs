@@ -24,7 +24,6 @@ use super::identity::{Context, EntryId, Identity, Shape};
 use super::interner::Symbol;
 use super::money::{MicroUsd, Price};
 use super::policy::{Compress, Evict, Mode, Policy, LEVELS};
-use super::store::Store;
 use super::storing::MAX_TAGS;
 use super::strategy::{Rule, Strategies, Strategy, Ttl, MAX_CUSTOM, MAX_RULES};
 use super::time::UnixMs;
@@ -40,6 +39,9 @@ const CONTEXT: u8 = b'C';
 const ENTRY: u8 = b'E';
 const LIVES: u8 = b'L';
 const V1: u8 = 1;
+
+/// How many plain counters version 1 of their record holds.
+const COUNTERS_V1: usize = 15;
 
 /// Where a cache is written to.
 pub trait Sink {
@@ -145,10 +147,18 @@ impl Cache {
         Ok(Effects { stored: Some(id), expired, ..Effects::default() })
     }
 
-    /// Takes over the entry of two records whose life was prolonged.
+    /// Takes over the entry of two records whose life was prolonged. Where it still is, it stays and only lives longer.
     pub fn repeat_renewal(&mut self, context: &[u8], entry: &[u8], now: UnixMs) -> Result<Effects, WireError> {
-        let (id, _, expired) = self.put(context, entry, now)?;
-        Ok(Effects { renewed: Some(id), expired, ..Effects::default() })
+        let (_, parts) = read_entry(entry)?;
+        let digest = Identity { context: read_context(context)?, prompt: parts.prompt }.digest();
+        let there = self.store.find(&digest);
+        let same = there.filter(|slot| self.store.get(*slot).is_some_and(|entry| entry.etag == parts.etag));
+        let mut effects = Effects { renewed: Some(digest.id()), ..Effects::default() };
+        match same {
+            Some(slot) => self.store.set_life(slot, parts.life),
+            None => effects.expired = self.put(context, entry, now)?.2,
+        }
+        Ok(effects)
     }
 
     /// Puts the entry of two records in, also one that is dead by now: what is still to come may prolong its life.
@@ -181,8 +191,9 @@ impl Cache {
 
     /// Takes all entries out, as INVALIDATE ALL did elsewhere.
     pub fn repeat_clear(&mut self) -> Effects {
-        self.store = Store::default();
-        Effects { cleared: true, ..Effects::default() }
+        let cleared = !self.store.is_empty();
+        self.debris = Some(std::mem::take(&mut self.store));
+        Effects { cleared, ..Effects::default() }
     }
 }
 
@@ -283,9 +294,9 @@ fn counters_record(counters: &Counters) -> Vec<u8> {
     let mut w = Writer::record(COUNTERS, V1);
     w.u64(counters.first_lookup.unwrap_or(UnixMs::NEVER).0);
     w.u64(counters.cost_saved.micros()).u64(counters.cost_spent.micros());
-    counters.fields().into_iter().for_each(|field| {
+    for field in counters.fields().into_iter().take(COUNTERS_V1) {
         w.u64(field);
-    });
+    }
     w.finish()
 }
 
@@ -297,7 +308,7 @@ fn read_counters(record: &[u8]) -> Result<Counters, WireError> {
         cost_spent: MicroUsd::from_micros(r.u64()?),
         ..Counters::default()
     };
-    for field in counters.fields_mut() {
+    for field in counters.fields_mut().into_iter().take(COUNTERS_V1) {
         // Far from where adding them up could go over.
         *field = r.u64()?.min(u64::MAX / 8);
     }
@@ -414,6 +425,7 @@ impl EntryParts<'_> {
             tags: self.tags.into_iter().map(&mut name).collect(),
             prompt: self.prompt.into(),
             answer: Packed { encoding: self.encoding, raw_len: self.raw_len, bytes: self.stored.into() },
+            incompressible: false,
             hot: None,
             meta: self.meta.map(Into::into),
             created: self.created,

@@ -76,7 +76,7 @@ pub struct Policy {
     pub prices: BTreeMap<Box<[u8]>, Price>,
 }
 
-/// zstd levels that a store can afford on the server's main thread.
+/// zstd levels to choose from. Worker threads compress; what a command must compress on its way gets a lower one.
 pub const LEVELS: std::ops::RangeInclusive<u8> = 1..=19;
 
 /// How many models one command may price.

@@ -194,6 +194,13 @@ impl Store {
         Some(old.bytes)
     }
 
+    /// Notes that an answer does not get smaller.
+    pub(super) fn set_incompressible(&mut self, slot: Slot) {
+        if let Some(entry) = self.get_mut(slot) {
+            entry.incompressible = true;
+        }
+    }
+
     /// Puts an uncompressed copy beside an entry's answer, or takes it away; the one that was there.
     pub(super) fn set_hot(&mut self, slot: Slot, copy: Option<Box<[u8]>>) -> Option<Box<[u8]>> {
         let entry = self.get_mut(slot)?;

@@ -1,10 +1,11 @@
 //! Storing an answer: what SET means.
 
 use super::cache::Cache;
-use super::codec::Codec;
+use super::codec::{Codec, Encoding};
 use super::effects::Effects;
 use super::entry::{Effort, Entry, Lifespan, Phase, Slot};
 use super::eviction::Pressure;
+use super::hot::{INLINE, INLINE_LEVEL};
 use super::identity::{Digest, EntryId, Identity, Shape};
 use super::interner::{Interner, Symbol};
 use super::money::MicroUsd;
@@ -158,6 +159,7 @@ impl Cache {
             tags: vec![Symbol::NONE; tags.len()].into(),
             prompt: answer.identity.prompt.into(),
             answer: codec.pack(answer.response, None),
+            incompressible: false,
             hot: None,
             meta: answer.meta.map(Into::into),
             created: now,
@@ -172,7 +174,8 @@ impl Cache {
         let fits = |needed: usize| limit == 0 || (self.memory() + needed) as u64 <= limit;
         let short_of_room = pressure != Pressure::None || !fits(entry.memory() + shared);
         if short_of_room && level.is_some() {
-            entry.answer = codec.pack(answer.response, level);
+            entry.answer = codec.pack(answer.response, level.map(|level| level.min(INLINE_LEVEL)));
+            entry.incompressible = entry.answer.encoding == Encoding::Raw;
         }
         let needed = entry.memory() + shared;
         if limit > 0 && (self.policy_memory() + needed) as u64 > limit {
@@ -183,7 +186,7 @@ impl Cache {
         }
         let before = self.memory();
         if short_of_room {
-            self.press_some(DISPLACE, codec);
+            self.press_some(INLINE, codec);
         }
         if let Some(slot) = there {
             if phase == Some(Phase::Dead) {
@@ -326,7 +329,7 @@ fn question<'a>(identity: &Identity<'a>, typ: Option<&'a [u8]>, temperature_abov
 /// How many tags an entry may carry.
 pub const MAX_TAGS: usize = 64;
 
-/// How many entries one store may displace, and how many waiting answers it may compress to make room.
+/// How many entries one store may displace.
 const DISPLACE: usize = 64;
 
 /// Names an answer by its content.

@@ -13,7 +13,7 @@ mod words;
 
 pub use content::{BuiltinRule, BUILTIN_RULES};
 pub use error::StrategyError;
-pub use rules::{check_rule_name, Question, Rule};
+pub use rules::{check_rule_name, Question, Rule, PROMPT_SEEN};
 
 use super::memory;
 use error::Argument;
@@ -66,8 +66,8 @@ pub const MAX_RULES: usize = 256;
 /// How long the name of a strategy or rule may be, in bytes.
 pub const MAX_NAME: usize = 64;
 
-/// How long a pattern of a rule may be, in bytes.
-pub const MAX_PATTERN: usize = 1024;
+/// How long a pattern may be, in bytes: of a rule, and after `MATCH`.
+pub const MAX_PATTERN: usize = 256;
 
 /// The longest TTL and the longest stale time, in milliseconds: no expiry lies beyond the year 9999 anyway.
 pub const MAX_MS: u64 = 253_402_300_799_000;

@@ -4,7 +4,7 @@
 //! A timer of the server's calls ten times a second; each time the work is bounded, and goes on where it stopped.
 
 use super::keyspace::{Intent, Key};
-use super::publish::publish;
+use super::publish::{announce, replicate};
 use super::registry::{self, Home, Resident};
 use super::{server, settle, worker};
 use crate::core::effects::Effects;
@@ -22,10 +22,19 @@ const CACHES: usize = 4096;
 /// How many entries one tick frees: a few milliseconds' work.
 const ENTRIES: usize = 3000;
 
-/// How much one tick gives back from one cache when the server runs short, and how many entries that may take.
-const RELIEF: (usize, usize) = (1 << 20, 500);
+/// How many bytes of hot copies one cache lets go in a tick when the server runs short.
+const COOLING: usize = 1 << 20;
 
+/// How many caches give entries back in a tick, which part of itself each gives, at least so many bytes, and at most so
+/// many entries.
+const VISITS: usize = 64;
+const RELIEF_PART: usize = 256;
+const RELIEF_MIN: usize = 4096;
+const RELIEF_ENTRIES: usize = 64;
+
+/// Where the next tick goes on, and who is the next to give.
 static NEXT: AtomicU64 = AtomicU64::new(0);
+static NEXT_TO_GIVE: AtomicU64 = AtomicU64::new(0);
 
 /// Starts the timer.
 pub fn start(ctx: &Context) {
@@ -80,20 +89,39 @@ fn walk(ctx: &Context) -> bool {
     budget == 0
 }
 
-/// Evicts from every cache while the server is over its reserve. Evictions are a primary's to decide.
+/// Gives memory back while the server is over its reserve: hot copies first, then entries, from all caches in turn and in
+/// proportion to their size, until the server is under it or the tick's share of work is done.
 fn relieve(ctx: &Context) {
-    if server::pressure() != Pressure::Over || !server::is_primary(ctx) {
+    let is_over = || server::pressure() == Pressure::Over;
+    if !is_over() {
         return;
     }
-    let mut homes = Vec::new();
-    registry::some(0, CACHES, |resident| {
-        if !resident.gone && !resident.cache.store().is_empty() {
-            homes.push((std::ptr::from_mut(resident), resident.home.clone()));
+    registry::each(|resident| {
+        if is_over() {
+            resident.cache.cool(COOLING);
         }
     });
+    if !server::may_decide(ctx) {
+        return;
+    }
     let now = server::now();
-    for (place, home) in homes {
-        visit(ctx, &home, place, |resident| resident.cache.relieve(RELIEF.0, RELIEF.1, now));
+    for _ in 0..VISITS {
+        if !is_over() {
+            return;
+        }
+        let mut found = None;
+        let next = registry::some(NEXT_TO_GIVE.load(Ordering::Relaxed), 1, |resident| {
+            if !resident.gone && resident.cache.can_give() {
+                found = Some((std::ptr::from_mut(resident), resident.home.clone()));
+            }
+        });
+        NEXT_TO_GIVE.store(next, Ordering::Relaxed);
+        if let Some((place, home)) = found {
+            visit(ctx, &home, place, |resident| {
+                let part = (resident.cache.memory() / RELIEF_PART).max(RELIEF_MIN);
+                resident.cache.relieve(part, RELIEF_ENTRIES, now)
+            });
+        }
     }
 }
 
@@ -110,8 +138,9 @@ fn visit(ctx: &Context, home: &Home, place: *mut Resident, act: impl FnOnce(&mut
     if !key.holds(place) {
         return;
     }
-    if let Some(resident) = key.resident() {
-        let effects = act(resident);
-        publish(ctx, &name, &resident.cache, &effects);
-    }
+    let Some(resident) = key.resident() else { return };
+    let effects = act(resident);
+    replicate(ctx, name.as_slice(), &resident.cache, &effects);
+    drop(key);
+    announce(ctx, &name, &effects);
 }

@@ -220,7 +220,9 @@ unsafe extern "C" fn copy(ctx: *mut raw::RedisModuleKeyOptCtx, value: *const c_v
             home_of(db, raw::RedisModule_GetToKeyNameFromOptCtx.map_or(std::ptr::null(), |name| name(ctx)))
         };
         // SAFETY: the server hands out a key's value, and waits for us.
-        registry::admit(unsafe { resident(value) }.cache.clone(), home).cast()
+        let mut copy = unsafe { resident(value) }.cache.clone();
+        copy.await_all_pressings();
+        registry::admit(copy, home).cast()
     })
 }
 

@@ -8,19 +8,8 @@ use redis_module::{raw, Context, NotifyEvent, RedisString};
 /// How many entries one replicated command may name.
 const CHUNK: usize = 1000;
 
-/// Tells replicas, the append-only file, subscribers and watchers what has happened to the cache at `key`.
-pub fn publish(ctx: &Context, key: &RedisString, cache: &Cache, effects: &Effects) {
-    replicate(ctx, key.as_slice(), cache, effects);
-    announce(ctx, key, effects);
-}
-
-/// The same for a change that came by replication: passed on as it came.
-pub fn publish_verbatim(ctx: &Context, key: &RedisString, effects: &Effects) {
-    ctx.replicate_verbatim();
-    announce(ctx, key, effects);
-}
-
-fn replicate(ctx: &Context, key: &[u8], cache: &Cache, effects: &Effects) {
+/// Tells replicas and the append-only file what has happened to the cache at `key`.
+pub fn replicate(ctx: &Context, key: &[u8], cache: &Cache, effects: &Effects) {
     if effects.policy {
         ctx.replicate("LLMCACHE.APPLY", &[key, b"POLICY", &cache.policy_record()]);
     }
@@ -44,7 +33,8 @@ fn replicate(ctx: &Context, key: &[u8], cache: &Cache, effects: &Effects) {
     }
 }
 
-fn announce(ctx: &Context, key: &RedisString, effects: &Effects) {
+/// Tells subscribers and watchers. Other modules may look at the key meanwhile, so nobody may hold its cache.
+pub fn announce(ctx: &Context, key: &RedisString, effects: &Effects) {
     let happened = [
         (effects.stored.is_some(), "llmcache.set"),
         (!effects.deleted.is_empty() || effects.cleared, "llmcache.del"),

@@ -29,10 +29,15 @@ pub fn pressure() -> Pressure {
     }
 }
 
-/// Whether this node decides itself what its caches hold.
-pub fn is_primary(ctx: &Context) -> bool {
+/// Whether this node may change its caches by itself now: as a primary, not while it loads, and not while writes are
+/// paused, when the server must not be made to replicate anything.
+pub fn may_decide(ctx: &Context) -> bool {
     let flags = ctx.get_flags();
-    flags.contains(ContextFlags::MASTER) && !flags.intersects(ContextFlags::LOADING | ContextFlags::ASYNC_LOADING)
+    // SAFETY: takes nothing and changes nothing.
+    let paused = unsafe { raw::RedisModule_AvoidReplicaTraffic.is_some_and(|avoid| avoid() != 0) };
+    flags.contains(ContextFlags::MASTER)
+        && !flags.intersects(ContextFlags::LOADING | ContextFlags::ASYNC_LOADING)
+        && !paused
 }
 
 /// Looks whether `maxmemory-policy` could evict a whole cache, and warns when it has come to that.

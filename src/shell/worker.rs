@@ -8,6 +8,7 @@ use super::config;
 use super::registry::{self, Resident};
 use crate::core::codec::Codec;
 use crate::core::hot::{Pressed, Pressing};
+use crate::core::store::Store;
 use lazy_static::lazy_static;
 use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -59,6 +60,15 @@ pub fn bring_back() {
     let done = std::mem::take(&mut exchange().done);
     if !done.is_empty() {
         registry::deliver(done, |resident, pressed| resident.cache.bring_back(pressed));
+    }
+}
+
+/// Frees what is left of a cache's entries, on a thread of its own if that takes long.
+pub fn discard(debris: Store) {
+    const QUICK: usize = 1000;
+    if debris.len() > QUICK {
+        // Where no thread can be had, the closure is dropped here, and with it what it holds.
+        let _ = std::thread::Builder::new().name("llmcache-free".into()).spawn(move || drop(debris));
     }
 }
 

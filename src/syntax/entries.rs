@@ -7,6 +7,7 @@ use super::set::LABEL_LIMIT;
 use super::Bounds;
 use crate::core::identity::EntryId;
 use crate::core::invalidation::Selection;
+use crate::core::strategy::MAX_PATTERN;
 use crate::core::time::UnixMs;
 
 /// Reads `key id [id …]`. A word that cannot be an id is one that no entry has.
@@ -74,7 +75,7 @@ pub struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// Reads `key cursor [COUNT n] [MATCH glob] [TAG t] [MODEL m] [SCOPE s]`.
-    pub fn parse(words: &'a [&'a [u8]], bounds: &Bounds) -> Result<Self, SyntaxError> {
+    pub fn parse(words: &'a [&'a [u8]], _: &Bounds) -> Result<Self, SyntaxError> {
         let mut args = Args::new(words);
         args.positional()?;
         let word = args.positional()?;
@@ -85,7 +86,7 @@ impl<'a> Scan<'a> {
         while let Some(token) = args.option() {
             match token.name() {
                 "COUNT" => once(&mut count, "COUNT", args.number("COUNT", 1, 1_000_000)?)?,
-                "MATCH" => once(&mut selection.glob, "MATCH", bounds.prompt("MATCH", args.value("MATCH")?)?)?,
+                "MATCH" => once(&mut selection.glob, "MATCH", args.short("MATCH", MAX_PATTERN)?)?,
                 "TAG" => once(&mut tag, "TAG", args.named("TAG", LABEL_LIMIT)?)?,
                 "MODEL" => once(&mut selection.model, "MODEL", args.short("MODEL", NAME_LIMIT)?)?,
                 "SCOPE" => once(&mut selection.scope, "SCOPE", args.short("SCOPE", NAME_LIMIT)?)?,

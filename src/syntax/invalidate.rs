@@ -6,6 +6,7 @@ use super::identity::{Asked, IdentityOptions};
 use super::set::{read_tags, LABEL_LIMIT};
 use super::Bounds;
 use crate::core::invalidation::Selection;
+use crate::core::strategy::MAX_PATTERN;
 use crate::core::time::UnixMs;
 
 /// Answers to be taken back.
@@ -51,7 +52,7 @@ impl<'a> Invalidate<'a> {
                 "TYPE" => once(&mut selection.typ, "TYPE", args.named("TYPE", LABEL_LIMIT)?)?,
                 "STRATEGY" => once(&mut selection.strategy, "STRATEGY", args.named("STRATEGY", LABEL_LIMIT)?)?,
                 "PROMPT" => once(&mut prompt, "PROMPT", bounds.prompt("PROMPT", args.value("PROMPT")?)?)?,
-                "MATCH" => once(&mut selection.glob, "MATCH", bounds.prompt("MATCH", args.value("MATCH")?)?)?,
+                "MATCH" => once(&mut selection.glob, "MATCH", args.short("MATCH", MAX_PATTERN)?)?,
                 "OLDERTHAN" => {
                     let age = args.seconds("OLDERTHAN", 0, UnixMs::default())?;
                     once(&mut selection.older_than_ms, "OLDERTHAN", age)?;

@@ -196,7 +196,7 @@ impl Bench {
                 let count = self.elsewhere.len().min(*count);
                 self.elsewhere.drain(..count).for_each(|pressed| self.cache.bring_back(pressed));
             }
-            Op::Press(count) => self.cache.press_some(*count, &mut self.codec),
+            Op::Press(count) => self.cache.press_some(*count * 500, &mut self.codec),
             op => return apply(&mut self.cache, op, self.now, &mut self.codec),
         }
         (Said::Nothing, Effects::default())

@@ -74,7 +74,7 @@ fn many_prices_strategies_and_rules_come_back() {
         }
         for i in (0..MAX_RULES).rev() {
             let name = format!("rule{i}").into();
-            let prompt = Some(b"*".repeat(1024).into());
+            let prompt = Some(b"*".repeat(256).into());
             let strategy = format!("STRATEGY{i}").into();
             all.set_rule(Rule { name, typ: None, model: None, scope: None, prompt, strategy })?;
         }

@@ -286,6 +286,13 @@ fn wrong_values_are_shown_with_what_is_right() {
             cmd!(c, "LLMCACHE.GET", "faq", "p", "MODEL", model).error(),
             "ERR MODEL has 1025 bytes, 1024 are allowed"
         );
+        let (fits, long) = ("*".repeat(256), "*".repeat(257));
+        for words in [args!["LLMCACHE.SCAN", "faq", 0, "MATCH"], args!["LLMCACHE.INVALIDATE", "faq", "DRYRUN", "MATCH"]]
+        {
+            let mut with = |pattern: &String| c.cmd(&[words.clone(), args![pattern]].concat());
+            assert_eq!(with(&long).error(), "ERR MATCH has 257 bytes, 256 are allowed");
+            assert!(!with(&fits).is_error());
+        }
     });
 }
 

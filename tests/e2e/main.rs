@@ -19,6 +19,7 @@ mod memory;
 mod payloads;
 mod persistence;
 mod policy;
+mod pressure;
 mod readme;
 mod removal;
 mod replication;

@@ -4,6 +4,10 @@ use crate::harness::{args, cmd, until, Client, Message, Pair, Reply, Server, PAT
 use crate::support::{
     digest, get, goes_between, id_of, meta, now_ms, pass, prompts, set, stat, state, store, Dice, COMMANDS,
 };
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
 use std::time::Duration;
 
 /// Every kind of write, by chance.
@@ -142,6 +146,103 @@ fn an_answer_expires_on_a_replica_whose_primary_is_silent() {
     until("the replica frees it by itself", Duration::from_secs(5), || stat(&mut replica, "entries") == 1);
     pair.primary.signal("CONT");
     assert!(get(&mut primary, "p", "").is_null());
+}
+
+/// The way from a replica to its primary, on which what the primary says can be held up. The threads end with the
+/// servers' connections.
+struct Link {
+    addr: SocketAddr,
+    held: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Link {
+    fn to(primary: SocketAddr) -> Link {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let link = Link { addr: listener.local_addr().unwrap(), held: Arc::default() };
+        let held = link.held.clone();
+        thread::spawn(move || {
+            for replica in listener.incoming().map_while(Result::ok) {
+                // A primary that is gone has nothing more to say.
+                let Ok(primary) = TcpStream::connect(primary) else { return };
+                let (back, forth) = (replica.try_clone().unwrap(), primary.try_clone().unwrap());
+                let held = held.clone();
+                thread::spawn(move || Link::pump(replica, forth, || ()));
+                thread::spawn(move || {
+                    Link::pump(primary, back, || {
+                        let (held, changed) = &*held;
+                        drop(changed.wait_while(held.lock().unwrap(), |held| *held).unwrap());
+                    });
+                });
+            }
+        });
+        link
+    }
+
+    fn pump(mut from: TcpStream, mut to: TcpStream, wait: impl Fn()) {
+        let mut buffer = [0; 1 << 16];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            wait();
+            if to.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+        for end in [from, to] {
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn hold(&self, hold: bool) {
+        *self.held.0.lock().unwrap() = hold;
+        self.held.1.notify_all();
+    }
+}
+
+#[test]
+fn a_replica_that_hears_late_of_a_prolonged_answer_has_it_again() {
+    let primary = Server::start();
+    let link = Link::to(primary.addr());
+    let replica = Server::builder().config(&format!("replicaof 127.0.0.1 {}", link.addr.port())).start();
+    let pair = Pair { replica, primary };
+    pair.wait_for_link();
+    let (mut primary, mut replica) = (pair.primary.client3(), pair.replica.client3());
+    // A primary takes up to a second to trust a new replica.
+    set(&mut primary, "lasting", "r", "EX 500").ok();
+    pair.wait_in_sync();
+    let labels = "TYPE t TAGS 2 a b COST 0.5 TOKENS 1 2 LATENCY 3 META {}";
+    set(&mut primary, "short", "answer", &format!("PX 1500 {labels}")).ok();
+    pair.wait_in_sync();
+    assert_eq!(get(&mut replica, "lasting", ""), "r");
+    assert_eq!(get(&mut replica, "lasting", ""), "r");
+    let (short, lasting) = (id_of(&mut primary, "short"), id_of(&mut primary, "lasting"));
+
+    link.hold(true);
+    for id in [&short, &lasting] {
+        assert_eq!(cmd!(primary, "LLMCACHE.EXPIRE", "faq", id, 1000), 1);
+    }
+    until("the replica has freed what it thinks is dead", PATIENCE, || stat(&mut replica, "entries") == 1);
+    assert!(get(&mut replica, "short", "").is_null());
+    assert_eq!(get(&mut primary, "short", ""), "answer");
+    link.hold(false);
+
+    pair.wait_in_sync();
+    assert_eq!(get(&mut replica, "short", ""), "answer");
+    assert_eq!(digest(&mut replica, "faq"), digest(&mut primary, "faq"));
+    for id in [&short, &lasting] {
+        let ttl = |c: &mut Client| cmd!(c, "LLMCACHE.TTL", "faq", id).int();
+        let (ours, theirs) = (ttl(&mut primary), ttl(&mut replica));
+        assert!((900..=1000).contains(&ours) && (ours - 5..=ours).contains(&theirs), "{ours} and {theirs} seconds");
+    }
+    let (ours, theirs) = (cmd!(primary, "LLMCACHE.ENTRY", "faq", short), cmd!(replica, "LLMCACHE.ENTRY", "faq", short));
+    assert_eq!(theirs.names(), ours.names());
+    for (name, value) in ours.pairs() {
+        let name = name.text();
+        if !["hits", "age", "ttl", "cost_saved_usd", "latency_saved_ms"].contains(&name.as_str()) {
+            assert_eq!(theirs.field(&name), value, "{name}");
+        }
+    }
+    let hits = |c: &mut Client| cmd!(c, "LLMCACHE.ENTRY", "faq", lasting).field("hits").int();
+    assert_eq!([hits(&mut primary), hits(&mut replica)], [0, 2], "hits are each node's own");
+    assert_eq!([stat(&mut primary, "hits"), stat(&mut replica, "hits")], [1, 3]);
 }
 
 /// The commands in a server's append-only files, which are those that its replicas get.

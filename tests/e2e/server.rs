@@ -225,7 +225,6 @@ fn the_limits_of_prompts_and_responses_hold() {
             assert_eq!(cmd!(c, "LLMCACHE.GET", "faq", "p", option, long).error(), format!("ERR {option} has {prompt}"));
         }
         assert_eq!(cmd!(c, "LLMCACHE.SET", "faq", "p", "r", "META", long).error(), format!("ERR META has {prompt}"));
-        assert_eq!(cmd!(c, "LLMCACHE.INVALIDATE", "faq", "MATCH", long).error(), format!("ERR MATCH has {prompt}"));
         let response = "ERR response has 51 bytes, 50 are allowed (CONFIG SET llmcache.max-response-bytes)";
         assert_eq!(cmd!(c, "LLMCACHE.SET", "faq", "p", "r".repeat(51)).error(), response);
         assert_eq!(prompts(c, "").len(), 2);

@@ -262,7 +262,7 @@ fn what_is_in_use_is_not_deleted_and_what_is_wrong_is_named() {
         c.words("LLMCACHE.STRATEGY faq SET own TTL 10").ok();
         c.words("LLMCACHE.ALTER faq STRATEGY own").ok();
         let before = state(c);
-        let (long, many) = ("x".repeat(65), "x".repeat(1025));
+        let (long, many) = ("x".repeat(65), "x".repeat(257));
         let name = |what| format!("ERR {what} name must be 1 to 64 bytes of printable UTF-8 without spaces, got ");
         for (line, expected) in [
             ("STRATEGY DEL mine".to_owned(), "ERR strategy 'mine' is chosen by rule 'r': change or delete that rule first".into()),
@@ -289,7 +289,7 @@ fn what_is_in_use_is_not_deleted_and_what_is_wrong_is_named() {
             ("STRATEGY SET x TTL 1 TTL 2".into(), "ERR TTL may be given only once".into()),
             ("STRATEGY SET x TTL 1 JITTER 101".into(), "ERR JITTER must be a whole number from 0 to 100, got '101'".into()),
             ("RULE SET x TYPE t".into(), "ERR RULE SET needs STRATEGY name as well".into()),
-            (format!("RULE SET x PROMPT {many} STRATEGY mine"), "ERR PROMPT has 1025 bytes, 1024 are allowed".into()),
+            (format!("RULE SET x PROMPT {many} STRATEGY mine"), "ERR PROMPT has 257 bytes, 256 are allowed".into()),
             ("STRATEGY DROP x".into(), "ERR action must be SET, DEL or LIST, got 'DROP'".into()),
             ("STRATEGY LIST all".into(), "ERR unknown option 'all' at argument 3".into()),
             ("RULE DEL a b".into(), "ERR unknown option 'b' at argument 4".into()),

@@ -7,6 +7,9 @@ use crate::core::{glob, memory};
 /// What a built-in rule's name begins with.
 pub const BUILTIN_PREFIX: &str = "builtin:";
 
+/// How many bytes of a prompt a pattern sees. Every store may ask all rules, so this bounds what they can cost.
+pub const PROMPT_SEEN: usize = 16 << 10;
+
 /// A rule: all patterns that are given must fit. One without any fits every request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -18,7 +21,7 @@ pub struct Rule {
     pub model: Option<Box<[u8]>>,
     /// A pattern for the scope; a request without one has the empty scope.
     pub scope: Option<Box<[u8]>>,
-    /// A pattern for the whole prompt.
+    /// A pattern for the prompt, or for the first [`PROMPT_SEEN`] bytes of a longer one.
     pub prompt: Option<Box<[u8]>>,
     /// The strategy that it chooses.
     pub strategy: Box<str>,
@@ -51,7 +54,8 @@ impl Rule {
 
     /// Whether all patterns that are given fit. The prompt, which may be long, is looked at last.
     pub fn matches(&self, question: &Question<'_>) -> bool {
-        let texts = [question.typ, Some(question.model), Some(question.scope), Some(question.prompt)];
+        let prompt = question.prompt.get(..PROMPT_SEEN).unwrap_or(question.prompt);
+        let texts = [question.typ, Some(question.model), Some(question.scope), Some(prompt)];
         self.patterns().iter().zip(texts).all(|((_, pattern), text)| match (pattern, text) {
             (None, _) => true,
             (Some(_), None) => false,

@@ -2,43 +2,29 @@
 //! if anyone had.
 
 use super::Call;
-use crate::core::cache::Cache;
 use crate::core::effects::Effects;
-use crate::core::wire::WireError;
-use crate::shell::failure::{Failure, Outcome};
-use crate::shell::keyspace::{home, Intent, Key};
-use crate::shell::publish::publish_verbatim;
-use crate::syntax::error::SyntaxError;
+use crate::shell::failure::Outcome;
+use crate::syntax::apply::Apply;
 
 pub fn run(call: &Call<'_>) -> Outcome {
-    let mut key = Key::open(call.ctx, call.key(), Intent::Write)?;
-    let name = call.key_name();
-    let mut made = Cache::default();
-    let there = key.cache();
-    let is_new = there.is_none();
-    let cache = there.unwrap_or(&mut made);
-    let effects = repeat(call, cache)?;
-    if is_new {
-        key.place(made, home(call.ctx, name.as_slice()));
-    }
-    publish_verbatim(call.ctx, &name, &effects);
+    let apply = Apply::parse(call.words)?;
+    call.repeat(|cache, _| {
+        let effects = match apply {
+            Apply::Policy(record) => {
+                cache.read_policy(record)?;
+                Effects { policy: true, ..Effects::default() }
+            }
+            Apply::Store(context, entry) => cache.repeat_store(context, entry, call.now)?,
+            Apply::Renew(context, entry) => cache.repeat_renewal(context, entry, call.now)?,
+            Apply::Lives(record) => cache.repeat_lives(record)?,
+            Apply::Counters(record) => {
+                cache.read_counters(record)?;
+                Effects::default()
+            }
+            Apply::Clear => cache.repeat_clear(),
+        };
+        Ok(((), effects))
+    })?;
     call.reply().ok();
     Ok(())
-}
-
-fn repeat(call: &Call<'_>, cache: &mut Cache) -> Result<Effects, Failure> {
-    let nothing = Effects::default();
-    let done: Result<Effects, WireError> = match *call.words {
-        [_, b"POLICY", record] => cache.read_policy(record).map(|()| Effects { policy: true, ..nothing }),
-        [_, b"STORE", context, entry] => cache.repeat_store(context, entry, call.now),
-        [_, b"RENEW", context, entry] => cache.repeat_renewal(context, entry, call.now),
-        [_, b"LIVES", record] => cache.repeat_lives(record),
-        [_, b"COUNTERS", record] => cache.read_counters(record).map(|()| nothing),
-        [_, b"CLEAR"] => Ok(cache.repeat_clear()),
-        _ => {
-            let known = "POLICY, STORE, RENEW, LIVES, COUNTERS or CLEAR with its records".to_owned();
-            return Err(SyntaxError::Unfit("APPLY", format!("takes {known}")).into());
-        }
-    };
-    Ok(done?)
 }

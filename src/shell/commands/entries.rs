@@ -2,32 +2,23 @@
 
 use super::show::{entry_fields, ENTRY_FIELDS};
 use super::{with_codec, Call};
+use crate::core::effects::Effects;
 use crate::core::entry::Phase;
 use crate::shell::failure::{Failure, Outcome};
 use crate::shell::keyspace::{Intent, Key};
-use crate::shell::publish::publish;
 use crate::syntax::entries::{parse_del, parse_entry, parse_expire, parse_ttl, Scan};
 
 pub fn del(call: &Call<'_>) -> Outcome {
     let ids = parse_del(call.words)?;
-    let mut key = Key::open(call.ctx, call.key(), Intent::Write)?;
-    let deleted = key.cache().map_or(0, |cache| {
-        let (deleted, effects) = cache.delete(&ids, call.now);
-        publish(call.ctx, &call.key_name(), cache, &effects);
-        deleted
-    });
+    let deleted = call.edit(|cache, _| Ok(cache.delete(&ids, call.now)))?;
     call.reply().count(deleted);
     Ok(())
 }
 
 pub fn expire(call: &Call<'_>) -> Outcome {
     let (id, at) = parse_expire(call.words, &call.bounds())?;
-    let mut key = Key::open(call.ctx, call.key(), Intent::Write)?;
-    let found = key.cache().zip(id).is_some_and(|(cache, id)| {
-        let (found, effects) = cache.expire_at(&id, at, call.now);
-        publish(call.ctx, &call.key_name(), cache, &effects);
-        found
-    });
+    let found = call
+        .edit(|cache, _| Ok(id.map_or_else(|| (false, Effects::default()), |id| cache.expire_at(&id, at, call.now))))?;
     call.reply().integer(found.into());
     Ok(())
 }

@@ -1,26 +1,20 @@
 //! `INVALIDATE`.
 
 use super::Call;
+use crate::core::effects::Effects;
 use crate::shell::failure::Outcome;
-use crate::shell::keyspace::{Intent, Key};
-use crate::shell::publish::publish;
 use crate::syntax::invalidate::Invalidate;
 
 pub fn run(call: &Call<'_>) -> Outcome {
     let invalidate = Invalidate::parse(call.words, &call.bounds())?;
     let selection = invalidate.selection();
-    let mut key = Key::open(call.ctx, call.key(), Intent::Write)?;
-    let count = key.cache().map_or(0, |cache| {
-        if invalidate.dry_run {
-            return cache.count_selected(&selection, call.now);
-        }
-        let (count, effects) = match invalidate.soft {
-            true => cache.make_stale(&selection, call.now),
-            false => cache.invalidate(&selection, call.now),
-        };
-        publish(call.ctx, &call.key_name(), cache, &effects);
-        count
-    });
+    let count = call.edit(|cache, _| {
+        Ok(match (invalidate.dry_run, invalidate.soft) {
+            (true, _) => (cache.count_selected(&selection, call.now), Effects::default()),
+            (false, true) => cache.make_stale(&selection, call.now),
+            (false, false) => cache.invalidate(&selection, call.now),
+        })
+    })?;
     call.reply().count(count);
     Ok(())
 }

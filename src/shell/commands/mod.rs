@@ -13,10 +13,14 @@ mod stats;
 mod strategy;
 
 use super::failure::{Failure, Outcome};
+use super::keyspace::{home, Intent, Key};
+use super::publish::{announce, replicate};
 use super::reply::Reply;
-use super::{config, docs, server};
+use super::{config, docs, server, worker};
 use crate::core::cache::Cache;
 use crate::core::codec::Codec;
+use crate::core::effects::Effects;
+use crate::core::hot::INLINE;
 use crate::core::time::UnixMs;
 use crate::syntax::table::COMMANDS;
 use crate::syntax::{stats::has_key, Bounds};
@@ -53,9 +57,43 @@ impl<'a> Call<'a> {
         self.key
     }
 
-    /// Its key, to be told of.
-    pub fn key_name(&self) -> RedisString {
-        RedisString::new(std::ptr::NonNull::new(self.ctx.ctx), self.key)
+    /// Changes the cache at its key, and tells everyone who must know. `act` is told whether the cache is new: one that
+    /// is not there is made, and stays if anything has happened to it.
+    pub fn edit<T>(&self, act: impl FnOnce(&mut Cache, bool) -> Result<(T, Effects), Failure>) -> Result<T, Failure> {
+        self.change(act, |name, cache, effects| replicate(self.ctx, name, cache, effects))
+    }
+
+    /// The same for what another node decided: passed on as it came.
+    pub fn repeat(&self, act: impl FnOnce(&mut Cache, bool) -> Result<((), Effects), Failure>) -> Outcome {
+        self.change(act, |_, _, _| self.ctx.replicate_verbatim())
+    }
+
+    fn change<T>(
+        &self,
+        act: impl FnOnce(&mut Cache, bool) -> Result<(T, Effects), Failure>,
+        pass_on: impl FnOnce(&[u8], &Cache, &Effects),
+    ) -> Result<T, Failure> {
+        let mut key = Key::open(self.ctx, self.key, Intent::Write)?;
+        let name = RedisString::new(std::ptr::NonNull::new(self.ctx.ctx), self.key);
+        let (answer, effects) = match key.cache() {
+            Some(cache) => act(cache, false)?,
+            None => {
+                let mut made = Cache::default();
+                let (answer, effects) = act(&mut made, true)?;
+                if effects.is_silent() {
+                    return Ok(answer);
+                }
+                key.place(made, home(self.ctx, name.as_slice()));
+                (answer, Effects { policy: true, ..effects })
+            }
+        };
+        if let Some(cache) = key.cache() {
+            cache.take_debris().map(worker::discard);
+            pass_on(name.as_slice(), cache, &effects);
+        }
+        drop(key);
+        announce(self.ctx, &name, &effects);
+        Ok(answer)
     }
 }
 
@@ -71,8 +109,7 @@ pub fn with_codec<T>(work: impl FnOnce(&mut Codec) -> T) -> T {
 /// Compresses some of the answers that wait for it, so that the figures of a cache that is being looked at are those that
 /// will stay. With more of them waiting the figures are on their way.
 fn settle_figures(cache: &mut Cache) {
-    const SOME: usize = 64;
-    with_codec(|codec| cache.press_some(SOME, codec));
+    with_codec(|codec| cache.press_some(INLINE, codec));
 }
 
 type Run = fn(&Call<'_>) -> Outcome;

@@ -28,6 +28,8 @@ fn add(total: &mut Stats, resident: &Resident) {
     total.add(&resident.cache, datatype::memory(resident) as u64);
 }
 
+/// The fields in the contract's order. What has no cause yet in this version (similar hits, leases, feedback, alerts) is
+/// zero or empty, as it is.
 fn show(call: &Call<'_>, stats: &Stats) {
     let c: &Counters = &stats.counters;
     let projection = stats.projection(call.now, config::memory_price());
@@ -41,12 +43,17 @@ fn show(call: &Call<'_>, stats: &Stats) {
         "misses" => |r: Reply<'_>| r.count(c.misses()),
         "miss_absent" => |r: Reply<'_>| r.count(c.miss_absent),
         "miss_expired" => |r: Reply<'_>| r.count(c.miss_expired),
+        "miss_threshold" => |r: Reply<'_>| r.count(0),
+        "miss_guard" => |r: Reply<'_>| r.count(0),
         "hit_rate" => |r: Reply<'_>| r.double(c.hit_rate()),
+        "coalesced" => |r: Reply<'_>| r.count(0),
         "stores" => |r: Reply<'_>| r.count(c.stores),
         "skips" => |r: Reply<'_>| r.count(c.skips),
         "evictions" => |r: Reply<'_>| r.count(c.evictions),
         "expirations" => |r: Reply<'_>| r.count(c.expirations),
         "invalidations" => |r: Reply<'_>| r.count(c.invalidations),
+        "feedback_good" => |r: Reply<'_>| r.count(0),
+        "feedback_bad" => |r: Reply<'_>| r.count(0),
         "tokens_saved_in" => |r: Reply<'_>| r.count(c.tokens_saved_in),
         "tokens_saved_out" => |r: Reply<'_>| r.count(c.tokens_saved_out),
         "tokens_saved" => |r: Reply<'_>| r.count(c.tokens_saved()),
@@ -64,5 +71,6 @@ fn show(call: &Call<'_>, stats: &Stats) {
         "compression_saved" => |r: Reply<'_>| r.double(stats.compression_saved()),
         "memory_bytes" => |r: Reply<'_>| r.count(stats.memory_bytes),
         "memory_per_1k_entries" => |r: Reply<'_>| r.count(stats.memory_per_1k_entries()),
+        "alerts" => |r: Reply<'_>| r.array(0),
     });
 }

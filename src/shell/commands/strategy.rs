@@ -1,26 +1,22 @@
 //! `STRATEGY` and `RULE`.
 
 use super::Call;
-use crate::core::cache::{AlterError, Cache};
 use crate::core::effects::Effects;
-use crate::core::strategy::{Origin, Rule, Strategies, Strategy, Ttl};
+use crate::core::policy::Policy;
+use crate::core::strategy::{Origin, Rule, Strategies, Strategy, StrategyError, Ttl};
 use crate::shell::failure::Outcome;
-use crate::shell::keyspace::{home, Intent, Key};
-use crate::shell::publish::publish;
+use crate::shell::keyspace::{Intent, Key};
 use crate::shell::reply::{reply_map, Reply};
 use crate::syntax::strategy::{parse_rule, parse_strategy, Change};
 
 pub fn strategy(call: &Call<'_>) -> Outcome {
     match parse_strategy(call.words, &call.bounds())? {
         Change::Set(strategy) => {
-            change(call, |cache| cache.alter_strategies(call.now, |all, _| all.set_strategy(strategy)))?;
+            call.edit(|cache, _| Ok(cache.alter_strategies(call.now, |all, _| all.set_strategy(strategy))?))?;
             call.reply().ok();
         }
         Change::Del(name) => {
-            let deleted = remove(call, |cache| {
-                cache.alter_strategies(call.now, |all, policy| all.delete_strategy(&name, &policy.strategy))
-            })?;
-            call.reply().integer(deleted.into());
+            remove(call, |all, policy| all.delete_strategy(&name, &policy.strategy))?;
         }
         Change::List => list(call, show_strategies)?,
     }
@@ -30,46 +26,25 @@ pub fn strategy(call: &Call<'_>) -> Outcome {
 pub fn rule(call: &Call<'_>) -> Outcome {
     match parse_rule(call.words)? {
         Change::Set(rule) => {
-            change(call, |cache| cache.alter_strategies(call.now, |all, _| all.set_rule(rule)))?;
+            call.edit(|cache, _| Ok(cache.alter_strategies(call.now, |all, _| all.set_rule(rule))?))?;
             call.reply().ok();
         }
         Change::Del(name) => {
-            let deleted = remove(call, |cache| cache.alter_strategies(call.now, |all, _| Ok(all.delete_rule(&name))))?;
-            call.reply().integer(deleted.into());
+            remove(call, |all, _| Ok(all.delete_rule(&name)))?;
         }
         Change::List => list(call, show_rules)?,
     }
     Ok(())
 }
 
-/// Changes a cache, which is made if it is not there.
-fn change(call: &Call<'_>, act: impl FnOnce(&mut Cache) -> Result<((), Effects), AlterError>) -> Outcome {
-    let mut key = Key::open(call.ctx, call.key(), Intent::Write)?;
-    let name = call.key_name();
-    let mut made = Cache::default();
-    let there = key.cache();
-    let is_new = there.is_none();
-    let cache = there.unwrap_or(&mut made);
-    let ((), effects) = act(cache)?;
-    publish(call.ctx, &name, cache, &effects);
-    if is_new {
-        key.place(made, home(call.ctx, name.as_slice()));
-    }
+/// Takes something out of a cache's lists, and answers whether it was there.
+fn remove(call: &Call<'_>, take_out: impl FnOnce(&mut Strategies, &Policy) -> Result<bool, StrategyError>) -> Outcome {
+    let removed = call.edit(|cache, _| {
+        let (removed, effects) = cache.alter_strategies(call.now, take_out)?;
+        Ok((removed, if removed { effects } else { Effects::default() }))
+    })?;
+    call.reply().integer(removed.into());
     Ok(())
-}
-
-/// Takes something out of a cache; whether it was there.
-fn remove(
-    call: &Call<'_>,
-    act: impl FnOnce(&mut Cache) -> Result<(bool, Effects), AlterError>,
-) -> Result<bool, crate::shell::failure::Failure> {
-    let mut key = Key::open(call.ctx, call.key(), Intent::Write)?;
-    let Some(cache) = key.cache() else { return Ok(false) };
-    let (removed, effects) = act(cache)?;
-    if removed {
-        publish(call.ctx, &call.key_name(), cache, &effects);
-    }
-    Ok(removed)
 }
 
 /// Shows the lists of a cache, or those that a new one would have.

@@ -1,0 +1,41 @@
+//! `APPLY`: a change that another node made.
+
+use super::args::Args;
+use super::error::SyntaxError;
+
+/// What is to be repeated, with its records as they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apply<'a> {
+    /// Take over a policy.
+    Policy(&'a [u8]),
+    /// Store an entry: its context and the rest.
+    Store(&'a [u8], &'a [u8]),
+    /// Take over an entry that lives longer: its context and the rest.
+    Renew(&'a [u8], &'a [u8]),
+    /// Move ends of lives.
+    Lives(&'a [u8]),
+    /// Take over counters.
+    Counters(&'a [u8]),
+    /// Take all entries out.
+    Clear,
+}
+
+impl<'a> Apply<'a> {
+    /// Reads `key (POLICY record | STORE record record | …)`.
+    pub fn parse(words: &'a [&'a [u8]]) -> Result<Self, SyntaxError> {
+        let mut args = Args::new(words);
+        args.positional()?;
+        let action = args.option().ok_or(SyntaxError::Arity)?;
+        let apply = match action.name() {
+            "POLICY" => Self::Policy(args.positional()?),
+            "STORE" => Self::Store(args.positional()?, args.positional()?),
+            "RENEW" => Self::Renew(args.positional()?, args.positional()?),
+            "LIVES" => Self::Lives(args.positional()?),
+            "COUNTERS" => Self::Counters(args.positional()?),
+            "CLEAR" => Self::Clear,
+            _ => return Err(args.not_one_of("action", "POLICY, STORE, RENEW, LIVES, COUNTERS or CLEAR")),
+        };
+        args.finish()?;
+        Ok(apply)
+    }
+}
