@@ -87,7 +87,7 @@ impl<'a> IdentityOptions<'a> {
 
     /// What is asked, from the prompt argument and these options.
     pub fn resolve(self, prompt: &'a [u8], is_request: bool, bounds: &Bounds) -> Result<Asked<'a>, SyntaxError> {
-        let prompt = bounds.prompt("prompt", prompt)?;
+        let prompt = bounds.prompt(if is_request { "the request body" } else { "prompt" }, prompt)?;
         if is_request {
             return self.resolve_request(prompt);
         }

@@ -341,7 +341,7 @@ impl Dice {
             9..=10 => Life::Keep,
             _ => Life::Never,
         };
-        let pressure = if self.limits { self.rng.below(30) } else { 2 };
+        let pressure = if self.limits { self.rng.below(12) } else { 2 };
         Put {
             ask: self.ask(),
             response: self.rng.pick(&self.responses).clone(),

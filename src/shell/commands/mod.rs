@@ -22,6 +22,7 @@ use crate::core::codec::Codec;
 use crate::core::effects::Effects;
 use crate::core::hot::INLINE;
 use crate::core::time::UnixMs;
+use crate::syntax::error::SyntaxError;
 use crate::syntax::table::COMMANDS;
 use crate::syntax::{stats::has_key, Bounds};
 use redis_module::{raw, Context, RedisString};
@@ -88,7 +89,9 @@ impl<'a> Call<'a> {
             }
         };
         if let Some(cache) = key.cache() {
-            cache.take_debris().map(worker::discard);
+            if let Some(debris) = cache.take_debris() {
+                worker::discard(debris);
+            }
             pass_on(name.as_slice(), cache, &effects);
         }
         drop(key);
@@ -201,8 +204,13 @@ unsafe fn dispatch(
         let key = strings.get(1).copied().unwrap_or(std::ptr::null_mut());
         run(&Call { ctx: &ctx, words: &words, key, now: server::now() })
     }));
-    if let Err(failure) = outcome.unwrap_or(Err(Failure::Panic)) {
-        Reply(&ctx).error(&failure.to_string());
+    match outcome.unwrap_or(Err(Failure::Panic)) {
+        Ok(()) => {}
+        // SAFETY: the context is that of the running command.
+        Err(Failure::Syntax(SyntaxError::Arity)) => unsafe {
+            raw::RedisModule_WrongArity.map(|wrong| wrong(ctx.ctx));
+        },
+        Err(failure) => Reply(&ctx).error(&failure.to_string()),
     }
     raw::REDISMODULE_OK as c_int
 }
