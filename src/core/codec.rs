@@ -1,6 +1,5 @@
 //! How an answer lies in memory: as it came, or compressed. A node's own business; what replicates is the answer.
 
-use super::hot::SMALL;
 use std::fmt;
 
 /// How an answer's bytes are to be read.
@@ -43,6 +42,9 @@ impl fmt::Display for Damaged {
 
 /// No answer is longer than a bulk string of the protocol.
 pub const MAX_ANSWER: usize = 512 << 20;
+
+/// Answers that are smaller are never compressed.
+pub(super) const SMALL: usize = 128;
 
 /// Above this only the fastest level is used, so that one huge answer does not hold up the server.
 const HUGE: usize = 1 << 20;

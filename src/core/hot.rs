@@ -12,13 +12,10 @@
 //! ```
 
 use super::cache::Cache;
-use super::codec::{Codec, Encoding, Packed};
+use super::codec::{Codec, Encoding, Packed, SMALL};
 use super::entry::{Entry, Slot};
 use super::identity::EntryId;
 use std::collections::VecDeque;
-
-/// Answers that are smaller are never compressed.
-pub(super) const SMALL: usize = 128;
 
 /// Hot copies may take this part of what all answers would take uncompressed, or of the cache's limit. Together with the
 /// compressed answers they stay below the uncompressed ones.
