@@ -8,7 +8,7 @@ use super::codec::{Codec, Damaged, Encoding};
 use super::counters::Counters;
 use super::effects::Effects;
 use super::entry::{EntryView, Phase, Slot};
-use super::hot::Queues;
+use super::hot::{is_worth_warming, Queues};
 use super::identity::{Digest, EntryId};
 use super::policy::{Policy, PolicyChange};
 use super::store::Store;
@@ -194,7 +194,7 @@ impl Cache {
         let mut copy = None;
         if let Some(entry) = entry.filter(|entry| entry.hot.is_none()) {
             codec.prepare(&entry.answer)?;
-            let warms = entry.answer.encoding != Encoding::Raw && !terms.no_touch;
+            let warms = entry.answer.encoding != Encoding::Raw && !terms.no_touch && is_worth_warming(entry);
             copy = warms.then(|| codec.prepared(&entry.answer).into());
         }
         self.count(found, terms, now);

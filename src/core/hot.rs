@@ -17,12 +17,14 @@ use super::entry::{Entry, Slot};
 use super::identity::EntryId;
 use std::collections::VecDeque;
 
-/// Hot copies may take this part of what all answers would take uncompressed, or of the cache's limit. Together with the
-/// compressed answers they stay below the uncompressed ones.
-const BUDGET_SHARE: u64 = 3;
+/// Hot copies may take this much in any cache: little for a server, and all that a small cache needs.
+const BUDGET_FLOOR: u64 = 4 << 20;
 
-/// They may take this much in any cache that has no limit.
-const BUDGET_FLOOR: u64 = 64 << 10;
+/// In a larger cache they may take this part of what all answers would take uncompressed.
+const BUDGET_SHARE: u64 = 8;
+
+/// They never take more than this part of a cache's limit.
+const LIMIT_SHARE: u64 = 4;
 
 /// How many bytes a command may compress on its way, and the highest level for that.
 pub const INLINE: usize = 256 << 10;
@@ -202,12 +204,19 @@ impl Cache {
 
     fn hot_budget(&self) -> usize {
         let (raw, _) = self.store.answer_bytes();
-        let budget = match self.policy.max_memory {
-            0 => BUDGET_FLOOR.max(raw / BUDGET_SHARE),
-            limit => raw.min(limit) / BUDGET_SHARE,
+        let budget = BUDGET_FLOOR.max(raw / BUDGET_SHARE);
+        let most = match self.policy.max_memory {
+            0 => u64::MAX,
+            limit => limit / LIMIT_SHARE,
         };
-        usize::try_from(budget).unwrap_or(usize::MAX)
+        usize::try_from(budget.min(most)).unwrap_or(usize::MAX)
     }
+}
+
+/// Whether a lookup that had to decompress leaves a copy behind: one in four does, so that what is asked often has its copy
+/// soon, and what is asked once does not take the place of another.
+pub(super) fn is_worth_warming(entry: &Entry) -> bool {
+    entry.hits % 4 == 3
 }
 
 /// Whether this is the answer that was to be compressed, and nobody has tried yet.
