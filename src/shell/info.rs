@@ -43,7 +43,7 @@ unsafe extern "C" fn sections(ctx: *mut raw::RedisModuleInfoCtx, _for_crash_repo
         if raw::add_info_section(ctx, Some("server")) == raw::Status::Ok {
             text(ctx, "version", env!("CARGO_PKG_VERSION"));
             text(ctx, "lacks", &server::lacks().join("; "));
-            text(ctx, "warnings", &server::warnings().join("; "));
+            text(ctx, "warnings", &server::warnings(false).join("; "));
         }
     });
 }

@@ -86,6 +86,13 @@ impl<'c> Key<'c> {
         }
     }
 
+    /// Whether the key itself has an expiry.
+    pub fn expires(&self) -> bool {
+        // SAFETY: the key is open, and this only looks at it.
+        let left = unsafe { raw::RedisModule_GetExpire.filter(|_| !self.key.is_null()).map(|expire| expire(self.key)) };
+        left.is_some_and(|left| left != i64::from(raw::REDISMODULE_NO_EXPIRE))
+    }
+
     /// Whether this key holds that very value.
     pub fn holds(&self, resident: *mut Resident) -> bool {
         !resident.is_null() && self.resident == resident

@@ -4,9 +4,13 @@ use super::config;
 use crate::core::eviction::Pressure;
 use crate::core::time::UnixMs;
 use redis_module::{raw, CallOptionResp, CallOptionsBuilder, CallReply, CallResult, Context, ContextFlags};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
-static EVICTS_CACHES: AtomicBool = AtomicBool::new(false);
+/// Which keys the server may evict by its `maxmemory-policy`: none, those that expire, or all.
+static EVICTS: AtomicU8 = AtomicU8::new(NOTHING);
+const NOTHING: u8 = 0;
+const WHAT_EXPIRES: u8 = 1;
+const EVERYTHING: u8 = 2;
 
 /// The time of day.
 pub fn now() -> UnixMs {
@@ -51,8 +55,12 @@ pub fn watch_eviction_policy(ctx: &Context) {
         },
         _ => None,
     };
-    let evicts = policy.as_deref().is_some_and(|policy| policy.starts_with("allkeys"));
-    if !EVICTS_CACHES.swap(evicts, Ordering::Relaxed) && evicts {
+    let evicts = match policy.as_deref() {
+        Some(policy) if policy.starts_with("allkeys") => EVERYTHING,
+        Some(policy) if policy.starts_with("volatile") => WHAT_EXPIRES,
+        _ => NOTHING,
+    };
+    if EVICTS.swap(evicts, Ordering::Relaxed) != EVERYTHING && evicts == EVERYTHING {
         ctx.log_warning(WHOLE_CACHES);
     }
 }
@@ -60,12 +68,15 @@ pub fn watch_eviction_policy(ctx: &Context) {
 const WHOLE_CACHES: &str = "maxmemory-policy allkeys-* can evict a whole cache at once: use noeviction or volatile-*, \
      caches keep themselves within MAXMEMORY and maxmemory";
 
-/// What an administrator should know.
-pub fn warnings() -> Vec<&'static str> {
-    if EVICTS_CACHES.load(Ordering::Relaxed) {
-        vec![WHOLE_CACHES]
-    } else {
-        Vec::new()
+const EXPIRING_CACHES: &str = "maxmemory-policy volatile-* can evict this cache at once, since its key has an expiry: \
+     PERSIST it, its entries expire by themselves";
+
+/// What an administrator should know, of a cache whose key expires or of any other.
+pub fn warnings(key_expires: bool) -> Vec<&'static str> {
+    match EVICTS.load(Ordering::Relaxed) {
+        EVERYTHING => vec![WHOLE_CACHES],
+        WHAT_EXPIRES if key_expires => vec![EXPIRING_CACHES],
+        _ => Vec::new(),
     }
 }
 

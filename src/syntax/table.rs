@@ -38,8 +38,7 @@ pub struct Command {
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "LLMCACHE.GET",
-        grammar: "key prompt [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] [REQUEST] [EXACT] \
-                  [MAXAGE seconds] [IFNONEMATCH etag] [STALEOK] [NOTOUCH] [WITHMETA]",
+        grammar: LOOKUP_GRAMMAR,
         summary: "Returns the cached response to a prompt",
         complexity: "O(1) plus the length of the prompt and of the response",
         access: Access::Read,
@@ -170,8 +169,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "LLMCACHE.EXPLAIN",
-        grammar: "key prompt [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] [REQUEST] [EXACT] \
-                  [MAXAGE seconds] [IFNONEMATCH etag] [STALEOK] [NOTOUCH] [WITHMETA]",
+        grammar: LOOKUP_GRAMMAR,
         summary: "Tells what a GET would answer, and why; changes nothing",
         complexity: "O(1) plus the length of the prompt",
         access: Access::Read,
@@ -189,6 +187,9 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
     },
 ];
+
+const LOOKUP_GRAMMAR: &str = "key prompt [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] [REQUEST] [EXACT] \
+     [MAXAGE seconds] [IFNONEMATCH etag] [STALEOK] [NOTOUCH] [WITHMETA]";
 
 const POLICY_GRAMMAR: &str = "key [MODE mode] [STRATEGY strategy] [STALE seconds] [JITTER percent] \
      [MAXENTRIES count] [MAXMEMORY bytes] [EVICT policy] [COMPRESS method] [LEVEL level] \

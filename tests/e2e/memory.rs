@@ -43,8 +43,11 @@ fn an_eviction_policy_that_could_take_a_whole_cache_is_warned_of() {
         assert!(!warnings(&mut c).is_empty(), "{policy}");
     }
     c.words("CONFIG SET maxmemory-policy volatile-lru").ok();
-    c.words("EXPIRE faq 1000");
-    store(&mut c, "q", "r");
+    assert_eq!(warnings(&mut c), "", "the key does not expire");
+    assert_eq!(c.words("EXPIRE faq 1000"), 1);
+    assert!(warnings(&mut c).contains("PERSIST"), "{}", warnings(&mut c));
+    assert_eq!(c.words("PERSIST faq"), 1);
+    assert_eq!(warnings(&mut c), "");
 }
 
 /// Stores more than the server has room for; every store must succeed, and the newest answers must be there.

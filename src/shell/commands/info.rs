@@ -12,6 +12,7 @@ use crate::syntax::stats::parse_info;
 pub fn run(call: &Call<'_>) -> Outcome {
     parse_info(call.words)?;
     let mut key = Key::open(call.ctx, call.key(), Intent::Peek)?;
+    let key_expires = key.expires();
     let Some(resident) = key.resident() else {
         call.reply().null();
         return Ok(());
@@ -54,7 +55,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
         "compression_ratio" => |r: Reply<'_>| r.double(if stored == 0 { 1.0 } else { raw as f64 / stored as f64 }),
         "strategies" => |r: Reply<'_>| show_strategies(r, cache.strategies()),
         "rules" => |r: Reply<'_>| show_rules(r, cache.strategies()),
-        "warnings" => |r: Reply<'_>| texts(r, &server::warnings()),
+        "warnings" => |r: Reply<'_>| texts(r, &server::warnings(key_expires)),
         "server_lacks" => |r: Reply<'_>| texts(r, &server::lacks()),
         "version" => |r: Reply<'_>| r.bulk(env!("CARGO_PKG_VERSION").as_bytes()),
     });
