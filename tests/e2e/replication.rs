@@ -201,7 +201,8 @@ impl Link {
 fn a_replica_that_hears_late_of_a_prolonged_answer_has_it_again() {
     let primary = Server::start();
     let link = Link::to(primary.addr());
-    let replica = Server::builder().config(&format!("replicaof 127.0.0.1 {}", link.addr.port())).start();
+    let upstream = format!("replicaof 127.0.0.1 {}", link.addr.port());
+    let replica = Server::builder().aof_always().config(&upstream).start();
     let pair = Pair { replica, primary };
     pair.wait_for_link();
     let (mut primary, mut replica) = (pair.primary.client3(), pair.replica.client3());
@@ -210,6 +211,7 @@ fn a_replica_that_hears_late_of_a_prolonged_answer_has_it_again() {
     pair.wait_in_sync();
     let labels = "TYPE t TAGS 2 a b COST 0.5 TOKENS 1 2 LATENCY 3 META {}";
     set(&mut primary, "short", "answer", &format!("PX 1500 {labels}")).ok();
+    set(&mut primary, "deleted", "answer", "PX 1500").ok();
     pair.wait_in_sync();
     assert_eq!(get(&mut replica, "lasting", ""), "r");
     assert_eq!(get(&mut replica, "lasting", ""), "r");
@@ -219,6 +221,8 @@ fn a_replica_that_hears_late_of_a_prolonged_answer_has_it_again() {
     for id in [&short, &lasting] {
         assert_eq!(cmd!(primary, "LLMCACHE.EXPIRE", "faq", id, 1000), 1);
     }
+    let deleted = id_of(&mut primary, "deleted");
+    assert_eq!(cmd!(primary, "LLMCACHE.DEL", "faq", &deleted), 1);
     until("the replica has freed what it thinks is dead", PATIENCE, || stat(&mut replica, "entries") == 1);
     assert!(get(&mut replica, "short", "").is_null());
     assert_eq!(get(&mut primary, "short", ""), "answer");
@@ -227,6 +231,8 @@ fn a_replica_that_hears_late_of_a_prolonged_answer_has_it_again() {
     pair.wait_in_sync();
     assert_eq!(get(&mut replica, "short", ""), "answer");
     assert_eq!(digest(&mut replica, "faq"), digest(&mut primary, "faq"));
+    let passed_on = written(&pair.replica).iter().any(|words| *words == ["LLMCACHE.DEL", "faq", &deleted]);
+    assert!(passed_on, "what the replica had freed already is deleted in its file as well");
     for id in [&short, &lasting] {
         let ttl = |c: &mut Client| cmd!(c, "LLMCACHE.TTL", "faq", id).int();
         let (ours, theirs) = (ttl(&mut primary), ttl(&mut replica));

@@ -25,7 +25,7 @@ use crate::core::time::UnixMs;
 use crate::syntax::error::SyntaxError;
 use crate::syntax::table::COMMANDS;
 use crate::syntax::{stats::has_key, Bounds};
-use redis_module::{raw, Context, RedisString};
+use redis_module::{raw, Context, ContextFlags, RedisString};
 use std::cell::RefCell;
 use std::ffi::{c_int, CString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -61,7 +61,12 @@ impl<'a> Call<'a> {
     /// Changes the cache at its key, and tells everyone who must know. `act` is told whether the cache is new: one that
     /// is not there is made, and stays if anything has happened to it.
     pub fn edit<T>(&self, act: impl FnOnce(&mut Cache, bool) -> Result<(T, Effects), Failure>) -> Result<T, Failure> {
-        self.change(act, |name, cache, effects| replicate(self.ctx, name, cache, effects))
+        // What comes from a primary goes on as it came: this node's clock may see less in it than the primary's did.
+        let from_primary = self.ctx.get_flags().contains(ContextFlags::REPLICATED);
+        self.change(act, |name, cache, effects| match from_primary {
+            true => self.ctx.replicate_verbatim(),
+            false => replicate(self.ctx, name, cache, effects),
+        })
     }
 
     /// The same for what another node decided: passed on as it came.
