@@ -11,6 +11,7 @@ mod limits;
 mod model;
 mod ops;
 mod persist;
+mod relocation;
 mod speed;
 mod support;
 mod twin;
