@@ -1,6 +1,6 @@
 //! `DEL`, `ENTRY`, `TTL`, `EXPIRE` and `SCAN`.
 
-use super::show::{entry_fields, ENTRY_FIELDS};
+use super::show::Shown;
 use super::{with_codec, Call};
 use crate::core::effects::Effects;
 use crate::core::entry::Phase;
@@ -46,35 +46,12 @@ pub fn entry(call: &Call<'_>) -> Outcome {
             reply.null();
             return Ok(());
         };
-        let response = if with_response { Some(codec.unpack(entry.packed())?) } else { None };
-        let (context, effort) = (entry.context(), entry.effort());
-        let named = |name: &str| reply.bulk(name.as_bytes());
-        reply.map(usize::from(with_response) + ENTRY_FIELDS + 10);
-        if let Some(response) = response {
-            named("response");
-            reply.bulk(response);
+        let mut shown = Shown::default();
+        if with_response {
+            shown.response(codec.unpack(entry.packed())?);
         }
-        entry_fields(reply, &entry, None, entry.life().phase(call.now) == Phase::Stale, call.now);
-        named("system");
-        reply.bulk(context.system);
-        named("params");
-        reply.bulk(context.params);
-        named("scope");
-        reply.bulk(context.scope);
-        named("rule");
-        reply.optional(entry.rule());
-        named("meta");
-        reply.optional(entry.meta());
-        named("created");
-        reply.count(entry.created().0);
-        named("cost_usd");
-        reply.text(effort.cost);
-        named("estimated");
-        reply.boolean(effort.estimated);
-        named("size");
-        reply.count(entry.packed().raw_len.into());
-        named("stored");
-        reply.count(entry.packed().bytes.len() as u64);
+        let stale = entry.life().phase(call.now) == Phase::Stale;
+        shown.entry(&entry, None, stale, call.now).details(&entry).write(reply);
         Ok::<(), Failure>(())
     })
 }

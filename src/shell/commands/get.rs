@@ -1,6 +1,6 @@
 //! `GET`.
 
-use super::show::entry_fields;
+use super::show::Shown;
 use super::{with_codec, Call};
 use crate::core::cache::Got;
 use crate::shell::failure::Outcome;
@@ -23,10 +23,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
             Got::NotModified => reply.simple(c"NOTMODIFIED"),
             Got::Hit { response, .. } if !lookup.with_meta => reply.bulk(response),
             Got::Hit { entry, response, stale } => {
-                reply.map(18);
-                reply.bulk(b"response");
-                reply.bulk(response);
-                entry_fields(reply, &entry, Some(c"exact"), stale, call.now);
+                Shown::default().response(response).entry(&entry, Some("exact"), stale, call.now).write(reply);
             }
         }
         Ok(())
