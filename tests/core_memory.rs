@@ -129,6 +129,8 @@ impl Shaped {
             latency_ms: 0,
             meta: (self.meta > 0).then_some(&*meta),
             temperature_above_one: false,
+            comparable: true,
+            vector: None,
         };
         let stored = cache.set(&answer, NOW, Pressure::None, codec).unwrap().0;
         assert!(matches!(stored, Stored::Stored(_)), "{stored:?}");

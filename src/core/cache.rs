@@ -8,15 +8,22 @@ use super::codec::{Codec, Damaged, Encoding};
 use super::counters::Counters;
 use super::effects::Effects;
 use super::entry::{EntryView, Phase, Slot};
+use super::feedback::Feedback;
 use super::hot::{is_worth_warming, Queues};
 use super::identity::{Digest, EntryId};
-use super::policy::{Policy, PolicyChange};
+use super::policy::{Mode, Policy, PolicyChange};
+use super::similarity::guards::Guard;
+use super::similarity::index::Index;
+use super::similarity::{Kind, Method};
 use super::store::Store;
 use super::strategy::{Strategies, StrategyError};
 use super::time::UnixMs;
 
 /// How long a dead entry is kept, so that a lookup can still tell that its answer has expired.
 pub const GRACE_MS: u64 = 1000;
+
+/// How many slots a command may look at for entries that are to be indexed: about a millisecond's work.
+pub(super) const INDEXED_AT_ONCE: u64 = 512;
 
 /// One cache.
 #[derive(Clone, Debug, Default)]
@@ -27,11 +34,18 @@ pub struct Cache {
     pub(super) counters: Counters,
     pub(super) queues: Queues,
     pub(super) debris: Option<Store>,
+    pub(super) feedback: Feedback,
+    /// Whether a similar lookup came to a cache whose own mode is exact.
+    pub(super) asked_similar: bool,
 }
 
 /// What a lookup asks for beside the identity.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Terms {
+    /// Match like this, whatever the cache's own mode.
+    pub mode: Option<Mode>,
+    /// How similar an answer must be at least, beside what the cache asks.
+    pub threshold: Option<f64>,
     /// Serve an answer whose time is up but that may still be stale.
     pub stale_ok: bool,
     /// Serve nothing older than this.
@@ -43,7 +57,7 @@ pub struct Terms {
 }
 
 /// Why a policy, a strategy or a rule cannot be. Nothing has changed then.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum AlterError {
     /// Because of a strategy or rule.
     Strategy(StrategyError),
@@ -53,6 +67,22 @@ pub enum AlterError {
         limit: u64,
         /// What the cache takes.
         needed: u64,
+    },
+    /// The option belongs to another kind of similarity.
+    OtherKind {
+        /// The option.
+        name: &'static str,
+        /// The kind it belongs to.
+        kind: Kind,
+        /// The kind that the cache has.
+        is: Kind,
+    },
+    /// There are vectors of another size already.
+    OtherDim {
+        /// The size of those.
+        dim: u32,
+        /// The size that was asked for.
+        got: u32,
     },
 }
 
@@ -71,6 +101,12 @@ impl std::fmt::Display for AlterError {
                 "MAXMEMORY must be 0 for no limit, or at least {needed} bytes, which the cache takes without entries, \
                  got {limit}"
             ),
+            Self::OtherKind { name, kind, is } => {
+                write!(f, "{name} belongs to SIMILARITY {}, this is a cache of SIMILARITY {}", kind.name(), is.name())
+            }
+            Self::OtherDim { dim, got } => {
+                write!(f, "DIM is {dim} by the vectors that are stored, and cannot become {got} while they are")
+            }
         }
     }
 }
@@ -82,13 +118,28 @@ pub enum Miss {
     Absent,
     /// There is one, and its time is up.
     Expired,
+    /// There are entries to compare with, and none is similar enough.
+    BelowThreshold,
+    /// The most similar one was called a bad answer to this prompt.
+    Feedback,
+    /// The most similar one differs in what this guard looks at.
+    Guard(Guard),
 }
 
 /// Which entry a lookup finds, before anything is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Found {
-    /// An answer, and whether it is stale.
-    Entry(Slot, Phase),
+    /// The very answer, and whether it is stale.
+    Exact(Slot, Phase),
+    /// The answer to a similar question.
+    Similar {
+        /// Where it is.
+        slot: Slot,
+        /// Whether it is stale.
+        phase: Phase,
+        /// How similar the question is.
+        similarity: f64,
+    },
     /// None, and why.
     Miss(Miss),
 }
@@ -108,6 +159,8 @@ pub enum Got<'a> {
         response: &'a [u8],
         /// Whether its time is up.
         stale: bool,
+        /// How similar its question is, where it is not the very same.
+        similar: Option<f64>,
     },
 }
 
@@ -132,6 +185,11 @@ impl Cache {
         &self.counters
     }
 
+    /// What users said of its answers.
+    pub fn feedback(&self) -> &Feedback {
+        &self.feedback
+    }
+
     /// Its entries.
     pub fn store(&self) -> &Store {
         &self.store
@@ -149,12 +207,17 @@ impl Cache {
 
     /// Bytes behind the whole cache.
     pub fn memory(&self) -> usize {
-        self.store.entries_memory() + self.store.shared_memory() + self.policy_memory()
+        self.store.entries_memory() + self.store.shared_memory() + self.store.likeness_memory() + self.policy_memory()
     }
 
     /// Bytes behind what the cache is, apart from what it holds.
     pub fn policy_memory(&self) -> usize {
-        super::memory::allocated(size_of::<Self>()) + self.policy.memory() + self.strategies.memory()
+        let index = self.store.likeness().map_or(0, |_| Index::OWN);
+        super::memory::allocated(size_of::<Self>())
+            + index
+            + self.policy.memory()
+            + self.strategies.memory()
+            + self.feedback.memory()
     }
 
     /// Which entry answers this digest on these terms.
@@ -162,13 +225,9 @@ impl Cache {
         let Some((slot, entry)) = self.store.find(digest).and_then(|slot| Some((slot, self.store.get(slot)?))) else {
             return Found::Miss(Miss::Absent);
         };
-        if terms.max_age_ms.is_some_and(|limit| now.since(entry.created) > limit) {
-            return Found::Miss(Miss::Expired);
-        }
-        match entry.life.phase(now) {
-            Phase::Stale if !terms.stale_ok => Found::Miss(Miss::Expired),
-            Phase::Dead => Found::Miss(Miss::Expired),
-            phase => Found::Entry(slot, phase),
+        match entry.serves(terms, now) {
+            Some(phase) => Found::Exact(slot, phase),
+            None => Found::Miss(Miss::Expired),
         }
     }
 
@@ -181,9 +240,24 @@ impl Cache {
         codec: &'a mut Codec,
     ) -> Result<Got<'a>, Damaged> {
         let found = self.find(digest, terms, now);
-        let Found::Entry(slot, phase) = found else {
-            self.count(found, terms, now);
-            return Ok(Got::Miss);
+        self.serve(found, terms, now, codec)
+    }
+
+    /// What a lookup answers that has found this. Damaged bytes are an error, and nothing is counted.
+    pub fn serve<'a>(
+        &'a mut self,
+        found: Found,
+        terms: &Terms,
+        now: UnixMs,
+        codec: &'a mut Codec,
+    ) -> Result<Got<'a>, Damaged> {
+        let (slot, phase, similar) = match found {
+            Found::Exact(slot, phase) => (slot, phase, None),
+            Found::Similar { slot, phase, similarity } => (slot, phase, Some(similarity)),
+            Found::Miss(_) => {
+                self.count(found, terms, now);
+                return Ok(Got::Miss);
+            }
         };
         let entry = self.store.get(slot);
         if entry.is_some_and(|entry| terms.if_none_match == Some(entry.etag)) {
@@ -204,7 +278,7 @@ impl Cache {
         Ok(match self.store.view(slot) {
             Some(entry) => {
                 let response = entry.hot().unwrap_or_else(|| codec.prepared(entry.packed()));
-                Got::Hit { entry, response, stale: phase == Phase::Stale }
+                Got::Hit { entry, response, stale: phase == Phase::Stale, similar }
             }
             None => Got::Miss,
         })
@@ -214,20 +288,22 @@ impl Cache {
         if terms.no_touch {
             return;
         }
-        self.counters.looked_up(now);
-        match found {
-            Found::Miss(Miss::Absent) => self.counters.miss_absent += 1,
-            Found::Miss(Miss::Expired) => self.counters.miss_expired += 1,
-            Found::Entry(slot, phase) => {
-                self.store.touch(slot);
-                match phase {
-                    Phase::Stale => self.counters.hits_stale += 1,
-                    _ => self.counters.hits_exact += 1,
-                }
-                if let Some(entry) = self.store.get(slot) {
-                    self.counters.saved(&entry.effort);
-                }
-            }
+        let counters = &mut self.counters;
+        counters.looked_up(now);
+        let (slot, counter) = match found {
+            Found::Exact(slot, Phase::Fresh) => (Some(slot), &mut counters.hits_exact),
+            Found::Similar { slot, phase: Phase::Fresh, .. } => (Some(slot), &mut counters.hits_similar),
+            Found::Exact(slot, _) | Found::Similar { slot, .. } => (Some(slot), &mut counters.hits_stale),
+            Found::Miss(Miss::Absent) => (None, &mut counters.miss_absent),
+            Found::Miss(Miss::Expired) => (None, &mut counters.miss_expired),
+            Found::Miss(Miss::BelowThreshold) => (None, &mut counters.miss_threshold),
+            Found::Miss(Miss::Guard(_) | Miss::Feedback) => (None, &mut counters.miss_guard),
+        };
+        *counter += 1;
+        let Some(slot) = slot else { return };
+        self.store.touch(slot);
+        if let Some(entry) = self.store.get(slot) {
+            self.counters.saved(&entry.effort);
         }
     }
 
@@ -260,11 +336,40 @@ impl Cache {
 
     /// Changes the policy; entries that no longer fit go.
     pub fn alter(&mut self, change: &PolicyChange, now: UnixMs) -> Result<Effects, AlterError> {
-        let policy = self.policy.changed(change);
+        let policy = self.policy.changed(change)?;
         self.strategies.check_default(&policy.strategy)?;
+        if let (Some(dim), Some(got)) = (self.policy.dim, change.dim) {
+            let there =
+                self.store.likeness().is_some_and(|index| index.method() == Method::Vector && !index.is_empty());
+            if there && dim != got {
+                return Err(AlterError::OtherDim { dim, got });
+            }
+        }
         let before = std::mem::replace(&mut self.policy, policy);
         self.check_room().inspect_err(|_| self.policy = before)?;
+        self.asked_similar &= change.mode != Some(Mode::Exact);
+        self.keep_likeness();
+        self.index_some(INDEXED_AT_ONCE);
         Ok(self.altered(now))
+    }
+
+    /// Whether similar prompts are to be found here: by policy, because somebody asked for it, or because clients sent
+    /// vectors, which nobody can make again.
+    fn needs_likeness(&self) -> bool {
+        self.asked_similar || self.policy.mode == Mode::Similar || self.policy.similarity == Kind::Vector
+    }
+
+    /// Makes the index of similar prompts where it is needed and not there, and does away with one that is of no use.
+    pub(super) fn keep_likeness(&mut self) {
+        let needed = self.needs_likeness().then(|| self.policy.method());
+        if self.store.likeness().map(Index::method) != needed {
+            self.store.set_likeness(needed);
+        }
+    }
+
+    /// Puts entries into the index that were stored before there was one, looking at so many slots; whether more are left.
+    pub fn index_some(&mut self, slots: u64) -> bool {
+        self.store.index_some(slots)
     }
 
     /// Changes strategies or rules; entries that no longer fit beside them go.

@@ -15,6 +15,10 @@ pub struct Counters {
     pub hits_stale: u64,
     pub miss_absent: u64,
     pub miss_expired: u64,
+    pub miss_threshold: u64,
+    pub miss_guard: u64,
+    pub feedback_good: u64,
+    pub feedback_bad: u64,
     pub stores: u64,
     pub skips: u64,
     pub evictions: u64,
@@ -37,7 +41,9 @@ impl Counters {
 
     /// All lookups that were not.
     pub fn misses(&self) -> u64 {
-        self.miss_absent.saturating_add(self.miss_expired)
+        [self.miss_absent, self.miss_expired, self.miss_threshold, self.miss_guard]
+            .into_iter()
+            .fold(0, u64::saturating_add)
     }
 
     /// Hits for each lookup, 0 before the first.
@@ -83,7 +89,7 @@ impl Counters {
     }
 
     /// The plain counters in the order in which they are stored: a new one goes to the end.
-    pub(super) fn fields(&self) -> [u64; 15] {
+    pub(super) fn fields(&self) -> [u64; 19] {
         [
             self.lookups,
             self.hits_exact,
@@ -100,11 +106,15 @@ impl Counters {
             self.tokens_saved_out,
             self.tokens_saved_estimated,
             self.latency_saved_ms,
+            self.miss_threshold,
+            self.miss_guard,
+            self.feedback_good,
+            self.feedback_bad,
         ]
     }
 
     /// The same, to be changed.
-    pub(super) fn fields_mut(&mut self) -> [&mut u64; 15] {
+    pub(super) fn fields_mut(&mut self) -> [&mut u64; 19] {
         [
             &mut self.lookups,
             &mut self.hits_exact,
@@ -121,6 +131,10 @@ impl Counters {
             &mut self.tokens_saved_out,
             &mut self.tokens_saved_estimated,
             &mut self.latency_saved_ms,
+            &mut self.miss_threshold,
+            &mut self.miss_guard,
+            &mut self.feedback_good,
+            &mut self.feedback_bad,
         ]
     }
 }

@@ -1,6 +1,7 @@
 //! What a mutator did. The shell makes replication, keyspace events and counters of it.
 
 use super::entry::Lifespan;
+use super::feedback::Pair;
 use super::identity::EntryId;
 
 /// What has happened to a cache, free of the clock and of the policy: repeated elsewhere it gives the same cache.
@@ -20,6 +21,8 @@ pub struct Effects {
     pub moved: Vec<(EntryId, Lifespan)>,
     /// The entry whose life was prolonged. Others may have given it up by now, so they are told all of it.
     pub renewed: Option<EntryId>,
+    /// A prompt and an entry that were called a bad pair, or are one no more.
+    pub judged: Option<(Pair, bool)>,
     /// How many dead entries gave their memory back. Each node does that by itself.
     pub expired: u64,
 }

@@ -1,10 +1,12 @@
 //! One answer, and what a reader may see of it.
 
+use super::cache::Terms;
 use super::codec::Packed;
 use super::identity::{Context, Digest, EntryId, Shape};
 use super::interner::Symbol;
 use super::memory;
 use super::money::MicroUsd;
+use super::similarity::index::Mark;
 use super::store::Store;
 use super::time::{rounded_seconds, UnixMs};
 
@@ -90,12 +92,33 @@ pub struct Entry {
     pub(super) life: Lifespan,
     pub(super) effort: Effort,
     pub(super) hits: u64,
+    /// Whether similar questions may be answered by it.
+    pub(super) comparable: bool,
+    /// Its place in the index of similar prompts.
+    pub(super) mark: Option<Mark>,
     /// Neighbours in the store's order of use.
     pub(super) newer: Option<Slot>,
     pub(super) older: Option<Slot>,
 }
 
 impl Entry {
+    /// Bits of its digest, for those that keep no more.
+    pub(super) fn stamp(&self) -> u32 {
+        self.digest.id().lot()
+    }
+
+    /// Whether it answers on these terms, and in which phase.
+    pub(super) fn serves(&self, terms: &Terms, now: UnixMs) -> Option<Phase> {
+        if terms.max_age_ms.is_some_and(|limit| now.since(self.created) > limit) {
+            return None;
+        }
+        match self.life.phase(now) {
+            Phase::Dead => None,
+            Phase::Stale if !terms.stale_ok => None,
+            phase => Some(phase),
+        }
+    }
+
     /// Bytes that this entry takes: its own, and its part of the store's tables.
     ///
     /// The tables are charged by the entry rather than by their capacity, so that the sum neither jumps when a table

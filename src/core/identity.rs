@@ -126,6 +126,12 @@ impl ContextDigest {
 }
 
 impl EntryId {
+    /// Some of its bits, where a table needs no more.
+    pub(super) fn lot(&self) -> u32 {
+        let [a, b, c, d, ..] = self.0;
+        u32::from_le_bytes([a, b, c, d])
+    }
+
     /// The id of 16 bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)

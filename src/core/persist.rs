@@ -5,11 +5,12 @@
 //! version wrote.
 //!
 //! ```text
-//!   cache    FORMAT, policy, counters, n, n × context, m, m × entry       numbers and records by turns
+//!   cache    FORMAT, policy, counters, feedback, n, n × context, m, m × entry       numbers and records by turns
 //!   policy   'P'  policy, strategies that were changed, rules
 //!   counters 'K'  n × number
 //!   context  'C'  shape, scope, model, system, params
-//!   entry    'E'  index of its context, times, effort, answer as it is stored, prompt, names, meta
+//!   entry    'E'  index of its context, times, effort, answer as it is stored, prompt, names, meta, vector
+//!   feedback 'F'  n × (good or bad, prompt, entry)
 //!   lives    'L'  n × (id, fresh until, dead at, stale time)
 //! ```
 //!
@@ -20,10 +21,15 @@ use super::codec::{Encoding, Packed, MAX_ANSWER};
 use super::counters::Counters;
 use super::effects::Effects;
 use super::entry::{Effort, Entry, EntryView, Lifespan, Phase};
+use super::feedback::{Pair, MAX_PAIRS};
 use super::identity::{Context, EntryId, Identity, Shape};
 use super::interner::Symbol;
 use super::money::{MicroUsd, Price};
 use super::policy::{Compress, Evict, Mode, Policy, LEVELS};
+use super::similarity::dense::{Codes, Shape as VectorShape, MAX_DIM};
+use super::similarity::index::BUILTIN;
+use super::similarity::lexical::Metric;
+use super::similarity::{builtin, Kind, Method};
 use super::storing::MAX_TAGS;
 use super::strategy::{Rule, Strategies, Strategy, Ttl, MAX_CUSTOM, MAX_RULES};
 use super::time::UnixMs;
@@ -31,17 +37,20 @@ use super::wire::{Reader, WireError, Writer};
 use std::collections::HashMap;
 
 /// The version of the order in which the records of a cache follow each other.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
 
 const POLICY: u8 = b'P';
 const COUNTERS: u8 = b'K';
 const CONTEXT: u8 = b'C';
 const ENTRY: u8 = b'E';
 const LIVES: u8 = b'L';
+const FEEDBACK: u8 = b'F';
 const V1: u8 = 1;
+const V2: u8 = 2;
 
-/// How many plain counters version 1 of their record holds.
+/// How many plain counters each version of their record holds.
 const COUNTERS_V1: usize = 15;
+const COUNTERS_V2: usize = 19;
 
 /// Where a cache is written to.
 pub trait Sink {
@@ -64,6 +73,7 @@ pub fn save(cache: &Cache, sink: &mut impl Sink) {
     sink.number(FORMAT);
     sink.record(&policy_record(cache));
     sink.record(&counters_record(&cache.counters));
+    sink.record(&cache.feedback_record());
     sink.number(cache.store.contexts_len() as u64);
     let mut index = HashMap::new();
     for (i, (symbol, context, _)) in (0u32..).zip(cache.store.contexts()) {
@@ -80,14 +90,19 @@ pub fn save(cache: &Cache, sink: &mut impl Sink) {
 /// Reads a whole cache. Entries that are dead by now are read as well: what comes after the snapshot, from the primary or
 /// from the append-only file, may have prolonged their lives.
 pub fn load(source: &mut impl Source) -> Result<Cache, WireError> {
-    match source.number()? {
+    let format = source.number()?;
+    match format {
         0 => return Err(WireError::Value),
-        FORMAT => {}
+        1..=FORMAT => {}
         _ => return Err(WireError::Version),
     }
     let mut cache = Cache::default();
     cache.read_policy(source.record()?.as_ref())?;
     cache.counters = read_counters(source.record()?.as_ref())?;
+    if format > 1 {
+        cache.read_feedback(source.record()?.as_ref())?;
+    }
+    cache.keep_likeness();
     // Contexts are held here until their entries hold them, so that one without entries goes again.
     let mut contexts = Vec::new();
     for _ in 0..source.number()? {
@@ -119,6 +134,8 @@ impl Cache {
     /// Takes over the policy, strategies and rules of a record. Nothing is evicted: who wrote it says what goes.
     pub fn read_policy(&mut self, record: &[u8]) -> Result<(), WireError> {
         (self.policy, self.strategies) = read_policy(record)?;
+        self.asked_similar = false;
+        self.keep_likeness();
         Ok(())
     }
 
@@ -137,6 +154,19 @@ impl Cache {
     pub fn entry_records(&self, id: &EntryId) -> Option<(Vec<u8>, Vec<u8>)> {
         let view = self.store.view(self.store.find_id(id)?)?;
         Some((context_record(&view.context()), entry_record(&view, 0)))
+    }
+
+    /// All bad pairs as one record.
+    pub fn feedback_record(&self) -> Vec<u8> {
+        feedback_record(self.feedback.pairs().map(|pair| (*pair, false)))
+    }
+
+    /// Takes over the bad pairs of a record, and forgives those that it calls good.
+    pub fn read_feedback(&mut self, record: &[u8]) -> Result<(), WireError> {
+        for (pair, good) in read_feedback(record)? {
+            self.feedback.note(pair, good);
+        }
+        Ok(())
     }
 
     /// Stores the entry of two records, in place of the one that may be there.
@@ -167,6 +197,7 @@ impl Cache {
         let context = read_context(context)?;
         let (_, parts) = read_entry(entry)?;
         let (digest, cost) = (Identity { context, prompt: parts.prompt }.digest(), parts.effort.cost);
+        self.keep_likeness();
         let old = self.store.find(&digest).and_then(|slot| self.store.remove(slot));
         let expired = u64::from(old.is_some_and(|old| old.life.phase(now) == Phase::Dead));
         self.counters.expirations += expired;
@@ -216,7 +247,7 @@ fn read_ttl(r: &mut Reader<'_>) -> Result<Ttl, WireError> {
 
 fn policy_record(cache: &Cache) -> Vec<u8> {
     let (policy, strategies) = (&cache.policy, &cache.strategies);
-    let mut w = Writer::record(POLICY, V1);
+    let mut w = Writer::record(POLICY, V2);
     w.u8(policy.mode as u8).u8(policy.evict as u8).u8(policy.compress as u8).u8(policy.level);
     w.u8(policy.jitter_percent).u64(policy.stale_ms).u64(policy.max_entries).u64(policy.max_memory);
     w.bytes(policy.strategy.as_bytes());
@@ -238,11 +269,14 @@ fn policy_record(cache: &Cache) -> Vec<u8> {
             w.option(pattern.as_deref());
         }
     }
+    w.u8(policy.similarity as u8).u8(policy.metric as u8).u8(policy.guards.into()).u32(policy.dim.unwrap_or(0));
+    // A threshold is a number from 0 to 1: bits that are none stand for the default.
+    w.u64(policy.threshold.unwrap_or(f64::NAN).to_bits());
     w.finish()
 }
 
 fn read_policy(record: &[u8]) -> Result<(Policy, Strategies), WireError> {
-    let (mut r, _) = Reader::record(record, POLICY, V1)?;
+    let (mut r, version) = Reader::record(record, POLICY, V2)?;
     let mut policy = Policy {
         mode: Mode::from_tag(r.u8()?).ok_or(WireError::Value)?,
         evict: Evict::from_tag(r.u8()?).ok_or(WireError::Value)?,
@@ -253,7 +287,7 @@ fn read_policy(record: &[u8]) -> Result<(Policy, Strategies), WireError> {
         max_entries: r.u64()?,
         max_memory: r.u64()?,
         strategy: r.text()?.into(),
-        prices: Default::default(),
+        ..Policy::default()
     };
     // No limit but the record's own length: many commands may have added to them.
     for _ in 0..r.u32()? {
@@ -277,6 +311,13 @@ fn read_policy(record: &[u8]) -> Result<(Policy, Strategies), WireError> {
         let (typ, model, scope, prompt) = (pattern()?, pattern()?, pattern()?, pattern()?);
         rules.push(Rule { name, typ, model, scope, prompt, strategy });
     }
+    if version > 1 {
+        policy.similarity = Kind::from_tag(r.u8()?).ok_or(WireError::Value)?;
+        policy.metric = Metric::from_tag(r.u8()?).ok_or(WireError::Value)?;
+        policy.guards = r.u8()? != 0;
+        policy.dim = Some(below(r.u32()?, MAX_DIM)?).filter(|dim| *dim > 0);
+        policy.threshold = Some(f64::from_bits(r.u64()?)).filter(|threshold| (0.0..=1.0).contains(threshold));
+    }
     r.finish()?;
     let strategies = Strategies::from_parts(changed, rules).map_err(|_| WireError::Value)?;
     strategies.check_default(&policy.strategy).map_err(|_| WireError::Value)?;
@@ -291,24 +332,25 @@ fn below(count: u32, limit: usize) -> Result<u32, WireError> {
 }
 
 fn counters_record(counters: &Counters) -> Vec<u8> {
-    let mut w = Writer::record(COUNTERS, V1);
+    let mut w = Writer::record(COUNTERS, V2);
     w.u64(counters.first_lookup.unwrap_or(UnixMs::NEVER).0);
     w.u64(counters.cost_saved.micros()).u64(counters.cost_spent.micros());
-    for field in counters.fields().into_iter().take(COUNTERS_V1) {
+    for field in counters.fields().into_iter().take(COUNTERS_V2) {
         w.u64(field);
     }
     w.finish()
 }
 
 fn read_counters(record: &[u8]) -> Result<Counters, WireError> {
-    let (mut r, _) = Reader::record(record, COUNTERS, V1)?;
+    let (mut r, version) = Reader::record(record, COUNTERS, V2)?;
+    let fields = if version == V1 { COUNTERS_V1 } else { COUNTERS_V2 };
     let mut counters = Counters {
         first_lookup: Some(UnixMs(r.u64()?)).filter(|at| !at.is_never()),
         cost_saved: MicroUsd::from_micros(r.u64()?),
         cost_spent: MicroUsd::from_micros(r.u64()?),
         ..Counters::default()
     };
-    for field in counters.fields_mut().into_iter().take(COUNTERS_V1) {
+    for field in counters.fields_mut().into_iter().take(fields) {
         // Far from where adding them up could go over.
         *field = r.u64()?.min(u64::MAX / 8);
     }
@@ -331,7 +373,7 @@ fn read_context(record: &[u8]) -> Result<Context<'_>, WireError> {
 }
 
 fn entry_record(view: &EntryView<'_>, context: u32) -> Vec<u8> {
-    let mut w = Writer::record(ENTRY, V1);
+    let mut w = Writer::record(ENTRY, V2);
     let (life, effort, packed) = (view.life(), view.effort(), view.packed());
     w.u32(context).u64(view.created().0);
     w.u64(life.fresh_until.0).u64(life.dead_at.0).u64(life.stale_ms);
@@ -344,6 +386,8 @@ fn entry_record(view: &EntryView<'_>, context: u32) -> Vec<u8> {
         w.bytes(tag);
     });
     w.option(view.meta());
+    w.u8(view.entry.comparable.into());
+    write_vector(&mut w, view);
     w.finish()
 }
 
@@ -363,10 +407,43 @@ struct EntryParts<'a> {
     typ: Option<&'a [u8]>,
     tags: Vec<&'a [u8]>,
     meta: Option<&'a [u8]>,
+    comparable: Option<bool>,
+    vector: Vector,
+}
+
+/// The vector that stands with an entry.
+enum Vector {
+    None,
+    /// The built-in model's, and which model that was.
+    Builtin(u32, Codes),
+    /// A client's.
+    Client(Codes),
+}
+
+fn write_vector(w: &mut Writer, view: &EntryView<'_>) {
+    let method = view.store.likeness().map(|index| index.method());
+    match (method, view.store.vector(view.entry)) {
+        (Some(Method::Builtin), Some(codes)) => w.u8(1).u32(builtin::model_id()).bytes(&codes.to_bytes()),
+        (Some(Method::Vector), Some(codes)) => w.u8(2).bytes(&codes.to_bytes()),
+        _ => w.u8(0),
+    };
+}
+
+fn read_vector(r: &mut Reader<'_>) -> Result<Vector, WireError> {
+    let codes = |bytes: &[u8], shape| Codes::from_bytes(bytes, shape).map_err(|_| WireError::Value);
+    Ok(match r.u8()? {
+        0 => Vector::None,
+        1 => Vector::Builtin(r.u32()?, codes(r.bytes()?, BUILTIN)?),
+        2 => {
+            let bytes = r.bytes()?;
+            Vector::Client(codes(bytes, VectorShape { dim: bytes.len() / 2, fine: true })?)
+        }
+        _ => return Err(WireError::Value),
+    })
 }
 
 fn read_entry(record: &[u8]) -> Result<(u32, EntryParts<'_>), WireError> {
-    let (mut r, _) = Reader::record(record, ENTRY, V1)?;
+    let (mut r, version) = Reader::record(record, ENTRY, V2)?;
     let context = r.u32()?;
     let created = UnixMs(r.u64()?);
     let life = read_life(&mut r)?;
@@ -389,6 +466,10 @@ fn read_entry(record: &[u8]) -> Result<(u32, EntryParts<'_>), WireError> {
         tags.push(tag);
     }
     let meta = r.option()?;
+    let (mut comparable, mut vector) = (None, Vector::None);
+    if version > 1 {
+        (comparable, vector) = (Some(r.u8()? != 0), read_vector(&mut r)?);
+    }
     r.finish()?;
     let effort = Effort { tokens_in, tokens_out, estimated, cost, latency_ms };
     let parts = EntryParts {
@@ -406,6 +487,8 @@ fn read_entry(record: &[u8]) -> Result<(u32, EntryParts<'_>), WireError> {
         typ,
         tags,
         meta,
+        comparable,
+        vector,
     };
     Ok((context, parts))
 }
@@ -413,7 +496,17 @@ fn read_entry(record: &[u8]) -> Result<(u32, EntryParts<'_>), WireError> {
 impl EntryParts<'_> {
     /// Puts the entry into a store. The context is handed over with one user counted for it.
     fn insert(self, context: Symbol, digest: super::identity::Digest, cache: &mut Cache) {
+        let (similarity, dim) = (cache.policy.similarity, cache.policy.dim);
+        let vector = match self.vector {
+            Vector::Builtin(model, codes) if similarity == Kind::Builtin && model == builtin::model_id() => Some(codes),
+            Vector::Client(codes) if similarity == Kind::Vector && dim == u32::try_from(codes.shape().dim).ok() => {
+                Some(codes)
+            }
+            _ => None,
+        };
         let store = &mut cache.store;
+        // The first version did not say which requests end with something that a user said.
+        let comparable = self.comparable.unwrap_or(store.context(context).shape == Shape::Plain);
         let mut name = |name: &[u8]| store.acquire_name(name);
         let entry = Entry {
             digest,
@@ -432,12 +525,14 @@ impl EntryParts<'_> {
             life: self.life,
             effort: self.effort,
             hits: self.hits,
+            comparable,
+            mark: None,
             newer: None,
             older: None,
         };
         let (etag, waits) = (entry.etag, entry.answer.encoding == Encoding::Raw);
         let length = entry.answer.bytes.len();
-        let slot = store.insert(entry);
+        let slot = store.insert(entry, vector.as_ref());
         if waits && cache.pressing_level(length).is_some() {
             cache.await_pressing(slot, etag);
         }
@@ -451,6 +546,28 @@ fn read_life(r: &mut Reader<'_>) -> Result<Lifespan, WireError> {
         return Err(WireError::Value);
     }
     Ok(life)
+}
+
+/// Pairs as one record, each with whether it is good.
+pub fn feedback_record(pairs: impl ExactSizeIterator<Item = (Pair, bool)>) -> Vec<u8> {
+    let mut w = Writer::record(FEEDBACK, V1);
+    w.u32(u32::try_from(pairs.len()).unwrap_or(u32::MAX));
+    for (pair, good) in pairs {
+        w.u8(good.into()).fixed(pair.prompt.as_bytes()).fixed(pair.entry.as_bytes());
+    }
+    w.finish()
+}
+
+fn read_feedback(record: &[u8]) -> Result<Vec<(Pair, bool)>, WireError> {
+    let (mut r, _) = Reader::record(record, FEEDBACK, V1)?;
+    let mut pairs = Vec::new();
+    for _ in 0..below(r.u32()?, MAX_PAIRS)? {
+        let good = r.u8()? != 0;
+        let (prompt, entry) = (EntryId::from_bytes(r.id()?), EntryId::from_bytes(r.id()?));
+        pairs.push((Pair { prompt, entry }, good));
+    }
+    r.finish()?;
+    Ok(pairs)
 }
 
 /// Ends of lives as one record.

@@ -1,7 +1,10 @@
 //! What a cache may do: its limits and defaults, changed by CREATE and ALTER.
 
+use super::cache::AlterError;
 use super::memory;
 use super::money::Price;
+use super::similarity::lexical::Metric;
+use super::similarity::{Kind, Method};
 use std::collections::BTreeMap;
 
 /// How lookups match.
@@ -10,6 +13,8 @@ use std::collections::BTreeMap;
 pub enum Mode {
     /// The very same question.
     Exact = 0,
+    /// Where that is not there, the most similar one.
+    Similar = 1,
 }
 
 /// Which entry goes when there is no room.
@@ -32,6 +37,7 @@ pub enum Compress {
     Zstd = 1,
 }
 
+/// Words of the protocol and tags on disk for the variants of an enum.
 macro_rules! named {
     ($type:ident { $($variant:ident => $name:literal),* $(,)? }) => {
         impl $type {
@@ -47,15 +53,26 @@ macro_rules! named {
         }
     };
 }
-named!(Mode { Exact => "exact" });
+pub(crate) use named;
+named!(Mode { Exact => "exact", Similar => "similar" });
 named!(Evict { Lru => "lru", Ttl => "ttl" });
 named!(Compress { None => "none", Zstd => "zstd" });
 
 /// The policy of a cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// How lookups match.
     pub mode: Mode,
+    /// How prompts are compared.
+    pub similarity: Kind,
+    /// How many dimensions the clients' vectors have, once that is fixed.
+    pub dim: Option<u32>,
+    /// How `lexical` compares.
+    pub metric: Metric,
+    /// How similar a prompt must be, where that was set.
+    pub threshold: Option<f64>,
+    /// Whether guards look for what changes the meaning.
+    pub guards: bool,
     /// The strategy where no rule chooses one.
     pub strategy: Box<str>,
     /// How long an expired answer may still serve as stale, where its strategy does not say.
@@ -86,6 +103,11 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             mode: Mode::Exact,
+            similarity: Kind::Builtin,
+            dim: None,
+            metric: Metric::Idf,
+            threshold: None,
+            guards: true,
             strategy: "standard".into(),
             stale_ms: 0,
             jitter_percent: 0,
@@ -104,6 +126,11 @@ impl Default for Policy {
 #[allow(missing_docs)] // the fields of Policy
 pub struct PolicyChange {
     pub mode: Option<Mode>,
+    pub similarity: Option<Kind>,
+    pub dim: Option<u32>,
+    pub metric: Option<Metric>,
+    pub threshold: Option<f64>,
+    pub guards: Option<bool>,
     pub strategy: Option<Box<str>>,
     pub stale_ms: Option<u64>,
     pub jitter_percent: Option<u8>,
@@ -117,10 +144,21 @@ pub struct PolicyChange {
 
 impl Policy {
     /// This policy with the change made.
-    #[must_use]
-    pub fn changed(&self, change: &PolicyChange) -> Self {
+    pub fn changed(&self, change: &PolicyChange) -> Result<Self, AlterError> {
         let mut policy = self.clone();
         policy.mode = change.mode.unwrap_or(policy.mode);
+        policy.similarity = change.similarity.unwrap_or(policy.similarity);
+        for (given, name, kind) in
+            [(change.dim.is_some(), "DIM", Kind::Vector), (change.metric.is_some(), "METRIC", Kind::Lexical)]
+        {
+            if given && policy.similarity != kind {
+                return Err(AlterError::OtherKind { name, kind, is: policy.similarity });
+            }
+        }
+        policy.dim = change.dim.or(policy.dim);
+        policy.metric = change.metric.unwrap_or(policy.metric);
+        policy.threshold = change.threshold.or(policy.threshold);
+        policy.guards = change.guards.unwrap_or(policy.guards);
         policy.strategy = change.strategy.clone().unwrap_or(policy.strategy);
         policy.stale_ms = change.stale_ms.unwrap_or(policy.stale_ms);
         policy.jitter_percent = change.jitter_percent.unwrap_or(policy.jitter_percent);
@@ -130,7 +168,21 @@ impl Policy {
         policy.compress = change.compress.unwrap_or(policy.compress);
         policy.level = change.level.unwrap_or(policy.level);
         policy.prices.extend(change.prices.iter().cloned());
-        policy
+        Ok(policy)
+    }
+
+    /// How prompts are compared.
+    pub fn method(&self) -> Method {
+        match self.similarity {
+            Kind::Builtin => Method::Builtin,
+            Kind::Lexical => Method::Lexical(self.metric),
+            Kind::Vector => Method::Vector,
+        }
+    }
+
+    /// How similar a prompt must be.
+    pub fn threshold(&self) -> f64 {
+        self.threshold.unwrap_or(self.method().default_threshold())
     }
 
     /// The level to compress at, if answers are compressed.
@@ -155,7 +207,7 @@ mod tests {
     #[test]
     fn a_change_sets_what_it_names_and_leaves_the_rest() {
         let policy = Policy { max_entries: 5, stale_ms: 7, ..Policy::default() };
-        assert_eq!(policy.changed(&PolicyChange::default()), policy);
+        assert_eq!(policy.changed(&PolicyChange::default()), Ok(policy.clone()));
         let price = (Box::from(*b"gpt"), Price::default());
         let change = PolicyChange {
             strategy: Some("realtime".into()),
@@ -165,16 +217,33 @@ mod tests {
             prices: vec![price.clone()],
             ..PolicyChange::default()
         };
-        let changed = policy.changed(&change);
+        let changed = policy.changed(&change).unwrap();
         assert_eq!((&*changed.strategy, changed.max_entries, changed.stale_ms), ("realtime", 0, 7));
         assert_eq!((changed.evict, changed.compression(), policy.compression()), (Evict::Ttl, None, Some(3)));
         assert_eq!(changed.prices.into_iter().collect::<Vec<_>>(), [price]);
     }
 
+    #[test]
+    fn what_belongs_to_another_kind_of_similarity_is_refused() {
+        let policy = Policy::default();
+        for (change, name) in [
+            (PolicyChange { dim: Some(3), ..PolicyChange::default() }, "DIM"),
+            (PolicyChange { metric: Some(Metric::Dice), ..PolicyChange::default() }, "METRIC"),
+        ] {
+            let refused = policy.changed(&change);
+            assert!(matches!(refused, Err(AlterError::OtherKind { name: said, .. }) if said == name));
+        }
+        let change = PolicyChange { similarity: Some(Kind::Vector), dim: Some(3), ..PolicyChange::default() };
+        let vector = policy.changed(&change).unwrap();
+        assert_eq!((vector.dim, vector.method()), (Some(3), Method::Vector));
+        assert_eq!(Policy { threshold: Some(0.5), ..vector }.threshold(), 0.5);
+    }
+
     /// Tags are stored.
     #[test]
     fn tags_and_names_are_pinned() {
-        assert_eq!((Mode::from_tag(0), Mode::from_tag(1)), (Some(Mode::Exact), None));
+        let modes = [0, 1, 2].map(|tag| Mode::from_tag(tag).map(Mode::name));
+        assert_eq!(modes, [Some("exact"), Some("similar"), None]);
         let evict = [0, 1, 2].map(|tag| Evict::from_tag(tag).map(Evict::name));
         assert_eq!(evict, [Some("lru"), Some("ttl"), None]);
         let compress = [0, 1, 2].map(|tag| Compress::from_tag(tag).map(Compress::name));

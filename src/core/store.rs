@@ -7,6 +7,7 @@
 //!   expiry   (dead_at, slot)     a B-tree: what dies first stands first
 //!   recency  newest <-> oldest   a list threaded through the entries
 //!   tagged   (tag, slot)         a B-tree: the entries of a tag stand together
+//!   likeness                     what finds similar prompts, where that is wanted
 //! ```
 //!
 //! The store knows no policy: it does as the cache says. What must hold between its parts is in [`Store::validate`].
@@ -15,6 +16,9 @@ use super::codec::Packed;
 use super::entry::{Entry, EntryView, Lifespan, Slot};
 use super::identity::{Context, Digest, EntryId, Shape};
 use super::interner::{Interner, Symbol};
+use super::similarity::dense::Codes;
+use super::similarity::index::{Index, Item};
+use super::similarity::Method;
 use super::time::UnixMs;
 use hashbrown::HashTable;
 use std::collections::BTreeSet;
@@ -42,6 +46,9 @@ pub struct Store {
     bytes_raw: u64,
     bytes_stored: u64,
     hot: Hot,
+    likeness: Option<Box<Index>>,
+    /// Entries below this slot are in the index, as far as they can be.
+    indexed_to: u64,
 }
 
 /// The uncompressed copies that entries keep beside their answers.
@@ -56,11 +63,6 @@ pub struct Hot {
 fn spread(lot: u32) -> u64 {
     // The table takes its bucket from the low bits and its tag from the high ones.
     u64::from(lot) << 32 | u64::from(lot)
-}
-
-fn lot_of(id: &EntryId) -> u32 {
-    let [a, b, c, d, ..] = *id.as_bytes();
-    u32::from_le_bytes([a, b, c, d])
 }
 
 impl Store {
@@ -100,14 +102,15 @@ impl Store {
 
     /// The slot of an id.
     pub fn find_id(&self, id: &EntryId) -> Option<Slot> {
-        let lot = lot_of(id);
+        let lot = id.lot();
         let same = |i: &Indexed| i.lot == lot && self.get(i.slot).is_some_and(|entry| entry.digest.id() == *id);
         self.index.find(spread(lot), same).map(|i| i.slot)
     }
 
-    /// Puts an entry in; its digest must not be there. The entry is the newest in use.
-    pub(super) fn insert(&mut self, entry: Entry) -> Slot {
-        let lot = lot_of(&entry.digest.id());
+    /// Puts an entry in; its digest must not be there. The entry is the newest in use. Its vector is made here where it is
+    /// needed and not given.
+    pub(super) fn insert(&mut self, entry: Entry, vector: Option<&Codes>) -> Slot {
+        let lot = entry.stamp();
         let slot = match self.free.pop() {
             Some(index) => Slot(index),
             None => {
@@ -127,12 +130,14 @@ impl Store {
         }
         self.index.insert_unique(spread(lot), Indexed { slot, lot }, |i| spread(i.lot));
         self.link_newest(slot);
+        self.index_entry(slot, vector);
         slot
     }
 
     /// Takes an entry out.
     pub(super) fn remove(&mut self, slot: Slot) -> Option<Box<Entry>> {
         self.unlink(slot);
+        self.unindex(slot);
         let entry = self.slots.get_mut(slot.0 as usize)?.take()?;
         self.entries_memory -= entry.memory();
         self.bytes_raw -= u64::from(entry.answer.raw_len);
@@ -145,7 +150,7 @@ impl Store {
         for tag in &entry.tags {
             self.tagged.remove(&(*tag, slot));
         }
-        let lot = lot_of(&entry.digest.id());
+        let lot = entry.stamp();
         if let Ok(found) = self.index.find_entry(spread(lot), |i| i.slot == slot) {
             found.remove();
         }
@@ -164,10 +169,69 @@ impl Store {
         if self.index.is_empty() {
             self.slots = Vec::new();
             self.free = Vec::new();
+            self.indexed_to = 0;
         }
         if self.index.capacity() > SPARE && self.index.len() < self.index.capacity() / 4 {
             self.index.shrink_to(self.index.len() * 3 / 2, |i| spread(i.lot));
         }
+    }
+
+    /// The index of similar prompts, where there is one.
+    pub fn likeness(&self) -> Option<&Index> {
+        self.likeness.as_deref()
+    }
+
+    /// Makes an index of similar prompts, to be filled, or does away with the one that is there.
+    pub(super) fn set_likeness(&mut self, method: Option<Method>) {
+        for entry in self.slots.iter_mut().flatten() {
+            entry.mark = None;
+        }
+        self.likeness = method.map(|method| Box::new(Index::new(method)));
+        self.indexed_to = 0;
+    }
+
+    /// Looks at `budget` slots for entries that the index does not have yet; whether more are left.
+    pub(super) fn index_some(&mut self, budget: u64) -> bool {
+        let end = self.indexed_to.saturating_add(budget);
+        while self.likeness.is_some() && self.indexed_to < self.end_slot().min(end) {
+            if let Ok(slot) = u32::try_from(self.indexed_to) {
+                self.index_entry(Slot(slot), None);
+            }
+            self.indexed_to += 1;
+        }
+        self.is_indexing()
+    }
+
+    /// Whether there are entries that the index may not have yet.
+    pub fn is_indexing(&self) -> bool {
+        self.likeness.is_some() && self.indexed_to < self.end_slot()
+    }
+
+    fn index_entry(&mut self, slot: Slot, vector: Option<&Codes>) {
+        let Some(index) = &mut self.likeness else { return };
+        let place = self.slots.get_mut(slot.0 as usize).and_then(Option::as_mut);
+        let Some(entry) = place.filter(|entry| entry.comparable && entry.mark.is_none()) else { return };
+        entry.mark = index.put(item(slot, entry), vector);
+        // A new entry behind all others leaves nothing between.
+        if u64::from(slot.0) == self.indexed_to {
+            self.indexed_to += 1;
+        }
+    }
+
+    fn unindex(&mut self, slot: Slot) {
+        let Some(index) = &mut self.likeness else { return };
+        let place = self.slots.get(slot.0 as usize).and_then(Option::as_ref);
+        let Some((entry, mark)) = place.and_then(|entry| Some((entry, entry.mark?))) else { return };
+        if let Some((moved, row)) = index.take(item(slot, entry), mark) {
+            if let Some(entry) = self.get_mut(moved) {
+                entry.mark = entry.mark.map(|mark| mark.moved_to(row));
+            }
+        }
+    }
+
+    /// The vector that an entry is compared by, where it has one.
+    pub(super) fn vector(&self, entry: &Entry) -> Option<Codes> {
+        self.likeness.as_ref()?.vector(entry.context, entry.mark?)
     }
 
     /// Moves an entry's end of life.
@@ -313,6 +377,11 @@ impl Store {
         self.contexts.acquire(&pack_context(context))
     }
 
+    /// The symbol of a context that some entry lives in.
+    pub(super) fn find_context(&self, context: &Context<'_>) -> Option<Symbol> {
+        self.contexts.find(&pack_context(context))
+    }
+
     /// One more user of a context that is held already.
     pub(super) fn retain_context(&mut self, context: Symbol) {
         self.contexts.retain(context);
@@ -356,6 +425,11 @@ impl Store {
     /// Bytes of what entries share: contexts and names.
     pub fn shared_memory(&self) -> usize {
         self.contexts.memory() + self.names.memory()
+    }
+
+    /// Bytes of the index of similar prompts.
+    pub fn likeness_memory(&self) -> usize {
+        self.likeness.as_ref().map_or(0, |index| index.memory())
     }
 
     /// Bytes of all answers as they came, and as they are stored.
@@ -421,6 +495,11 @@ impl Store {
         free.sort_unstable();
         free.dedup();
         check(free.len() == self.free.len(), "no slot is free twice")?;
+        let marked = live.iter().filter_map(|(slot, view)| Some((item(*slot, view.entry), view.entry.mark?)));
+        match &self.likeness {
+            Some(index) => index.validate(marked)?,
+            None => check(marked.count() == 0, "without an index nothing is in it")?,
+        }
         self.contexts.validate("contexts", live.iter().map(|(_, view)| view.entry.context))?;
         let names = |entry: &Entry| {
             let tags = entry.tags.iter().copied();
@@ -428,6 +507,11 @@ impl Store {
         };
         self.names.validate("names", live.iter().flat_map(|(_, view)| names(view.entry)))
     }
+}
+
+/// An entry as the index sees it.
+fn item(slot: Slot, entry: &Entry) -> Item<'_> {
+    Item { context: entry.context, slot, stamp: entry.stamp(), prompt: &entry.prompt }
 }
 
 /// Moves allocations to better places; what a defragmenting allocator offers.

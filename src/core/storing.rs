@@ -10,6 +10,9 @@ use super::identity::{Digest, EntryId, Identity, Shape};
 use super::interner::{Interner, Symbol};
 use super::money::MicroUsd;
 use super::request::Usage;
+use super::similarity::dense::Codes;
+use super::similarity::index::{Index, Item};
+use super::similarity::{Kind, Method};
 use super::strategy::{jittered, Decision, Question, StrategyError, Ttl};
 use super::time::UnixMs;
 use sha2::{Digest as _, Sha256};
@@ -75,6 +78,10 @@ pub struct Answer<'a> {
     pub meta: Option<&'a [u8]>,
     /// Whether it was sampled so freely that it is not worth keeping.
     pub temperature_above_one: bool,
+    /// Whether it may answer similar questions.
+    pub comparable: bool,
+    /// The client's vector of the prompt.
+    pub vector: Option<&'a [f32]>,
 }
 
 /// What became of it.
@@ -92,11 +99,43 @@ pub enum Stored {
     AlreadyOver,
 }
 
+/// Why a vector cannot be compared with those of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VectorError {
+    /// The cache compares prompts in another way.
+    OtherKind(Kind),
+    /// It has another size than those that are there.
+    OtherDim {
+        /// The size of those.
+        dim: u32,
+        /// Its own size.
+        got: usize,
+    },
+    /// It is missing, and without it nothing is similar.
+    Missing,
+}
+
+impl std::fmt::Display for VectorError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::OtherKind(kind) => {
+                write!(f, "a vector needs a cache of SIMILARITY vector, this one has SIMILARITY {}", kind.name())
+            }
+            Self::OtherDim { dim, got } => write!(f, "the vector must have {dim} numbers as DIM says, got {got}"),
+            Self::Missing => f.write_str("SIMILAR needs FP32 or VALUES in a cache of SIMILARITY vector"),
+        }
+    }
+}
+
+impl std::error::Error for VectorError {}
+
 /// Why an answer could not be taken at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
     /// There is no such strategy.
     Strategy(StrategyError),
+    /// The vector is none for this cache.
+    Vector(VectorError),
     /// The server is over its memory and this cache has nothing to give back.
     OutOfMemory,
 }
@@ -121,6 +160,7 @@ impl Cache {
         codec: &mut Codec,
     ) -> Result<(Stored, Effects), StoreError> {
         let mut effects = Effects::default();
+        self.check_vector(answer.vector).map_err(StoreError::Vector)?;
         let resolved = self.resolve(answer, now)?;
         let there = self.store.find(&answer.digest);
         let phase = there.and_then(|slot| self.store.get(slot)).map(|entry| entry.life.phase(now));
@@ -166,6 +206,8 @@ impl Cache {
             life,
             effort: self.effort(answer),
             hits: 0,
+            comparable: answer.comparable,
+            mark: None,
             newer: None,
             older: None,
         };
@@ -177,7 +219,9 @@ impl Cache {
             entry.answer = codec.pack(answer.response, level.map(|level| level.min(INLINE_LEVEL)));
             entry.incompressible = entry.answer.encoding == Encoding::Raw;
         }
-        let needed = entry.memory() + shared;
+        self.keep_likeness();
+        let vector = self.vector_for(answer, there);
+        let needed = entry.memory() + shared + self.likeness_of(answer, vector.as_ref());
         if limit > 0 && (self.policy_memory() + needed) as u64 > limit {
             return Ok((self.skip(Stored::TooLarge), effects));
         }
@@ -205,7 +249,11 @@ impl Cache {
         self.counters.stores += 1;
         self.counters.cost_spent = self.counters.cost_spent.saturating_add(entry.effort.cost);
         let (pending, etag) = (level.is_some() && !short_of_room, entry.etag);
-        let slot = self.store.insert(entry);
+        if let (Kind::Vector, None, Some(vector)) = (self.policy.similarity, self.policy.dim, &vector) {
+            self.policy.dim = u32::try_from(vector.shape().dim).ok();
+            effects.policy = true;
+        }
+        let slot = self.store.insert(entry, vector.as_ref());
         if pending {
             self.await_pressing(slot, etag);
         }
@@ -217,6 +265,43 @@ impl Cache {
             Pressure::Over => self.evict_to(before.saturating_sub(needed), DISPLACE, Some(slot), now, &mut effects),
         }
         Ok((Stored::Stored(slot), effects))
+    }
+
+    /// Whether a client's vector, or none, can be used here.
+    pub fn check_vector(&self, vector: Option<&[f32]>) -> Result<(), VectorError> {
+        let Some(vector) = vector else { return Ok(()) };
+        if self.policy.similarity != Kind::Vector {
+            return Err(VectorError::OtherKind(self.policy.similarity));
+        }
+        match self.policy.dim {
+            Some(dim) if dim as usize != vector.len() => Err(VectorError::OtherDim { dim, got: vector.len() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The vector that an answer is to be compared by, as far as it need not be made: the client's, or the one that the
+    /// answer to the same prompt has.
+    fn vector_for(&self, answer: &Answer<'_>, there: Option<Slot>) -> Option<Codes> {
+        match answer.vector {
+            Some(vector) => Index::codes(vector).ok(),
+            None if self.policy.similarity == Kind::Builtin => self.store.vector(self.store.get(there?)?),
+            None => None,
+        }
+    }
+
+    /// Bytes of the index with this answer alone, where there is a limit that it may come near.
+    fn likeness_of(&self, answer: &Answer<'_>, vector: Option<&Codes>) -> usize {
+        /// More than that it never is, but for the vector itself.
+        const MOST: u64 = 64 << 10;
+        let Some(index) = self.store.likeness().filter(|_| answer.comparable) else { return 0 };
+        let dims = answer.vector.map_or(0, <[f32]>::len) as u64;
+        let near =
+            self.policy.max_memory > 0 && self.policy.max_memory < self.policy_memory() as u64 + MOST + 64 * dims;
+        if !near || (index.method() == Method::Vector && vector.is_none()) {
+            return 0;
+        }
+        let prompt = answer.identity.prompt;
+        Index::memory_of(index.method(), Item { context: Symbol::NONE, slot: Slot(0), stamp: 0, prompt }, vector)
     }
 
     fn skip(&mut self, why: Stored) -> Stored {

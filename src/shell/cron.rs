@@ -22,6 +22,9 @@ const CACHES: usize = 4096;
 /// How many entries one tick frees: a few milliseconds' work.
 const ENTRIES: usize = 3000;
 
+/// How many slots one tick looks at for entries that are to be indexed: a few milliseconds' work.
+const SLOTS: u64 = 1000;
+
 /// How many bytes of hot copies one cache lets go in a tick when the server runs short.
 const COOLING: usize = 1 << 20;
 
@@ -65,6 +68,7 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
 fn walk(ctx: &Context) -> bool {
     let now = server::now();
     let mut budget = ENTRIES;
+    let (mut slots, mut more) = (SLOTS, false);
     let mut freed: Vec<(*mut Resident, Home, u64)> = Vec::new();
     worker::bring_back();
     let next = registry::some(NEXT.load(Ordering::Relaxed), CACHES, |resident| {
@@ -74,6 +78,8 @@ fn walk(ctx: &Context) -> bool {
             return;
         }
         worker::hand_over(resident);
+        more |= resident.cache.index_some(slots);
+        slots = if more { 0 } else { slots };
         if expired > 0 {
             freed.push((resident, resident.home.clone(), expired));
         }
@@ -86,7 +92,7 @@ fn walk(ctx: &Context) -> bool {
         let effects = Effects { expired, ..Effects::default() };
         visit(ctx, &home, place, |_| effects);
     }
-    budget == 0
+    budget == 0 || more
 }
 
 /// Gives memory back while the server is over its reserve: hot copies first, then entries, from all caches in turn and in

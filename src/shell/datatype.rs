@@ -173,6 +173,7 @@ unsafe extern "C" fn aof_rewrite(aof: *mut raw::RedisModuleIO, key: *mut raw::Re
         let cache = unsafe { &resident(value).cache };
         let aof = Aof { io: aof, key };
         aof.apply("POLICY", &[&cache.policy_record()]);
+        aof.apply("FEEDBACK", &[&cache.feedback_record()]);
         let store = cache.store();
         for id in store.by_recency().filter_map(|slot| store.view(slot)).map(|view| view.id()) {
             if let Some((context, entry)) = cache.entry_records(&id) {
@@ -258,6 +259,7 @@ fn digest_cache(digest: &Digest, cache: &Cache) {
     let now = server::now();
     let mut codec = Codec::new();
     digest.bytes(&cache.policy_record());
+    digest.bytes(&cache.feedback_record());
     digest.end();
     for (_, view) in cache.store().from_slot(0).filter(|(_, view)| view.life().phase(now) != Phase::Dead) {
         let (life, effort) = (view.life(), view.effort());

@@ -2,7 +2,7 @@
 
 use crate::core::cache::AlterError;
 use crate::core::codec::Damaged;
-use crate::core::storing::StoreError;
+use crate::core::storing::{StoreError, VectorError};
 use crate::core::wire::WireError;
 use crate::syntax::error::SyntaxError;
 use std::fmt;
@@ -20,6 +20,8 @@ pub enum Failure {
     Missing,
     /// A policy, a strategy or a rule cannot be.
     Alter(AlterError),
+    /// A vector cannot be compared with those of the cache.
+    Vector(VectorError),
     /// The server has no memory left, and this cache nothing to give.
     OutOfMemory,
     /// A stored answer cannot be read.
@@ -41,6 +43,7 @@ impl fmt::Display for Failure {
             Self::Exists => f.write_str("ERR the key exists already, change a cache with LLMCACHE.ALTER"),
             Self::Missing => f.write_str("ERR there is no such cache, make it with LLMCACHE.CREATE"),
             Self::Alter(e) => write!(f, "ERR {e}"),
+            Self::Vector(e) => write!(f, "ERR {e}"),
             Self::OutOfMemory => {
                 f.write_str("OOM the server is at its 'maxmemory' and this cache has no entries to give back")
             }
@@ -67,8 +70,15 @@ impl From<StoreError> for Failure {
     fn from(e: StoreError) -> Self {
         match e {
             StoreError::Strategy(e) => Self::Alter(e.into()),
+            StoreError::Vector(e) => Self::Vector(e),
             StoreError::OutOfMemory => Self::OutOfMemory,
         }
+    }
+}
+
+impl From<VectorError> for Failure {
+    fn from(e: VectorError) -> Self {
+        Self::Vector(e)
     }
 }
 

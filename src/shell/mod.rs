@@ -18,6 +18,7 @@ mod keyspace;
 mod publish;
 mod registry;
 mod reply;
+mod search;
 mod server;
 mod worker;
 

@@ -2,7 +2,7 @@
 
 use crate::core::cache::Cache;
 use crate::core::effects::Effects;
-use crate::core::persist::lives_record;
+use crate::core::persist::{feedback_record, lives_record};
 use redis_module::{raw, Context, NotifyEvent, RedisString};
 
 /// How many entries one replicated command may name.
@@ -25,6 +25,10 @@ pub fn replicate(ctx: &Context, key: &[u8], cache: &Cache, effects: &Effects) {
     }
     for chunk in effects.moved.chunks(CHUNK) {
         ctx.replicate("LLMCACHE.APPLY", &[key, b"LIVES", &lives_record(chunk)]);
+    }
+    if let Some(judged) = effects.judged {
+        let record = feedback_record(std::iter::once(judged));
+        ctx.replicate("LLMCACHE.APPLY", &[key, b"FEEDBACK", &record]);
     }
     for (id, what) in [(effects.renewed, &b"RENEW"[..]), (effects.stored, b"STORE")] {
         if let Some((context, entry)) = id.and_then(|id| cache.entry_records(&id)) {

@@ -16,6 +16,8 @@ pub enum Apply<'a> {
     Lives(&'a [u8]),
     /// Take over counters.
     Counters(&'a [u8]),
+    /// Take over what was said of pairs of prompts and entries.
+    Feedback(&'a [u8]),
     /// Take all entries out.
     Clear,
 }
@@ -32,8 +34,9 @@ impl<'a> Apply<'a> {
             "RENEW" => Self::Renew(args.positional()?, args.positional()?),
             "LIVES" => Self::Lives(args.positional()?),
             "COUNTERS" => Self::Counters(args.positional()?),
+            "FEEDBACK" => Self::Feedback(args.positional()?),
             "CLEAR" => Self::Clear,
-            _ => return Err(args.not_one_of("action", "POLICY, STORE, RENEW, LIVES, COUNTERS or CLEAR")),
+            _ => return Err(args.not_one_of("action", "POLICY, STORE, RENEW, LIVES, COUNTERS, FEEDBACK or CLEAR")),
         };
         args.finish()?;
         Ok(apply)

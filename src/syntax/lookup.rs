@@ -3,8 +3,12 @@
 use super::args::{flag, once, Args};
 use super::error::SyntaxError;
 use super::identity::{Asked, IdentityOptions};
+use super::vector::VectorOption;
 use super::Bounds;
 use crate::core::cache::Terms;
+use crate::core::matching::Wanted;
+use crate::core::policy::Mode;
+use crate::core::time::UnixMs;
 
 /// A lookup.
 #[derive(Debug)]
@@ -13,6 +17,8 @@ pub struct Lookup<'a> {
     pub asked: Asked<'a>,
     /// On which terms.
     pub terms: Terms,
+    /// The client's vector.
+    pub vector: Option<Vec<f32>>,
     /// Answer a map.
     pub with_meta: bool,
 }
@@ -42,18 +48,18 @@ impl<'a> Lookup<'a> {
         args.positional()?;
         let prompt = args.positional()?;
         let mut identity = IdentityOptions::default();
-        let (mut request, mut exact, mut with_meta) = (false, false, false);
+        let mut vector = VectorOption::default();
+        let (mut request, mut exact, mut similar, mut with_meta) = (false, false, false, false);
         let mut terms = Terms::default();
         let mut if_none_match = None;
         while let Some(token) = args.option() {
             match token.name() {
                 "REQUEST" => flag(&mut request, "REQUEST")?,
                 "EXACT" => flag(&mut exact, "EXACT")?,
-                "SIMILAR" if exact => return Err(SyntaxError::Contradiction("EXACT", "SIMILAR")),
-                name @ ("SIMILAR" | "FP32" | "VALUES") => return Err(SyntaxError::NotYet(name.to_owned())),
-                "THRESHOLD" => return Err(threshold(&mut args)?),
+                "SIMILAR" => flag(&mut similar, "SIMILAR")?,
+                "THRESHOLD" => once(&mut terms.threshold, "THRESHOLD", threshold(&mut args)?)?,
                 "MAXAGE" => {
-                    let age = args.seconds("MAXAGE", 0, crate::core::time::UnixMs::default())?;
+                    let age = args.seconds("MAXAGE", 0, UnixMs::default())?;
                     once(&mut terms.max_age_ms, "MAXAGE", age)?;
                 }
                 "IFNONEMATCH" => {
@@ -64,26 +70,40 @@ impl<'a> Lookup<'a> {
                 "NOTOUCH" => flag(&mut terms.no_touch, "NOTOUCH")?,
                 "WITHMETA" => flag(&mut with_meta, "WITHMETA")?,
                 name => {
-                    if !identity.read(name, &mut args, bounds)? {
+                    if !identity.read(name, &mut args, bounds)? && !vector.read(name, &mut args)? {
                         return Err(args.unknown(KNOWN));
                     }
                 }
             }
         }
+        terms.mode = match (exact, similar) {
+            (true, true) => return Err(SyntaxError::Contradiction("EXACT", "SIMILAR")),
+            (true, false) if terms.threshold.is_some() => {
+                return Err(SyntaxError::Contradiction("EXACT", "THRESHOLD"));
+            }
+            (true, false) => Some(Mode::Exact),
+            (false, true) => Some(Mode::Similar),
+            (false, false) => None,
+        };
         terms.if_none_match = if_none_match.flatten();
         let asked = identity.resolve(prompt, request, bounds)?;
-        Ok(Self { asked, terms, with_meta })
+        Ok(Self { asked, terms, vector: vector.numbers(), with_meta })
+    }
+
+    /// What the core is to look for.
+    pub fn wanted(&self, now: UnixMs) -> Wanted<'_> {
+        let identity = self.asked.identity();
+        let (vector, comparable) = (self.vector.as_deref(), self.asked.similar_allowed);
+        Wanted { digest: identity.digest(), identity, vector, comparable, terms: &self.terms, now }
     }
 }
 
-/// The error for a THRESHOLD: what is wrong with its value, or that there is no similarity yet.
-pub(super) fn threshold(args: &mut Args<'_>) -> Result<SyntaxError, SyntaxError> {
+/// Reads a THRESHOLD.
+pub(super) fn threshold(args: &mut Args<'_>) -> Result<f64, SyntaxError> {
     let value = args.value("THRESHOLD")?;
     let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<f64>().ok());
-    match number {
-        Some(number) if (0.0..=1.0).contains(&number) => Ok(SyntaxError::NotYet("THRESHOLD".into())),
-        _ => Err(SyntaxError::value("THRESHOLD", "a number from 0 to 1", value)),
-    }
+    let fits = number.filter(|number| (0.0..=1.0).contains(number));
+    fits.ok_or_else(|| SyntaxError::value("THRESHOLD", "a number from 0 to 1", value))
 }
 
 /// An etag as it is shown, 16 hex digits. Anything else is an etag that no answer has.

@@ -8,6 +8,7 @@ pub mod apply;
 pub mod args;
 pub mod entries;
 pub mod error;
+pub mod feedback;
 pub mod grammar;
 pub mod identity;
 pub mod invalidate;
@@ -17,6 +18,7 @@ pub mod set;
 pub mod stats;
 pub mod strategy;
 pub mod table;
+pub mod vector;
 
 use crate::core::time::UnixMs;
 use error::SyntaxError;

@@ -8,6 +8,9 @@ use super::set::LABEL_LIMIT;
 use super::Bounds;
 use crate::core::money::Price;
 use crate::core::policy::{Compress, Evict, Mode, PolicyChange, LEVELS, MAX_PRICES};
+use crate::core::similarity::dense::MAX_DIM;
+use crate::core::similarity::lexical::Metric;
+use crate::core::similarity::Kind;
 
 const KNOWN: &[&str] = &[
     "MODE",
@@ -35,10 +38,23 @@ pub fn parse(words: &[&[u8]], bounds: &Bounds) -> Result<PolicyChange, SyntaxErr
     while let Some(token) = args.option() {
         match token.name() {
             "MODE" => {
-                once(&mut change.mode, "MODE", choice("MODE", &mut args, &[("exact", Mode::Exact)], &["similar"])?)?
+                let known = [Mode::Exact, Mode::Similar].map(|mode| (mode.name(), mode));
+                once(&mut change.mode, "MODE", choice("MODE", &mut args, &known, &[])?)?;
             }
-            name @ ("SIMILARITY" | "DIM" | "METRIC" | "GUARDS") => return Err(SyntaxError::NotYet(name.to_owned())),
-            "THRESHOLD" => return Err(threshold(&mut args)?),
+            "SIMILARITY" => {
+                let known = [Kind::Builtin, Kind::Lexical, Kind::Vector].map(|kind| (kind.name(), kind));
+                once(&mut change.similarity, "SIMILARITY", choice("SIMILARITY", &mut args, &known, &[])?)?;
+            }
+            "DIM" => once(&mut change.dim, "DIM", args.number("DIM", 1, MAX_DIM as i64)? as u32)?,
+            "METRIC" => {
+                let known = Metric::ALL.map(|metric| (metric.name(), metric));
+                once(&mut change.metric, "METRIC", choice("METRIC", &mut args, &known, &[])?)?;
+            }
+            "THRESHOLD" => once(&mut change.threshold, "THRESHOLD", threshold(&mut args)?)?,
+            "GUARDS" => {
+                let guards = choice("GUARDS", &mut args, &[("on", true), ("off", false)], &[])?;
+                once(&mut change.guards, "GUARDS", guards)?;
+            }
             "STRATEGY" => {
                 let name = args.named("STRATEGY", LABEL_LIMIT)?;
                 let text = std::str::from_utf8(name)

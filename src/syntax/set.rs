@@ -3,6 +3,7 @@
 use super::args::{flag, once, Args};
 use super::error::SyntaxError;
 use super::identity::{Asked, IdentityOptions};
+use super::vector::VectorOption;
 use super::Bounds;
 use crate::core::json;
 use crate::core::money::MicroUsd;
@@ -24,6 +25,7 @@ pub struct Set<'a> {
     cost: Option<MicroUsd>,
     latency_ms: u64,
     meta: Option<&'a [u8]>,
+    vector: Option<Vec<f32>>,
 }
 
 /// The longest type or tag.
@@ -42,6 +44,7 @@ impl<'a> Set<'a> {
         let prompt = args.positional()?;
         let response = bounds.response("response", args.positional()?)?;
         let mut identity = IdentityOptions::default();
+        let mut vector = VectorOption::default();
         let mut request = false;
         let mut condition: Option<(&'static str, Condition)> = None;
         let mut lifetime: Option<(&'static str, Lifetime<'a>)> = None;
@@ -52,7 +55,7 @@ impl<'a> Set<'a> {
                 "REQUEST" => flag(&mut request, "REQUEST")?,
                 "NX" => one_of(&mut condition, "NX", Condition::Absent)?,
                 "XX" => one_of(&mut condition, "XX", Condition::Present)?,
-                name @ ("TOKEN" | "FP32" | "VALUES") => return Err(SyntaxError::NotYet(name.to_owned())),
+                name @ "TOKEN" => return Err(SyntaxError::NotYet(name.to_owned())),
                 "STRATEGY" => {
                     let name = args.named("STRATEGY", LABEL_LIMIT)?;
                     let name = std::str::from_utf8(name)
@@ -94,7 +97,7 @@ impl<'a> Set<'a> {
                     once(&mut meta, "META", json)?;
                 }
                 name => {
-                    if !identity.read(name, &mut args, bounds)? {
+                    if !identity.read(name, &mut args, bounds)? && !vector.read(name, &mut args)? {
                         return Err(args.unknown(KNOWN));
                     }
                 }
@@ -118,6 +121,7 @@ impl<'a> Set<'a> {
             cost,
             latency_ms: latency.unwrap_or_default(),
             meta,
+            vector: vector.numbers(),
         })
     }
 
@@ -139,6 +143,8 @@ impl<'a> Set<'a> {
             latency_ms: self.latency_ms,
             meta: self.meta,
             temperature_above_one: self.asked.temperature_above_one(),
+            comparable: self.asked.similar_allowed,
+            vector: self.vector.as_deref(),
         }
     }
 }

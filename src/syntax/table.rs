@@ -40,14 +40,14 @@ pub const COMMANDS: &[Command] = &[
         name: "LLMCACHE.GET",
         grammar: LOOKUP_GRAMMAR,
         summary: "Returns the cached response to a prompt",
-        complexity: "O(1) plus the length of the prompt and of the response",
+        complexity: "O(1) plus the length of the prompt and of the response; similar: O(N) at worst with N entries of the context",
         access: Access::Read,
         flags: "fast",
         arity: -3,
     },
     Command {
         name: "LLMCACHE.SET",
-        grammar: "key prompt response [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] [REQUEST] [NX | XX] \
+        grammar: "key prompt response [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] [FP32 blob | VALUES count number...] [REQUEST] [NX | XX] \
                   [STRATEGY strategy | EX seconds | PX milliseconds | EXAT unix-time-seconds | \
                   PXAT unix-time-milliseconds | KEEPTTL | PERSIST] [STALE seconds] [TYPE type] [TAGS count tag...] \
                   [TOKENS tokens-in tokens-out] [COST usd] [LATENCY milliseconds] [META json]",
@@ -171,15 +171,24 @@ pub const COMMANDS: &[Command] = &[
         name: "LLMCACHE.EXPLAIN",
         grammar: LOOKUP_GRAMMAR,
         summary: "Tells what a GET would answer, and why; changes nothing",
-        complexity: "O(1) plus the length of the prompt",
+        complexity: "O(1) plus the length of the prompt; similar: O(N) with N entries of the context",
         access: Access::Read,
         flags: "",
         arity: -3,
     },
     Command {
+        name: "LLMCACHE.FEEDBACK",
+        grammar: "key id (good | bad) [FOR prompt] [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] [REQUEST]",
+        summary: "Says of an entry, or of it as the answer to a prompt, that it was right or wrong",
+        complexity: "O(log N)",
+        access: Access::Write,
+        flags: "fast",
+        arity: -4,
+    },
+    Command {
         name: "LLMCACHE.APPLY",
         grammar:
-            "key (POLICY record | STORE record record | RENEW record record | LIVES record | COUNTERS record | CLEAR)",
+            "key (POLICY record | STORE record record | RENEW record record | LIVES record | COUNTERS record | FEEDBACK record | CLEAR)",
         summary: "Repeats a change on replicas and from the append-only file; not for clients",
         complexity: "O(log N) for each entry",
         access: Access::Write,
@@ -188,10 +197,12 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-const LOOKUP_GRAMMAR: &str = "key prompt [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] [REQUEST] [EXACT] \
+const LOOKUP_GRAMMAR: &str = "key prompt [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] \
+     [FP32 blob | VALUES count number...] [REQUEST] [EXACT | SIMILAR] [THRESHOLD similarity] \
      [MAXAGE seconds] [IFNONEMATCH etag] [STALEOK] [NOTOUCH] [WITHMETA]";
 
-const POLICY_GRAMMAR: &str = "key [MODE mode] [STRATEGY strategy] [STALE seconds] [JITTER percent] \
+const POLICY_GRAMMAR: &str = "key [MODE mode] [SIMILARITY kind] [DIM count] [METRIC metric] [THRESHOLD similarity] \
+     [GUARDS switch] [STRATEGY strategy] [STALE seconds] [JITTER percent] \
      [MAXENTRIES count] [MAXMEMORY bytes] [EVICT policy] [COMPRESS method] [LEVEL level] \
      [PRICE model input-per-mtok output-per-mtok]...";
 

@@ -12,7 +12,8 @@ use llmcache::core::strategy::{Strategy, Ttl};
 use llmcache::core::time::UnixMs;
 
 const NOW: UnixMs = UnixMs(START);
-const STRICT: Terms = Terms { stale_ok: false, max_age_ms: None, no_touch: false, if_none_match: None };
+const STRICT: Terms =
+    Terms { mode: None, threshold: None, stale_ok: false, max_age_ms: None, no_touch: false, if_none_match: None };
 const LENIENT: Terms = Terms { stale_ok: true, ..STRICT };
 
 fn at(ms: u64) -> UnixMs {
@@ -28,8 +29,8 @@ fn put(cache: &mut Cache, ask: &Ask, lifetime: Lifetime<'_>, stale_ms: Option<u6
 
 fn phase(cache: &Cache, ask: &Ask, terms: &Terms, ms: u64) -> Option<Phase> {
     match cache.find(&ask.digest(), terms, at(ms)) {
-        Found::Entry(_, phase) => Some(phase),
-        Found::Miss(_) => None,
+        Found::Exact(_, phase) => Some(phase),
+        Found::Similar { .. } | Found::Miss(_) => None,
     }
 }
 
@@ -202,7 +203,7 @@ fn a_clock_that_goes_back_breaks_nothing() {
     put(&mut cache, &ask, Lifetime::After(1000), None);
     let before = UnixMs(START - 50_000);
     let terms = Terms { max_age_ms: Some(0), ..STRICT };
-    assert!(matches!(cache.find(&ask.digest(), &terms, before), Found::Entry(_, Phase::Fresh)));
+    assert!(matches!(cache.find(&ask.digest(), &terms, before), Found::Exact(_, Phase::Fresh)));
     let view = cache.store().view(cache.visible(&ask.id(), before).unwrap()).unwrap();
     assert_eq!((view.age_seconds(before), view.ttl_seconds(before)), (0, 51));
     assert_eq!(cache.expire(before, 10), 0);

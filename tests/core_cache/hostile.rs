@@ -8,7 +8,9 @@ use llmcache::core::codec::Codec;
 use llmcache::core::counters::Counters;
 use llmcache::core::entry::EntryView;
 use llmcache::core::eviction::Pressure;
+use llmcache::core::feedback::Opinion;
 use llmcache::core::persist::Sink;
+use llmcache::core::persist::FORMAT;
 use llmcache::core::policy::PolicyChange;
 use llmcache::core::storing::{Lifetime, Stored};
 use llmcache::core::time::UnixMs;
@@ -66,7 +68,7 @@ fn exercise(mut cache: Cache, context: &str) {
             let stored = cache.set(&answer, NOW, Pressure::Tight, &mut codec).unwrap();
             cache.validate().unwrap_or_else(|why| panic!("{why}, {context}"));
             if matches!(stored.0, Stored::Stored(_)) {
-                assert!(matches!(cache.find(&ask.digest(), &Terms::default(), NOW), Found::Entry(..)), "{context}");
+                assert!(matches!(cache.find(&ask.digest(), &Terms::default(), NOW), Found::Exact(..)), "{context}");
             }
         }
     }
@@ -102,7 +104,9 @@ fn small() -> Vec<u8> {
     answer.meta = Some(b"{}");
     answer.stale_ms = Some(9);
     answer.lifetime = Lifetime::After(1000);
-    store(&mut cache, &answer, NOW);
+    let slot = store(&mut cache, &answer, NOW);
+    let id = cache.store().view(slot).unwrap().id();
+    cache.note(&id, Opinion::Bad, Some(&Ask::plain("other").digest()), NOW);
     saved(&cache)
 }
 
@@ -144,15 +148,16 @@ fn a_record_cut_short_or_too_long_is_refused() {
     };
     assert!(lives);
     let [super::support::Message::Lives(lives)] = &messages(&effects, &cache)[..] else { panic!("one record") };
-    let [policy, counters, context, entry] = &records(&whole)[..] else { panic!("four records") };
+    let [policy, counters, feedback, context, entry] = &records(&whole)[..] else { panic!("five records") };
     let mut read = |kind: usize, record: &[u8]| match kind {
         0 => cache.read_policy(record),
         1 => cache.read_counters(record),
         2 => cache.repeat_store(record, entry, NOW).map(drop),
         3 => cache.repeat_store(context, record, NOW).map(drop),
+        4 => cache.repeat_feedback(record).map(drop),
         _ => cache.repeat_lives(record).map(drop),
     };
-    for (kind, record) in [policy, counters, context, entry, lives].into_iter().enumerate() {
+    for (kind, record) in [policy, counters, context, entry, feedback, lives].into_iter().enumerate() {
         assert_eq!(read(kind, record), Ok(()), "{kind}");
         for end in 0..record.len() {
             assert_eq!(read(kind, &record[..end]), Err(WireError::Short), "{kind} cut at {end}");
@@ -240,14 +245,14 @@ fn random_damage_does_no_harm() {
                 }
             }
             let mut sink = Saved::default();
-            sink.number(1);
+            sink.number(FORMAT);
             let n = parts.len();
             for (i, record) in parts.iter().enumerate() {
-                if i == 2 {
+                if i == 3 {
                     sink.number(contexts as u64);
                 }
-                if i == 2 + contexts {
-                    sink.number((n - 2 - contexts) as u64);
+                if i == 3 + contexts {
+                    sink.number((n - 3 - contexts) as u64);
                 }
                 sink.record(record);
             }

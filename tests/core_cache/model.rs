@@ -203,7 +203,7 @@ impl Twin {
             }
             Op::Alter(change) => {
                 let known = change.strategy.as_ref().is_none_or(|name| self.strategies.find(name).is_some());
-                let policy = self.policy.changed(change);
+                let policy = self.policy.changed(change).unwrap();
                 let done = known && has_room(&policy, &self.strategies);
                 if done {
                     self.policy = policy;

@@ -218,13 +218,14 @@ fn apply(cache: &mut Cache, op: &Op, now: UnixMs, codec: &mut Codec) -> (Said, E
                 (Said::Put(Ok(kept)), effects)
             }
             Err(StoreError::Strategy(_)) => (Said::Put(Err(Refused::UnknownStrategy)), Effects::default()),
+            Err(StoreError::Vector(e)) => panic!("no vectors here: {e}"),
             Err(StoreError::OutOfMemory) => (Said::Put(Err(Refused::OutOfMemory)), Effects::default()),
         },
         Op::Get(ask, terms) => {
             let said = match cache.get(&ask.digest(), terms, now, codec).expect("no answer is damaged") {
                 Got::Miss => Said::Miss,
                 Got::NotModified => Said::NotModified,
-                Got::Hit { entry, response, stale } => Said::Hit {
+                Got::Hit { entry, response, stale, .. } => Said::Hit {
                     response: response.to_vec(),
                     stale,
                     hits: entry.hits(),
@@ -365,6 +366,8 @@ impl Dice {
 
     fn terms(&mut self) -> Terms {
         Terms {
+            mode: None,
+            threshold: None,
             stale_ok: self.rng.chance(30),
             max_age_ms: self.rng.maybe(15, |rng| *rng.pick(&[0, 1000, 30_000])),
             no_touch: self.rng.chance(15),

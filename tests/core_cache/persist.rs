@@ -51,7 +51,7 @@ fn a_cache_comes_back_as_it_was_saved_at_any_moment() {
 fn an_empty_cache_comes_back() {
     let cache = Cache::default();
     assert_same(&cache, &loaded(&saved(&cache)).unwrap(), "empty");
-    assert_eq!(records(&saved(&cache)).len(), 2, "policy and counters");
+    assert_eq!(records(&saved(&cache)).len(), 3, "policy, counters and feedback");
 }
 
 /// What a cache can hold can be read again: prices may come with many commands.
@@ -100,10 +100,10 @@ fn a_newer_format_is_refused() {
         bytes[at] = byte;
         loaded(&bytes).unwrap_err()
     };
-    assert_eq!(with(0, 2), WireError::Version, "the format");
+    assert_eq!(with(0, 3), WireError::Version, "the format");
     assert_eq!(with(0, 0), WireError::Value);
-    assert_eq!(bytes[16..18], *b"P\x01");
-    assert_eq!(with(17, 2), WireError::Version, "the layout of a record");
+    assert_eq!(bytes[16..18], *b"P\x02");
+    assert_eq!(with(17, 3), WireError::Version, "the layout of a record");
     assert_eq!(with(17, 0), WireError::Value);
     assert_eq!(with(16, b'E'), WireError::Kind);
 }

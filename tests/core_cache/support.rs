@@ -147,6 +147,8 @@ impl Ask {
             latency_ms: 0,
             meta: None,
             temperature_above_one: false,
+            comparable: true,
+            vector: None,
         }
     }
 }
@@ -283,8 +285,7 @@ pub fn records(bytes: &[u8]) -> Vec<Vec<u8>> {
     let number = |loading: &mut Loading<'_>| loading.number().unwrap();
     let mut record = |loading: &mut Loading<'_>| records.push(loading.record().unwrap().as_ref().to_vec());
     number(&mut loading);
-    record(&mut loading);
-    record(&mut loading);
+    (0..3).for_each(|_| record(&mut loading));
     for _ in 0..2 {
         for _ in 0..number(&mut loading) {
             record(&mut loading);

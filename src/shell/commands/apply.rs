@@ -21,6 +21,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
                 cache.read_counters(record)?;
                 Effects::default()
             }
+            Apply::Feedback(record) => cache.repeat_feedback(record)?,
             Apply::Clear => cache.repeat_clear(),
         };
         Ok(((), effects))

@@ -1,7 +1,7 @@
 //! `GET`.
 
 use super::show::Shown;
-use super::{with_codec, Call};
+use super::{similar, with_codec, Call};
 use crate::core::cache::Got;
 use crate::shell::failure::Outcome;
 use crate::shell::keyspace::{Intent, Key};
@@ -12,18 +12,19 @@ pub fn run(call: &Call<'_>) -> Outcome {
     let intent = if lookup.terms.no_touch { Intent::Peek } else { Intent::Read };
     let mut key = Key::open(call.ctx, call.key(), intent)?;
     let reply = call.reply();
-    let Some(cache) = key.cache() else {
+    let Some(resident) = key.resident() else {
         reply.null();
         return Ok(());
     };
-    let digest = lookup.asked.identity().digest();
+    let Some(found) = similar::find(call, resident, &lookup.wanted(call.now))? else { return Ok(()) };
     with_codec(|codec| {
-        match cache.get(&digest, &lookup.terms, call.now, codec)? {
+        match resident.cache.serve(found, &lookup.terms, call.now, codec)? {
             Got::Miss => reply.null(),
             Got::NotModified => reply.simple(c"NOTMODIFIED"),
             Got::Hit { response, .. } if !lookup.with_meta => reply.bulk(response),
-            Got::Hit { entry, response, stale } => {
-                Shown::default().response(response).entry(&entry, Some("exact"), stale, call.now).write(reply);
+            Got::Hit { entry, response, stale, similar } => {
+                let matched = similar.map_or(("exact", 1.0), |similarity| ("similar", similarity));
+                Shown::default().response(response).entry(&entry, Some(matched), stale, call.now).write(reply);
             }
         }
         Ok(())

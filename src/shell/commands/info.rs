@@ -24,6 +24,11 @@ pub fn run(call: &Call<'_>) -> Outcome {
     let (raw, stored) = store.answer_bytes();
     reply_map!(call.reply(), {
         "mode" => |r: Reply<'_>| r.bulk(policy.mode.name().as_bytes()),
+        "similarity" => |r: Reply<'_>| r.bulk(policy.similarity.name().as_bytes()),
+        "dim" => |r: Reply<'_>| policy.dim.map_or_else(|| r.null(), |dim| r.count(dim.into())),
+        "metric" => |r: Reply<'_>| r.bulk(policy.metric.name().as_bytes()),
+        "threshold" => |r: Reply<'_>| r.double(policy.threshold()),
+        "guards" => |r: Reply<'_>| r.bulk(if policy.guards { b"on" } else { b"off" }),
         "strategy" => |r: Reply<'_>| r.bulk(policy.strategy.as_bytes()),
         "stale" => |r: Reply<'_>| r.count(policy.stale_ms / 1000),
         "jitter" => |r: Reply<'_>| r.count(policy.jitter_percent.into()),
@@ -47,12 +52,27 @@ pub fn run(call: &Call<'_>) -> Outcome {
         "memory" => |r: Reply<'_>| reply_map!(r, {
             "entries" => |r: Reply<'_>| r.count((store.entries_memory() - store.hot().bytes) as u64),
             "hot" => |r: Reply<'_>| r.count(store.hot().bytes as u64),
+            "index" => |r: Reply<'_>| r.count(store.likeness_memory() as u64),
             "shared" => |r: Reply<'_>| r.count(store.shared_memory() as u64),
             "policy" => |r: Reply<'_>| r.count(cache.policy_memory() as u64),
         }),
         "bytes_raw" => |r: Reply<'_>| r.count(raw),
         "bytes_stored" => |r: Reply<'_>| r.count(stored),
         "compression_ratio" => |r: Reply<'_>| r.double(if stored == 0 { 1.0 } else { raw as f64 / stored as f64 }),
+        "index" => |r: Reply<'_>| {
+            let index = store.likeness();
+            let state = match index {
+                None => "none",
+                Some(_) if store.is_indexing() => "building",
+                Some(_) => "ready",
+            };
+            reply_map!(r, {
+                "state" => |r: Reply<'_>| r.bulk(state.as_bytes()),
+                "entries" => |r: Reply<'_>| r.count(index.map_or(0, |index| index.len()) as u64),
+                "search" => |r: Reply<'_>| r.bulk(b"exact"),
+                "feedback" => |r: Reply<'_>| r.count(cache.feedback().pairs().len() as u64),
+            });
+        },
         "strategies" => |r: Reply<'_>| show_strategies(r, cache.strategies()),
         "rules" => |r: Reply<'_>| show_rules(r, cache.strategies()),
         "warnings" => |r: Reply<'_>| texts(r, &server::warnings(key_expires)),

@@ -3,12 +3,14 @@
 mod apply;
 mod entries;
 mod explain;
+mod feedback;
 mod get;
 mod info;
 mod invalidate;
 mod policy;
 mod set;
 mod show;
+mod similar;
 mod stats;
 mod strategy;
 
@@ -16,6 +18,7 @@ use super::failure::{Failure, Outcome};
 use super::keyspace::{home, Intent, Key};
 use super::publish::{announce, replicate};
 use super::reply::Reply;
+use super::search::{self, Sought};
 use super::{config, docs, server, worker};
 use crate::core::cache::Cache;
 use crate::core::codec::Codec;
@@ -40,6 +43,10 @@ pub struct Call<'a> {
     key: *mut raw::RedisModuleString,
     /// When it came.
     pub now: UnixMs,
+    /// What the server calls for it.
+    pub handler: Handler,
+    /// What a thread has found for it, when it is run again.
+    pub sought: Option<&'a Sought>,
 }
 
 impl<'a> Call<'a> {
@@ -132,7 +139,7 @@ macro_rules! handler {
             argc: c_int,
         ) -> c_int {
             // SAFETY: passed on as the server gave it.
-            unsafe { dispatch(ctx, argv, argc, $run) }
+            unsafe { dispatch(ctx, argv, argc, $run, handle) }
         }
         handle as Handler
     }};
@@ -156,6 +163,7 @@ fn handler_of(name: &str) -> Option<Handler> {
         "LLMCACHE.RULE" => handler!(strategy::rule),
         "LLMCACHE.STATS" => handler!(stats::run),
         "LLMCACHE.EXPLAIN" => handler!(explain::run),
+        "LLMCACHE.FEEDBACK" => handler!(feedback::run),
         "LLMCACHE.APPLY" => handler!(apply::run),
         _ => return None,
     })
@@ -192,6 +200,7 @@ unsafe fn dispatch(
     argv: *mut *mut raw::RedisModuleString,
     argc: c_int,
     run: Run,
+    handler: Handler,
 ) -> c_int {
     let ctx = Context::new(ctx);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -207,7 +216,9 @@ unsafe fn dispatch(
             return Ok(());
         }
         let key = strings.get(1).copied().unwrap_or(std::ptr::null_mut());
-        run(&Call { ctx: &ctx, words: &words, key, now: server::now() })
+        // SAFETY: the context is that of this command, and so is what was found for it.
+        let sought = unsafe { search::brought_back(ctx.ctx) };
+        run(&Call { ctx: &ctx, words: &words, key, now: server::now(), handler, sought })
     }));
     match outcome.unwrap_or(Err(Failure::Panic)) {
         Ok(()) => {}

@@ -31,19 +31,20 @@ impl<'a> Shown<'a> {
         self.add("response", Value::Bytes(response))
     }
 
-    /// The fields of WITHMETA but the response; `matched` says how it was found, where that is told.
+    /// The fields of WITHMETA but the response; `matched` says how it was found and how similar it is,
+    /// where that is told.
     pub fn entry(
         &mut self,
         entry: &EntryView<'a>,
-        matched: Option<&'static str>,
+        matched: Option<(&'static str, f64)>,
         stale: bool,
         now: UnixMs,
     ) -> &mut Self {
         let effort = entry.effort();
         self.add("id", Value::Text(entry.id().to_string()));
         self.add("etag", Value::Text(format!("{:016x}", entry.etag())));
-        if let Some(matched) = matched {
-            self.add("match", Value::Bytes(matched.as_bytes())).add("similarity", Value::Double(1.0));
+        if let Some((matched, similarity)) = matched {
+            self.add("match", Value::Bytes(matched.as_bytes())).add("similarity", Value::Double(similarity));
         }
         self.add("prompt", Value::Bytes(entry.prompt()))
             .add("model", Value::Bytes(entry.context().model))

@@ -28,7 +28,7 @@ fn add(total: &mut Stats, resident: &Resident) {
     total.add(&resident.cache, datatype::memory(resident) as u64);
 }
 
-/// The fields in the contract's order. What has no cause yet in this version (similar hits, leases, feedback, alerts) is
+/// The fields in the contract's order. What has no cause yet in this version (leases, alerts) is
 /// zero or empty, as it is.
 fn show(call: &Call<'_>, stats: &Stats) {
     let c: &Counters = &stats.counters;
@@ -43,8 +43,8 @@ fn show(call: &Call<'_>, stats: &Stats) {
         "misses" => |r: Reply<'_>| r.count(c.misses()),
         "miss_absent" => |r: Reply<'_>| r.count(c.miss_absent),
         "miss_expired" => |r: Reply<'_>| r.count(c.miss_expired),
-        "miss_threshold" => |r: Reply<'_>| r.count(0),
-        "miss_guard" => |r: Reply<'_>| r.count(0),
+        "miss_threshold" => |r: Reply<'_>| r.count(c.miss_threshold),
+        "miss_guard" => |r: Reply<'_>| r.count(c.miss_guard),
         "hit_rate" => |r: Reply<'_>| r.double(c.hit_rate()),
         "coalesced" => |r: Reply<'_>| r.count(0),
         "stores" => |r: Reply<'_>| r.count(c.stores),
@@ -52,8 +52,8 @@ fn show(call: &Call<'_>, stats: &Stats) {
         "evictions" => |r: Reply<'_>| r.count(c.evictions),
         "expirations" => |r: Reply<'_>| r.count(c.expirations),
         "invalidations" => |r: Reply<'_>| r.count(c.invalidations),
-        "feedback_good" => |r: Reply<'_>| r.count(0),
-        "feedback_bad" => |r: Reply<'_>| r.count(0),
+        "feedback_good" => |r: Reply<'_>| r.count(c.feedback_good),
+        "feedback_bad" => |r: Reply<'_>| r.count(c.feedback_bad),
         "tokens_saved_in" => |r: Reply<'_>| r.count(c.tokens_saved_in),
         "tokens_saved_out" => |r: Reply<'_>| r.count(c.tokens_saved_out),
         "tokens_saved" => |r: Reply<'_>| r.count(c.tokens_saved()),

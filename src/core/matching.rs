@@ -1,0 +1,309 @@
+//! Which similar entry answers: from what an index finds to an entry that may be served, or to the reason why none may.
+//!
+//! A lookup that finds no answer under its own digest goes on here, in three steps, of which the middle one may run on
+//! another thread:
+//!
+//! ```text
+//!   Cache::look     exact first; then the prompt becomes a Query, and entries with the same normalised text answer
+//!   Search::run     the best few of the context, by the index alone
+//!   Cache::settle   the pair scorer, the threshold, feedback and the guards; the first that passes all is served
+//! ```
+//!
+//! While a search is on its way its candidates may go or change, so `settle` takes only slots that still hold the entry
+//! that was found.
+
+use super::cache::{Cache, Found, Miss, Terms, INDEXED_AT_ONCE};
+use super::entry::{Entry, Phase, Slot};
+use super::identity::{Digest, Identity};
+use super::policy::Mode;
+use super::similarity::builtin::pair;
+use super::similarity::guards::{self, Guard, Strike};
+use super::similarity::index::{Hit, Query, Search};
+use super::similarity::text::Text;
+use super::similarity::{typo, Kind, Method};
+use super::storing::VectorError;
+use super::time::UnixMs;
+
+/// How many candidates a lookup looks at closely.
+pub const LOOKED_AT: usize = 8;
+
+/// How many it asks for when all of these had run out of time, and hide others behind them.
+pub const LOOKED_AT_IN_A_CROWD: usize = 1024;
+
+/// The built-in vectors of two prompts may be this far apart when only a word is misspelt, or when the pair scorer finds
+/// them more alike than the vectors do. What is further away is not looked at, unless a threshold asks for it.
+const REACH: f64 = 0.6;
+
+/// The cosine of clients' vectors is told, and compared with a threshold, to four places.
+const DECIMALS: f64 = 10_000.0;
+
+/// What is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Whose answer.
+    pub identity: Identity<'a>,
+    /// The digest of `identity`.
+    pub digest: Digest,
+    /// The client's vector.
+    pub vector: Option<&'a [f32]>,
+    /// Whether a similar question may answer it.
+    pub comparable: bool,
+    /// On which terms.
+    pub terms: &'a Terms,
+    /// When.
+    pub now: UnixMs,
+}
+
+/// How far a lookup gets without a search.
+#[derive(Debug)]
+pub enum Look {
+    /// To its end.
+    Found(Found),
+    /// To a search.
+    Search(Asking),
+}
+
+/// A similar lookup on its way.
+#[derive(Debug)]
+pub struct Asking {
+    query: Query,
+    same: Vec<Slot>,
+    /// How similar an answer must be.
+    pub threshold: f64,
+    /// The search, if there is anything to search in.
+    pub search: Option<Search>,
+}
+
+impl Asking {
+    /// From which similarity on the index need look.
+    pub fn floor(&self) -> f64 {
+        match self.query.method {
+            Method::Builtin => self.threshold.min(REACH),
+            Method::Lexical(_) => self.threshold,
+            Method::Vector => self.threshold - 0.5 / DECIMALS,
+        }
+    }
+
+    /// The best candidates for an answer, from this similarity on.
+    pub fn run(&self, floor: f64, count: usize) -> Vec<Hit> {
+        self.search.as_ref().map_or_else(Vec::new, |search| search.run(floor, count))
+    }
+}
+
+/// What stands between a candidate and its being served.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Nothing.
+    Serve(Phase),
+    /// It is not similar enough.
+    BelowThreshold,
+    /// Its time.
+    Expired,
+    /// Feedback: it was a bad answer to this prompt.
+    Feedback,
+    /// A guard.
+    Guard(Strike),
+}
+
+/// An entry that was looked at closely.
+#[derive(Debug)]
+pub struct Candidate {
+    /// Where it is.
+    pub slot: Slot,
+    /// How similar it is.
+    pub similarity: f64,
+    text: Option<Text>,
+    /// Whether slips of the pen are all that differs.
+    misspelt: bool,
+}
+
+impl Cache {
+    /// How a lookup is to match: as it says, or as the cache does.
+    pub fn mode(&self, terms: &Terms) -> Mode {
+        terms.mode.unwrap_or(self.policy.mode)
+    }
+
+    /// How similar an answer must be. A call can only ask for more.
+    pub fn threshold(&self, terms: &Terms) -> f64 {
+        let own = self.policy.threshold();
+        terms.threshold.map_or(own, |threshold| threshold.max(own))
+    }
+
+    /// Whether a lookup may go on among similar prompts. A cache of vectors has nothing to compare without one: a lookup
+    /// that asks for SIMILAR is told so, and one that leaves it to the cache is matched exactly.
+    pub fn is_similar(&self, wanted: &Wanted<'_>) -> Result<bool, VectorError> {
+        self.check_vector(wanted.vector)?;
+        if !wanted.comparable || self.mode(wanted.terms) == Mode::Exact {
+            return Ok(false);
+        }
+        let missing = wanted.vector.is_none() && self.policy.similarity == Kind::Vector;
+        if missing && wanted.terms.mode.is_some() {
+            return Err(VectorError::Missing);
+        }
+        Ok(!missing)
+    }
+
+    /// Looks for an answer as far as that goes without a search.
+    pub fn look(&mut self, wanted: &Wanted<'_>) -> Result<Look, VectorError> {
+        let is_similar = self.is_similar(wanted)?;
+        let exact = self.find(&wanted.digest, wanted.terms, wanted.now);
+        if !is_similar || !matches!(exact, Found::Miss(_)) {
+            return Ok(Look::Found(exact));
+        }
+        let Some(asking) = self.ask(wanted) else { return Ok(Look::Found(exact)) };
+        Ok(match self.find_same(&asking, wanted) {
+            Some(found) => Look::Found(found),
+            None => Look::Search(asking),
+        })
+    }
+
+    /// Reads a prompt for a similar lookup and prepares the search. None where there is nothing to compare.
+    pub fn ask(&mut self, wanted: &Wanted<'_>) -> Option<Asking> {
+        self.asked_similar = true;
+        self.keep_likeness();
+        self.index_some(INDEXED_AT_ONCE);
+        let index = self.store.likeness()?;
+        let context = self.store.find_context(&wanted.identity.context)?;
+        let query = Query::read(self.policy.method(), wanted.identity.prompt, wanted.vector)?;
+        let same = index.same_form(context, &query);
+        let search = index.search(context, &query);
+        let mut threshold = self.threshold(wanted.terms);
+        if query.method != self.policy.method() {
+            // What is similar by letters has a scale of its own.
+            threshold = threshold.max(query.method.default_threshold());
+        }
+        Some(Asking { query, same, threshold, search })
+    }
+
+    /// The answer among the entries with the same normalised text, for which nothing need be searched.
+    pub fn find_same(&self, asking: &Asking, wanted: &Wanted<'_>) -> Option<Found> {
+        asking.same.iter().find_map(|slot| {
+            let entry = self.store.get(*slot)?;
+            let text = Text::read(&entry.prompt)?;
+            // The same hash is not yet the same text.
+            if text.normal != asking.query.text.as_ref()?.normal {
+                return None;
+            }
+            let candidate = Candidate { slot: *slot, similarity: 1.0, text: Some(text), misspelt: false };
+            match self.judge(asking, &candidate, wanted) {
+                Verdict::Serve(phase) => Some(Found::Similar { slot: *slot, phase, similarity: 1.0 }),
+                _ => None,
+            }
+        })
+    }
+
+    /// The answer among the entries that a search has found, or why there is none.
+    pub fn settle(&self, asking: &Asking, hits: &[Hit], wanted: &Wanted<'_>) -> Found {
+        // Its own answer may have come meanwhile.
+        let exact = self.find(&wanted.digest, wanted.terms, wanted.now);
+        if !matches!(exact, Found::Miss(_)) {
+            return exact;
+        }
+        let (mut found, untimely) = self.choose(asking, hits, wanted);
+        if untimely > 0 && untimely == hits.len() {
+            // Candidates that are no answers for their time alone may hide others behind them.
+            found = self.choose(asking, &asking.run(asking.floor(), LOOKED_AT_IN_A_CROWD), wanted).0;
+        }
+        match (exact, found) {
+            // That its own answer has expired tells more than that no other is similar.
+            (Found::Miss(Miss::Expired), Found::Miss(_)) => exact,
+            (_, found) => found,
+        }
+    }
+
+    /// The best of these that may be served, or why none may; and how many only their time keeps from it.
+    fn choose(&self, asking: &Asking, hits: &[Hit], wanted: &Wanted<'_>) -> (Found, usize) {
+        let (mut why, mut untimely) = (None, 0);
+        for candidate in &self.candidates(asking, hits, wanted) {
+            let miss = match self.judge(asking, candidate, wanted) {
+                Verdict::Serve(phase) => {
+                    let found = Found::Similar { slot: candidate.slot, phase, similarity: candidate.similarity };
+                    return (found, untimely);
+                }
+                Verdict::BelowThreshold => break,
+                Verdict::Expired => {
+                    untimely += 1;
+                    Miss::Expired
+                }
+                Verdict::Feedback => Miss::Feedback,
+                Verdict::Guard(strike) => Miss::Guard(strike.guard),
+            };
+            why.get_or_insert(miss);
+        }
+        let why = why.unwrap_or(if asking.search.is_some() { Miss::BelowThreshold } else { Miss::Absent });
+        (Found::Miss(why), untimely)
+    }
+
+    /// What a search has found, looked at closely, the best first.
+    pub fn candidates(&self, asking: &Asking, hits: &[Hit], wanted: &Wanted<'_>) -> Vec<Candidate> {
+        let Some(context) = self.store.find_context(&wanted.identity.context) else { return Vec::new() };
+        let mut candidates = Vec::with_capacity(hits.len());
+        for hit in hits {
+            let Some(entry) = self.store.get(hit.slot) else { continue };
+            if entry.stamp() == hit.stamp && entry.context == context && entry.digest != wanted.digest {
+                candidates.push(look(asking, entry, *hit));
+            }
+        }
+        candidates.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+        candidates
+    }
+
+    /// Whether a candidate is served.
+    pub fn judge(&self, asking: &Asking, candidate: &Candidate, wanted: &Wanted<'_>) -> Verdict {
+        let Some(entry) = self.store.get(candidate.slot) else { return Verdict::Expired };
+        if candidate.similarity < asking.threshold {
+            return Verdict::BelowThreshold;
+        }
+        let Some(phase) = entry.serves(wanted.terms, wanted.now) else { return Verdict::Expired };
+        if self.feedback.is_bad(&wanted.digest, &entry.digest.id()) {
+            return Verdict::Feedback;
+        }
+        let texts = asking.guarded(candidate);
+        match (self.policy.guards, texts) {
+            (false, _) => Verdict::Serve(phase),
+            (true, None) => Verdict::Guard(Strike::unread()),
+            (true, Some((query, text))) => match guards::first(query, text, asking.query.method.kind()) {
+                Some(strike) => Verdict::Guard(strike),
+                None => Verdict::Serve(phase),
+            },
+        }
+    }
+}
+
+impl Asking {
+    /// The two texts that guards compare.
+    fn guarded<'a>(&'a self, candidate: &'a Candidate) -> Option<(&'a Text, &'a Text)> {
+        // Where slips of the pen are all that differs, the entry's text is what was meant.
+        let query = if candidate.misspelt { &candidate.text } else { &self.query.text };
+        query.as_ref().zip(candidate.text.as_ref())
+    }
+
+    /// What every guard says of a candidate: nothing, or why it strikes.
+    pub fn guards(&self, candidate: &Candidate) -> Vec<(Guard, Option<String>)> {
+        match self.guarded(candidate) {
+            Some((query, text)) => guards::all(query, text, self.query.method.kind()),
+            None => vec![(Guard::Unread, Some(Strike::unread().reason))],
+        }
+    }
+}
+
+/// Looks at an entry that a search has found: the index knows vectors and terms, here the texts are compared.
+fn look(asking: &Asking, entry: &Entry, hit: Hit) -> Candidate {
+    let text = Text::read(&entry.prompt);
+    let similarity = match asking.query.method {
+        // The vectors of clients are kept to about five places.
+        Method::Vector => (hit.similarity * DECIMALS).round() / DECIMALS,
+        Method::Builtin | Method::Lexical(_) => hit.similarity,
+    };
+    let mut candidate = Candidate { slot: hit.slot, similarity, text, misspelt: false };
+    let (Method::Builtin, Some(query), Some(text)) = (asking.query.method, &asking.query.text, &candidate.text) else {
+        return candidate;
+    };
+    candidate.similarity =
+        if query.normal == text.normal { 1.0 } else { pair::score(query, text, hit.similarity as f32).into() };
+    let slips = typo::similarity(query, text).map(f64::from).filter(|similarity| *similarity > candidate.similarity);
+    if let Some(similarity) = slips {
+        (candidate.misspelt, candidate.similarity) = (true, similarity);
+    }
+    candidate
+}

@@ -1,0 +1,53 @@
+//! One of the two texts: its words with their vectors.
+
+use super::super::super::text::Text;
+use super::super::super::words::{Class, Word, WordHash};
+use super::super::{dot, table::Table, wordpiece, DIM};
+use std::hash::BuildHasher;
+
+/// What is behind this many words is not compared: the cost grows with the square of it.
+const MOST: usize = 64;
+
+/// A text, ready to be aligned with others.
+pub struct Side<'a> {
+    pub(super) parts: Vec<Part<'a>>,
+    /// The vectors of the parts, in the same order.
+    pub(super) vectors: Vec<[f32; DIM]>,
+}
+
+/// A word and what it is compared by.
+pub(super) struct Part<'a> {
+    pub word: &'a Word,
+    /// Of the stem.
+    pub hash: u64,
+    /// Of the vector, which tells how much the word weighs in the vector of the text.
+    pub length: f32,
+}
+
+impl Part<'_> {
+    pub fn is_function(&self) -> bool {
+        self.word.class == Class::Function
+    }
+}
+
+impl<'a> Side<'a> {
+    /// Looks the vectors of the words up.
+    pub fn new(text: &'a Text) -> Self {
+        let table = Table::get();
+        let count = text.words.len().min(MOST);
+        let (mut parts, mut vectors) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut pieces = Vec::with_capacity(8);
+        for word in text.words.iter().take(MOST) {
+            pieces.clear();
+            wordpiece::tokenize(&word.text, &mut pieces);
+            let mut vector = [0.0; DIM];
+            for piece in &pieces {
+                table.add(*piece, &mut vector);
+            }
+            let hash = WordHash::default().hash_one(word.stem.as_str());
+            parts.push(Part { word, hash, length: dot(&vector, &vector).sqrt() });
+            vectors.push(vector);
+        }
+        Self { parts, vectors }
+    }
+}

@@ -1,0 +1,118 @@
+//! BERT's uncased tokenizer, as the teacher of the model has it: the same pieces for the same text.
+//!
+//! A text is cleaned, lower-cased and stripped of its accents, parted at white space and around every punctuation mark and
+//! every Chinese character, and each word is cut into the longest pieces that the vocabulary has, from the left. A word
+//! that cannot be cut so, or is longer than 100 characters, is one unknown piece. What a character is comes from the tables
+//! that the original uses too, which are those of Unicode 8: a mark invented since then is a letter to both.
+
+use super::vocabulary::Vocabulary;
+use unicode_categories::UnicodeCategories;
+use unicode_normalization::UnicodeNormalization;
+
+/// A word with more characters is unknown.
+const LONGEST_WORD: usize = 100;
+
+/// Appends the pieces of a text, by their place in the vocabulary.
+pub fn tokenize(text: &str, pieces: &mut Vec<u32>) {
+    let vocabulary = Vocabulary::get();
+    let mut word = String::with_capacity(16);
+    if text.is_ascii() {
+        for byte in text.bytes() {
+            let c = char::from(byte.to_ascii_lowercase());
+            match c {
+                'a'..='z' | '0'..='9' => word.push(c),
+                ' ' | '\t' | '\n' | '\r' => end(vocabulary, &mut word, pieces),
+                c if c.is_ascii_control() => {}
+                c => alone(vocabulary, c, &mut word, pieces),
+            }
+        }
+    } else {
+        // Only what was cleaned is decomposed, or a character that is removed would part a letter from its accent.
+        let clean = text.chars().filter(|c| !is_removed(*c)).flat_map(|c| {
+            let around = is_chinese(c).then_some(' ');
+            around.into_iter().chain([if c.is_whitespace() { ' ' } else { c }]).chain(around)
+        });
+        let bare = clean.nfd().filter(|c| !c.is_mark_nonspacing());
+        for c in bare.flat_map(char::to_lowercase) {
+            if c.is_whitespace() {
+                end(vocabulary, &mut word, pieces);
+            } else if is_punctuation(c) {
+                alone(vocabulary, c, &mut word, pieces);
+            } else {
+                word.push(c);
+            }
+        }
+    }
+    end(vocabulary, &mut word, pieces);
+}
+
+/// A character that is a word.
+fn alone(vocabulary: &Vocabulary, c: char, word: &mut String, pieces: &mut Vec<u32>) {
+    end(vocabulary, word, pieces);
+    word.push(c);
+    end(vocabulary, word, pieces);
+}
+
+fn end(vocabulary: &Vocabulary, word: &mut String, pieces: &mut Vec<u32>) {
+    if word.is_empty() {
+        return;
+    }
+    // A character has at most four bytes, so most words need not be counted.
+    let long = word.len() > LONGEST_WORD && word.chars().nth(LONGEST_WORD).is_some();
+    if long || !vocabulary.cut(word, pieces) {
+        pieces.push(vocabulary.unknown());
+    }
+    word.clear();
+}
+
+fn is_removed(c: char) -> bool {
+    match c {
+        '\t' | '\n' | '\r' => false,
+        '\0' | '\u{fffd}' => true,
+        c => c.is_other(),
+    }
+}
+
+/// The original's idea of it: every ASCII sign counts, also those that Unicode calls symbols.
+fn is_punctuation(c: char) -> bool {
+    if c.is_ascii() {
+        c.is_ascii_punctuation()
+    } else {
+        c.is_punctuation()
+    }
+}
+
+/// The blocks of Chinese characters, which are written without spaces. Kana and Hangul are not among them.
+fn is_chinese(c: char) -> bool {
+    matches!(u32::from(c),
+        0x4e00..=0x9fff | 0x3400..=0x4dbf | 0x20000..=0x2a6df | 0x2a700..=0x2b73f | 0x2b740..=0x2b81f
+        | 0x2b820..=0x2ceaf | 0xf900..=0xfaff | 0x2f800..=0x2fa1f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(text: &str) -> Vec<&'static str> {
+        let mut pieces = Vec::new();
+        tokenize(text, &mut pieces);
+        pieces.into_iter().map(|piece| Vocabulary::get().text(piece).unwrap()).collect()
+    }
+
+    #[test]
+    fn words_are_cut_into_pieces() {
+        assert_eq!(pieces("Unaffable, isn't it?"), ["una", "##ffa", "##ble", ",", "isn", "'", "t", "it", "?"]);
+        assert_eq!(pieces("C++ costs $5"), ["c", "+", "+", "costs", "$", "5"]);
+        assert_eq!(pieces("Crème BRÛLÉE"), ["cr", "##eme", "br", "##ule", "##e"]);
+        assert_eq!(pieces("東京 x"), ["東", "京", "x"]);
+        assert_eq!(pieces("a\u{0}b\tc\u{200b}d"), ["ab", "cd"]);
+        assert_eq!(pieces(""), [""; 0]);
+    }
+
+    #[test]
+    fn the_longest_word() {
+        assert_eq!(pieces(&"a".repeat(101)), ["[UNK]"]);
+        assert_ne!(pieces(&"a".repeat(100)), ["[UNK]"]);
+        assert_ne!(pieces(&"é".repeat(100)), ["[UNK]"]);
+    }
+}

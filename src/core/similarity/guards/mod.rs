@@ -1,0 +1,146 @@
+//! Guards stop a similar hit when what differs changes the meaning.
+//!
+//! Similarity says how much of two prompts is the same. A guard looks at the rest: the one number, name or "not" that makes
+//! two questions of them, however alike they look. Each guard is asked for itself, knows nothing of the similarity, and
+//! says in a few words why it struck. The cheap ones and those that strike most come first.
+//!
+//! A guard that strikes too often costs hits, one that strikes too rarely costs trust. So each of them has to show on pairs
+//! of real questions that it strikes different ones far more often than paraphrases (`examples/guard_cases.rs`), and what
+//! was tried and did not show it is not here: question words ("who" and "where" are exchanged freely), modal verbs, tenses.
+
+mod antonyms;
+mod compared;
+mod kinds;
+mod lists;
+mod names;
+mod negation;
+mod numbers;
+mod order;
+mod quotes;
+mod replaced;
+
+use super::text::{Text, MAX_PROMPT};
+use super::words::Word;
+use super::Kind;
+use compared::Compared;
+
+/// The guards, in the order in which they are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Guard {
+    /// Different amounts, units, versions or dates.
+    Numbers,
+    /// One prompt denies what the other says.
+    Negation,
+    /// Each prompt names something that the other does not.
+    Names,
+    /// Different strings in quotation marks.
+    Quotes,
+    /// Opposites.
+    Antonyms,
+    /// Different things of one kind.
+    Kinds,
+    /// The same words in an order that changes who does what.
+    Order,
+    /// One word replaced by one that says something else.
+    Replaced,
+    /// A prompt that guards cannot read, because it is too long or no text.
+    Unread,
+}
+
+impl Guard {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Numbers,
+        Self::Negation,
+        Self::Names,
+        Self::Quotes,
+        Self::Antonyms,
+        Self::Kinds,
+        Self::Order,
+        Self::Replaced,
+    ];
+
+    /// As EXPLAIN and the counters call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Numbers => "numbers",
+            Self::Negation => "negation",
+            Self::Names => "names",
+            Self::Quotes => "quotes",
+            Self::Antonyms => "antonyms",
+            Self::Kinds => "kinds",
+            Self::Order => "order",
+            Self::Replaced => "replaced",
+            Self::Unread => "unread",
+        }
+    }
+
+    /// Whether a candidate that was found by this method needs the guard.
+    fn is_for(self, kind: Kind) -> bool {
+        // A client's own vectors may know that two words say the same where a thesaurus does not.
+        self != Self::Replaced || kind != Kind::Vector
+    }
+}
+
+/// What a guard found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strike {
+    /// Which guard it was.
+    pub guard: Guard,
+    /// What it goes by, in a few words: "2 and 3".
+    pub reason: String,
+}
+
+impl Strike {
+    /// What is said of a pair of prompts of which one cannot be read.
+    pub fn unread() -> Self {
+        let reason = format!("no text of {MAX_PROMPT} bytes at most");
+        Self { guard: Guard::Unread, reason }
+    }
+}
+
+/// The first guard that strikes, if one does.
+pub fn first(query: &Text, entry: &Text, kind: Kind) -> Option<Strike> {
+    if query.normal == entry.normal {
+        return None;
+    }
+    let compared = Compared::new(&query.words, &entry.words);
+    let asked = Guard::ALL.into_iter().filter(|guard| guard.is_for(kind));
+    asked.filter_map(|guard| Some(Strike { guard, reason: check(guard, query, entry, &compared)? })).next()
+}
+
+/// What each guard says: the reason, where it strikes.
+pub fn all(query: &Text, entry: &Text, kind: Kind) -> Vec<(Guard, Option<String>)> {
+    let compared = Compared::new(&query.words, &entry.words);
+    let asked = Guard::ALL.into_iter().filter(|guard| guard.is_for(kind));
+    asked.map(|guard| (guard, check(guard, query, entry, &compared))).collect()
+}
+
+fn check(guard: Guard, query: &Text, entry: &Text, compared: &Compared) -> Option<String> {
+    match guard {
+        Guard::Numbers => numbers::check(&query.words, &entry.words),
+        Guard::Negation => negation::check(compared),
+        Guard::Names => names::check(compared),
+        Guard::Quotes => quotes::check(query, entry),
+        Guard::Antonyms => antonyms::check(compared),
+        Guard::Kinds => kinds::check(compared),
+        Guard::Order => order::check(compared),
+        Guard::Replaced => replaced::check(compared),
+        Guard::Unread => None,
+    }
+}
+
+/// Whether a dictionary has this word, or a list of names.
+pub(super) fn is_word_or_name(word: &Word) -> bool {
+    lists::is_word(word) || lists::thing(lists::key(&word.text), true).is_some()
+}
+
+/// Whether the word is a name however it is written.
+pub(super) fn is_named(word: &Word) -> bool {
+    lists::thing(lists::key(&word.text), false).is_some()
+}
+
+/// Reads the word lists now rather than with the first question.
+pub fn prepare() {
+    lists::prepare();
+}

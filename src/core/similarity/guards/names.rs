@@ -1,0 +1,162 @@
+//! Named things: who and where, which product, which language.
+//!
+//! The one guard that pays most: prompts that differ in nothing but a name look most alike to any measure of similarity, and
+//! have nothing to do with each other. It strikes where both prompts name something that the other lacks. A name that only
+//! one of them has is often left out or known from the context, so it says little.
+//!
+//! A name is a word in capitals that stands not at the beginning of a sentence, a word that is in no corpus, or one of a
+//! list of names that people write without capitals. So it works for prompts that are all lower case or SHOUTED, where the
+//! reader of texts has already taken the capitals for what they are worth.
+
+use super::super::words::{Capital, Class};
+use super::compared::{Compared, Side};
+use super::lists::{self, Key};
+
+/// Names of one prompt that are looked at. One that has more is a list, which no single name decides.
+const MOST_NAMES: usize = 32;
+
+/// Prompts that differ in more words of content than this are put in other words altogether. Then any name may be left out
+/// or added, and only names of one sort, or in the same place, exclude each other.
+const CLOSE: usize = 4;
+
+/// Letters of an abbreviation.
+const ABBREVIATION: std::ops::RangeInclusive<usize> = 2..=6;
+
+/// Why the names of the two prompts exclude a hit.
+pub(super) fn check(compared: &Compared) -> Option<String> {
+    if !compared.differs_both_ways() {
+        return None;
+    }
+    let (query, entry) = (names(&compared.query), names(&compared.entry));
+    if query.is_empty() || entry.is_empty() {
+        return None;
+    }
+    let absent = |names: &[Name], others: &[Name], side: &Side, other: &Side| -> Vec<Name> {
+        let has = |name: &Name| others.iter().any(|other| other.thing == name.thing);
+        names.iter().filter(|name| !has(name) && !spelled_otherwise(side, name.at, other)).copied().collect()
+    };
+    let asked = absent(&query, &entry, &compared.query, &compared.entry);
+    let stored = absent(&entry, &query, &compared.entry, &compared.query);
+    let content = |side: &Side| side.alone_of(Class::Content).count();
+    let close = content(&compared.query) + content(&compared.entry) <= CLOSE;
+    let excludes = |a: &Name, b: &Name| close || a.sort.is_like(b.sort) || compared.same_place(a.at, b.at);
+    let (a, b) = asked.iter().find_map(|a| Some((a, stored.iter().find(|b| excludes(a, b))?)))?;
+    Some(format!("{} and {}", compared.query.text(a.at), compared.entry.text(b.at)))
+}
+
+/// A name of a prompt.
+#[derive(Clone, Copy)]
+struct Name {
+    at: usize,
+    thing: Key,
+    sort: Sort,
+}
+
+/// What makes a word a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Listed,
+    Capital,
+    Unknown,
+}
+
+impl Sort {
+    /// Whether two names are names with about the same certainty.
+    fn is_like(self, other: Self) -> bool {
+        self == other && self != Self::Unknown
+    }
+}
+
+/// The names that have no partner; of the whole of "new york" where half of it has none.
+fn names(side: &Side) -> Vec<Name> {
+    side.alone.iter().take(MOST_NAMES).filter_map(|at| name(side, *at)).collect()
+}
+
+/// What the word names, if it is a name.
+fn name(side: &Side, at: usize) -> Option<Name> {
+    let word = side.word(at)?;
+    if is_currency(side, at) {
+        return None;
+    }
+    let capital = word.capital != Capital::None && (!word.starts || word.capital != Capital::First);
+    let listed = pair_of_words(side, at).or_else(|| lists::thing(lists::key(&word.text), capital));
+    if let Some(thing) = listed {
+        return Some(Name { at, thing, sort: Sort::Listed });
+    }
+    let letters = word.text.chars().filter(|c| c.is_alphabetic()).count();
+    let thing = side.stem(at);
+    match word.class {
+        Class::Content | Class::Number if capital && letters > 1 => Some(Name { at, thing, sort: Sort::Capital }),
+        Class::Content if letters > 1 && !lists::is_word(word) => Some(Name { at, thing, sort: Sort::Unknown }),
+        _ => None,
+    }
+}
+
+/// 500 rupees, Rs 500: an amount and no name.
+fn is_currency(side: &Side, at: usize) -> bool {
+    let number = |at: Option<usize>| at.and_then(|at| side.word(at)).is_some_and(|word| word.class == Class::Number);
+    let money = |word: &str| {
+        matches!(
+            word,
+            "rs" | "inr"
+                | "rupee"
+                | "rupees"
+                | "usd"
+                | "dollar"
+                | "dollars"
+                | "eur"
+                | "euro"
+                | "euros"
+                | "gbp"
+                | "pounds"
+        )
+    };
+    money(side.text(at)) && (number(at.checked_sub(1)) || number(Some(at + 1)))
+}
+
+/// New York, United States: the word with the one before or behind it.
+fn pair_of_words(side: &Side, at: usize) -> Option<Key> {
+    let joined = |first: usize| {
+        let (a, b) = (side.text(first), side.text(first + 1));
+        if b.is_empty() || !lists::opens_name(lists::key(a)) {
+            return None;
+        }
+        lists::thing(lists::key(&format!("{a}_{b}")), true)
+    };
+    joined(at).or_else(|| joined(at.checked_sub(1)?))
+}
+
+/// Whether the other prompt has this name in two words, as part of a longer word, or as the words it is short for.
+fn spelled_otherwise(side: &Side, at: usize, other: &Side) -> bool {
+    let name = side.text(at);
+    let mut shorts = other.alone_of(Class::Content).map(|(_, word)| word.text.as_str());
+    is_short_for(name, other)
+        || is_in(name, other)
+        || shorts.any(|short| is_short_for(short, side) && is_initial(name, short))
+}
+
+/// Whether the words of the other prompt, written without spaces, contain the name: facebook, face book.
+fn is_in(name: &str, other: &Side) -> bool {
+    let first = |at: usize| other.text(at);
+    name.len() > 4
+        && (0..other.words.len()).any(|at| {
+            let (a, b) = (first(at), first(at + 1));
+            let split = name.strip_prefix(a).is_some_and(|rest| !rest.is_empty() && rest == b);
+            split || (a.len() > name.len() && a.contains(name))
+        })
+}
+
+/// Whether the other prompt has consecutive words that begin with these letters: ml, machine learning.
+fn is_short_for(name: &str, other: &Side) -> bool {
+    if !ABBREVIATION.contains(&name.len()) || !name.bytes().all(|letter| letter.is_ascii_alphabetic()) {
+        return false;
+    }
+    let words = other.words.iter().filter(|word| !matches!(word.text.as_str(), "of" | "and" | "the" | "for" | "in"));
+    let initials: Vec<u8> = words.map(|word| word.text.bytes().next().unwrap_or_default()).collect();
+    initials.windows(name.len()).any(|window| window == name.as_bytes())
+}
+
+/// Whether the word begins with a letter of the abbreviation.
+fn is_initial(word: &str, short: &str) -> bool {
+    word.bytes().next().is_some_and(|first| short.bytes().any(|letter| letter == first))
+}

@@ -1,0 +1,46 @@
+//! Where capital letters say something.
+
+use super::super::words::Capital;
+use super::token::{Pause, Token};
+
+/// In a prompt that is shouted, or written like a title, a capital letter marks nothing: there all are taken for small.
+pub(super) fn judge(tokens: &mut [Token]) {
+    if is_shouted(tokens) || is_title(tokens) {
+        for token in tokens {
+            token.capital = Capital::None;
+        }
+    }
+}
+
+fn is_shouted(tokens: &[Token]) -> bool {
+    let mut shouted = 0;
+    let mut function = false;
+    for token in tokens.iter().filter(|token| token.text.chars().filter(|c| c.is_alphabetic()).nth(1).is_some()) {
+        if token.capital != Capital::All {
+            return false;
+        }
+        shouted += 1;
+        function |= token.is_function();
+    }
+    shouted >= 4 || (function && shouted >= 2)
+}
+
+fn is_title(tokens: &[Token]) -> bool {
+    let (mut capitals, mut others, mut function) = (0, 0, false);
+    let mut starts = true;
+    for token in tokens {
+        let counts = !starts && token.text.starts_with(|c: char| c.is_alphabetic() && c.is_lowercase());
+        starts = token.pause == Pause::Long;
+        if !counts || token.text == "i" || token.known.is_some_and(|known| known.small) {
+            continue;
+        }
+        if token.capital == Capital::None {
+            others += 1;
+        } else {
+            capitals += 1;
+            function |= token.capital == Capital::First && token.is_function();
+        }
+    }
+    let all = others == 0 && (capitals >= 3 || (function && capitals >= 2));
+    all || (function && capitals >= 4 && others * 6 <= capitals)
+}

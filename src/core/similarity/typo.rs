@@ -1,0 +1,117 @@
+//! Slips of the pen: the same prompt, but for one or two words that are misspelled.
+//!
+//! An edit distance alone is no proof: form and from, cat and car, 2015 and 2016 are a letter apart as well. So a slip is
+//! only believed where one of the two spellings is no word that anybody knows, and the less so the more the word looks like
+//! a name, where another spelling is another thing.
+
+use super::guards;
+use super::text::Text;
+use super::words::{Capital, Class, Word};
+
+/// The most words of a prompt that may be misspelled.
+const MOST_SLIPS: usize = 2;
+
+/// How alike two prompts are that differ in slips only, from 0 to 1: 1 − letters to change / letters. None where they
+/// differ in anything else.
+pub fn similarity(query: &Text, entry: &Text) -> Option<f32> {
+    let mut slips = Slips { letters: 0, words: 0 };
+    let (mut a, mut b) = (query.words.as_slice(), entry.words.as_slice());
+    if a.len().abs_diff(b.len()) > MOST_SLIPS || is_code(query) || is_code(entry) {
+        return None;
+    }
+    loop {
+        match (a, b) {
+            ([], []) => break,
+            ([one, rest @ ..], [other, others @ ..]) if one.text == other.text => (a, b) = (rest, others),
+            ([one, two, rest @ ..], [other, others @ ..]) if is_split(one, two, other) => {
+                slips.add(1);
+                (a, b) = (rest, others);
+            }
+            ([one, rest @ ..], [other, another, others @ ..]) if is_split(other, another, one) => {
+                slips.add(1);
+                (a, b) = (rest, others);
+            }
+            ([one, rest @ ..], [other, others @ ..]) => {
+                slips.add(distance(one, other)?);
+                (a, b) = (rest, others);
+            }
+            _ => return None,
+        }
+        if slips.words > MOST_SLIPS || slips.words * 2 > query.words.len().max(3) {
+            return None;
+        }
+    }
+    let letters = query.normal.chars().count().max(entry.normal.chars().count()).max(1);
+    (query.quoted.len() == entry.quoted.len()).then(|| 1.0 - slips.letters as f32 / letters as f32)
+}
+
+/// Slips that were found.
+struct Slips {
+    letters: usize,
+    words: usize,
+}
+
+impl Slips {
+    fn add(&mut self, letters: usize) {
+        self.letters += letters;
+        self.words += 1;
+    }
+}
+
+/// Whether a slip makes one of two different words the other.
+pub fn is_slip(a: &Word, b: &Word) -> bool {
+    distance(a, b).is_some()
+}
+
+/// In code every letter counts.
+fn is_code(text: &Text) -> bool {
+    text.words.iter().any(|word| word.class == Class::Symbol && word.text != "/")
+}
+
+/// The letters to change, if it is but a slip.
+fn distance(a: &Word, b: &Word) -> Option<usize> {
+    let letters = |word: &Word| word.text.chars().all(char::is_alphabetic);
+    let (short, long) = (a.text.len().min(b.text.len()), a.text.len().max(b.text.len()));
+    let most = if short >= 9 { 2 } else { 1 };
+    if long - short > most || long < 3 || !letters(a) || !letters(b) {
+        return None;
+    }
+    let (wrong, right) = match (guards::is_word_or_name(a), guards::is_word_or_name(b)) {
+        (true, true) => return None,
+        (true, false) => (b, a),
+        _ => (a, b),
+    };
+    let distance = strsim::osa_distance(&a.text, &b.text);
+    let named = is_name(right) || !guards::is_word_or_name(right);
+    let likely = if named {
+        // Names are delicate: only a letter dropped, doubled or swapped with its neighbour in a longer one is a slip.
+        distance == 1 && short >= 5 && !is_substituted(a, b) && a.text.chars().next() == b.text.chars().next()
+    } else if right.class == Class::Function {
+        // Wat, teh, hw.
+        distance == 1 && short >= 2
+    } else {
+        distance <= most && long >= 4 && (short >= 4 || wrong.capital != Capital::All)
+    };
+    likely.then_some(distance)
+}
+
+fn is_name(word: &Word) -> bool {
+    (word.capital != Capital::None && !word.starts) || guards::is_named(word)
+}
+
+/// Whether one letter stands for another that the word does not have.
+fn is_substituted(a: &Word, b: &Word) -> bool {
+    let sorted = |word: &Word| {
+        let mut letters: Vec<char> = word.text.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    a.text.chars().count() == b.text.chars().count() && sorted(a) != sorted(b)
+}
+
+/// Whether the first two are the third with a space in it.
+fn is_split(one: &Word, two: &Word, whole: &Word) -> bool {
+    whole.text.len() >= 4
+        && whole.text.strip_prefix(one.text.as_str()) == Some(two.text.as_str())
+        && !(one.known && two.known && whole.known)
+}

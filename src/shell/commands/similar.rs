@@ -1,0 +1,59 @@
+//! What GET and EXPLAIN share: the search among similar prompts.
+
+use super::Call;
+use crate::core::cache::Found;
+use crate::core::matching::{Asking, Look, Wanted, LOOKED_AT};
+use crate::core::storing::VectorError;
+use crate::shell::registry::Resident;
+use crate::shell::search::{self, Sought};
+use std::ops::Deref;
+use std::time::Duration;
+
+/// A search that is done: here and now, or by a thread before the command was run again.
+pub enum Searched<'a> {
+    Here(Sought),
+    Before(&'a Sought),
+}
+
+impl Deref for Searched<'_> {
+    type Target = Sought;
+
+    fn deref(&self) -> &Sought {
+        match self {
+            Self::Here(sought) => sought,
+            Self::Before(sought) => sought,
+        }
+    }
+}
+
+/// Searches, unless a thread has done so before. None when it has to be done elsewhere: the client waits, and the command
+/// is run again.
+pub fn search<'a>(call: &Call<'a>, number: u64, asking: Asking, reach: (f64, usize)) -> Option<Searched<'a>> {
+    let leaves = search::should_leave(call.ctx, &asking);
+    let mut sought = Sought { cache: number, asking, reach, hits: Vec::new(), took: Duration::ZERO };
+    if leaves {
+        match search::leave(call.ctx, sought, Some(call.handler)) {
+            Ok(()) => return None,
+            Err(back) => sought = back,
+        }
+    }
+    sought.run();
+    Some(Searched::Here(sought))
+}
+
+/// What a lookup finds by its digest or, where it may, by similarity. None when the client has to wait for it.
+pub fn find(call: &Call<'_>, resident: &mut Resident, wanted: &Wanted<'_>) -> Result<Option<Found>, VectorError> {
+    let number = resident.number();
+    let searched = match call.sought.filter(|sought| sought.cache == number) {
+        Some(sought) => Searched::Before(sought),
+        None => match resident.cache.look(wanted)? {
+            Look::Found(found) => return Ok(Some(found)),
+            Look::Search(asking) => {
+                let reach = (asking.floor(), LOOKED_AT);
+                let Some(searched) = search(call, number, asking, reach) else { return Ok(None) };
+                searched
+            }
+        },
+    };
+    Ok(Some(resident.cache.settle(&searched.asking, &searched.hits, wanted)))
+}

@@ -1,0 +1,152 @@
+//! Long searches on threads of their own, while their clients wait.
+//!
+//! A search holds all that it needs, so the threads see neither the server nor a cache. When one is done, the server runs
+//! the client's command again, on the main thread, with what was found; until then the client is blocked, and everybody
+//! else is served.
+
+use super::config;
+use crate::core::matching::Asking;
+use crate::core::similarity::index::Hit;
+use lazy_static::lazy_static;
+use redis_module::{raw, Context, ContextFlags};
+use std::collections::VecDeque;
+use std::ffi::c_void;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// What a command finds out by itself takes no longer than that, in microseconds. A client that is blocked and woken costs
+/// the main thread about ten.
+const INLINE_MICROS: u64 = 100;
+
+/// A search that was sent away, and what it brought back.
+#[derive(Debug)]
+pub struct Sought {
+    /// The number of the cache it is about.
+    pub cache: u64,
+    /// What is looked for.
+    pub asking: Asking,
+    /// From which similarity on, and how many.
+    pub reach: (f64, usize),
+    /// What was found.
+    pub hits: Vec<Hit>,
+    /// How long that took.
+    pub took: Duration,
+}
+
+impl Sought {
+    /// Searches.
+    pub fn run(&mut self) {
+        let started = Instant::now();
+        let (floor, count) = self.reach;
+        self.hits = self.asking.run(floor, count);
+        self.took = started.elapsed();
+    }
+}
+
+/// A client that waits, and its search.
+struct Job(*mut raw::RedisModuleBlockedClient, Box<Sought>);
+
+// SAFETY: the server lets any thread unblock a client, once, which is all that is done with it.
+unsafe impl Send for Job {}
+
+lazy_static! {
+    static ref JOBS: Mutex<VecDeque<Job>> = Mutex::new(VecDeque::new());
+}
+
+static WORK: Condvar = Condvar::new();
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+fn jobs() -> MutexGuard<'static, VecDeque<Job>> {
+    JOBS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Whether a search is better done elsewhere, and this client may wait for it: one in a transaction or a script may not,
+/// nor one that repeats what a primary did.
+pub fn should_leave(ctx: &Context, asking: &Asking) -> bool {
+    let bound = ContextFlags::MULTI | ContextFlags::LUA | ContextFlags::DENY_BLOCKING | ContextFlags::REPLICATED;
+    asking.search.as_ref().is_some_and(|search| search.cost() > INLINE_MICROS) && !ctx.get_flags().intersects(bound)
+}
+
+/// Sends a search away. The server runs the client's command again, with `again`, when it is done. Hands the search back
+/// where that cannot be.
+pub fn leave(ctx: &Context, sought: Sought, again: raw::RedisModuleCmdFunc) -> Result<(), Sought> {
+    if !ensure_threads() {
+        return Err(sought);
+    }
+    // SAFETY: called while a command runs that may block; the callbacks have the signatures that the server expects.
+    let client = unsafe { raw::RedisModule_BlockClient.map(|block| block(ctx.ctx, again, None, Some(free), 0)) };
+    let Some(client) = client.filter(|client| !client.is_null()) else { return Err(sought) };
+    // SAFETY: the client was just blocked.
+    unsafe { raw::RedisModule_BlockedClientMeasureTimeStart.map(|start| start(client)) };
+    jobs().push_back(Job(client, Box::new(sought)));
+    WORK.notify_one();
+    Ok(())
+}
+
+/// What was found, when the server runs a command again.
+///
+/// # Safety
+/// The context is that of the running command, and what is answered is not kept beyond it.
+pub unsafe fn brought_back<'a>(ctx: *mut raw::RedisModuleCtx) -> Option<&'a Sought> {
+    // SAFETY: the context is that of the running command; the data of a blocked client is a search of ours, which lives
+    // until the server gives it back through `free`, after the command.
+    unsafe {
+        if raw::RedisModule_IsBlockedReplyRequest.is_none_or(|asks| asks(ctx) == 0) {
+            return None;
+        }
+        raw::RedisModule_GetBlockedClientPrivateData.and_then(|data| data(ctx).cast::<Sought>().as_ref())
+    }
+}
+
+unsafe extern "C" fn free(_: *mut raw::RedisModuleCtx, data: *mut c_void) {
+    super::settle("a search", || {
+        if !data.is_null() {
+            // SAFETY: the data is the box that the thread handed over.
+            drop(unsafe { Box::from_raw(data.cast::<Sought>()) });
+        }
+    });
+}
+
+/// Starts threads until there are as many as the settings say; whether there is any.
+fn ensure_threads() -> bool {
+    while THREADS.load(Ordering::Relaxed) < config::threads() {
+        let number = THREADS.fetch_add(1, Ordering::Relaxed);
+        let thread = std::thread::Builder::new().name("llmcache-search".into());
+        if thread.spawn(move || work(number)).is_err() {
+            THREADS.fetch_sub(1, Ordering::Relaxed);
+            break;
+        }
+    }
+    THREADS.load(Ordering::Relaxed) > 0
+}
+
+fn work(number: usize) {
+    loop {
+        let Job(client, mut sought) = {
+            let mut jobs = jobs();
+            loop {
+                match jobs.pop_front() {
+                    Some(job) => break job,
+                    None => jobs = WORK.wait(jobs).unwrap_or_else(std::sync::PoisonError::into_inner),
+                }
+            }
+        };
+        // After a panic nothing was found; the hook has logged where.
+        let _ = catch_unwind(AssertUnwindSafe(|| sought.run()));
+        // SAFETY: the client was blocked for this search and nobody else unblocks it; the box goes to the server, which
+        // hands it to the command and then to `free`.
+        unsafe {
+            raw::RedisModule_BlockedClientMeasureTimeEnd.map(|end| end(client));
+            raw::RedisModule_UnblockClient.map(|unblock| unblock(client, Box::into_raw(sought).cast()));
+        }
+        // Threads end from the last one on, so that the count tells which are left.
+        if number > 0
+            && number >= config::threads()
+            && THREADS.compare_exchange(number + 1, number, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            return;
+        }
+    }
+}
