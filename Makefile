@@ -9,7 +9,7 @@ CARGO ?= cargo
 E2E_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-core test-e2e test-clients lint fmt bench clean
+.PHONY: help setup build run test test-core test-e2e test-clients lint fmt bench bench-similar quality clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,12 @@ fmt: ## format the code
 
 bench: build ## against plain SET and GET on one server (ARGS=--quick for a first look)
 	$(CARGO) bench --no-default-features --features e2e --bench plain_redis -- $(ARGS)
+
+bench-similar: build ## similar lookups at 1,000 to 100,000 entries, and what others notice (ARGS='--sizes 1000000')
+	$(CARGO) bench --no-default-features --features e2e --bench similar -- $(ARGS)
+
+quality: build ## precision and recall of similar hits, and the guards, on labelled prompts (ARGS=--all)
+	$(CARGO) bench --no-default-features --features e2e --bench quality -- $(ARGS)
 
 clean: ## remove what was built (data/ stays)
 	$(CARGO) clean

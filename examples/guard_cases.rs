@@ -105,8 +105,11 @@ fn show(options: &Options, kind: &str, why: &str, entry: &str, query: &str) {
     }
 }
 
+/// Of a kind of cases: the label, what became of them, and which guards struck.
+type Tally<'a> = (i64, [u32; 4], BTreeMap<&'a str, u32>);
+
 fn made_cases(options: &Options) -> std::io::Result<()> {
-    let mut kinds: BTreeMap<String, (i64, [u32; 4], BTreeMap<&str, u32>)> = BTreeMap::new();
+    let mut kinds: BTreeMap<String, Tally> = BTreeMap::new();
     let mut time = Time::default();
     for (number, case) in rows(&options.data.join("guards.jsonl.gz"))?.into_iter().enumerate() {
         let wanted = options.half.as_ref().is_none_or(|half| (half == "a") == (number % 2 == 0));

@@ -349,7 +349,7 @@ impl Cache {
         self.check_room().inspect_err(|_| self.policy = before)?;
         self.asked_similar &= change.mode != Some(Mode::Exact);
         self.keep_likeness();
-        self.index_some(INDEXED_AT_ONCE);
+        self.store.index_some(INDEXED_AT_ONCE);
         Ok(self.altered(now))
     }
 
@@ -367,9 +367,28 @@ impl Cache {
         }
     }
 
-    /// Puts entries into the index that were stored before there was one, looking at so many slots; whether more are left.
-    pub fn index_some(&mut self, slots: u64) -> bool {
-        self.store.index_some(slots)
+    /// Puts entries into the index that were stored before there was one, looking at so many slots, and makes room for it
+    /// where this node may evict.
+    pub fn index_some(&mut self, slots: u64, may_evict: bool, now: UnixMs) -> Effects {
+        let mut effects = Effects::default();
+        self.store.index_some(slots);
+        if may_evict {
+            self.keep_limits(None, now, &mut effects);
+        }
+        effects
+    }
+
+    /// The same for a lookup, which evicts nothing: as far as there is room.
+    pub(super) fn index_within(&mut self, slots: u64) {
+        /// What a few more entries may take, with a block of the index that grows.
+        const STEP: (u64, u64) = (16, 256 << 10);
+        let limit = self.policy.max_memory;
+        for _ in 0..slots / STEP.0 {
+            let fits = limit == 0 || self.memory() as u64 + STEP.1 <= limit;
+            if !fits || !self.store.index_some(STEP.0) {
+                return;
+            }
+        }
     }
 
     /// Changes strategies or rules; entries that no longer fit beside them go.

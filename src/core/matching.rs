@@ -20,7 +20,7 @@ use super::similarity::builtin::pair;
 use super::similarity::guards::{self, Guard, Strike};
 use super::similarity::index::{Hit, Query, Search};
 use super::similarity::text::Text;
-use super::similarity::{typo, Kind, Method};
+use super::similarity::{spelling, typo, Kind, Method};
 use super::storing::VectorError;
 use super::time::UnixMs;
 
@@ -60,14 +60,17 @@ pub enum Look {
     /// To its end.
     Found(Found),
     /// To a search.
-    Search(Asking),
+    Search(Box<Asking>),
 }
 
 /// A similar lookup on its way.
 #[derive(Debug)]
 pub struct Asking {
     query: Query,
+    /// Entries that may have the same normalised text.
     same: Vec<Slot>,
+    /// Entries that may have the text that was meant, if the prompt is misspelt.
+    meant: Vec<Slot>,
     /// How similar an answer must be.
     pub threshold: f64,
     /// The search, if there is anything to search in.
@@ -153,7 +156,7 @@ impl Cache {
         let Some(asking) = self.ask(wanted) else { return Ok(Look::Found(exact)) };
         Ok(match self.find_same(&asking, wanted) {
             Some(found) => Look::Found(found),
-            None => Look::Search(asking),
+            None => Look::Search(Box::new(asking)),
         })
     }
 
@@ -161,32 +164,41 @@ impl Cache {
     pub fn ask(&mut self, wanted: &Wanted<'_>) -> Option<Asking> {
         self.asked_similar = true;
         self.keep_likeness();
-        self.index_some(INDEXED_AT_ONCE);
+        self.index_within(INDEXED_AT_ONCE);
         let index = self.store.likeness()?;
         let context = self.store.find_context(&wanted.identity.context)?;
         let query = Query::read(self.policy.method(), wanted.identity.prompt, wanted.vector)?;
-        let same = index.same_form(context, &query);
+        let forms = query.text.as_ref().filter(|_| query.method != Method::Vector);
+        let same: Vec<_> = forms.into_iter().flat_map(|text| index.with_form(context, &text.normal)).collect();
+        let mut meant = Vec::new();
+        if let (Method::Builtin, Some(text), true) = (query.method, forms, same.is_empty()) {
+            let readings = spelling::readings(text);
+            meant = readings.iter().flat_map(|normal| index.with_form(context, normal)).collect();
+        }
         let search = index.search(context, &query);
         let mut threshold = self.threshold(wanted.terms);
         if query.method != self.policy.method() {
             // What is similar by letters has a scale of its own.
             threshold = threshold.max(query.method.default_threshold());
         }
-        Some(Asking { query, same, threshold, search })
+        Some(Asking { query, same, meant, threshold, search })
     }
 
-    /// The answer among the entries with the same normalised text, for which nothing need be searched.
+    /// The answer among the entries with the same normalised text, or the one that was meant, for which nothing need be
+    /// searched.
     pub fn find_same(&self, asking: &Asking, wanted: &Wanted<'_>) -> Option<Found> {
-        asking.same.iter().find_map(|slot| {
-            let entry = self.store.get(*slot)?;
-            let text = Text::read(&entry.prompt)?;
+        let query = asking.query.text.as_ref()?;
+        let same = asking.same.iter().map(|slot| (*slot, false));
+        same.chain(asking.meant.iter().map(|slot| (*slot, true))).find_map(|(slot, misspelt)| {
+            let text = Text::read(&self.store.get(slot)?.prompt)?;
             // The same hash is not yet the same text.
-            if text.normal != asking.query.text.as_ref()?.normal {
-                return None;
-            }
-            let candidate = Candidate { slot: *slot, similarity: 1.0, text: Some(text), misspelt: false };
+            let similarity = match misspelt {
+                false => (text.normal == query.normal).then_some(1.0)?,
+                true => typo::similarity(query, &text)?.into(),
+            };
+            let candidate = Candidate { slot, similarity, text: Some(text), misspelt };
             match self.judge(asking, &candidate, wanted) {
-                Verdict::Serve(phase) => Some(Found::Similar { slot: *slot, phase, similarity: 1.0 }),
+                Verdict::Serve(phase) => Some(Found::Similar { slot, phase, similarity }),
                 _ => None,
             }
         })

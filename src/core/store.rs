@@ -194,10 +194,11 @@ impl Store {
     pub(super) fn index_some(&mut self, budget: u64) -> bool {
         let end = self.indexed_to.saturating_add(budget);
         while self.likeness.is_some() && self.indexed_to < self.end_slot().min(end) {
-            if let Ok(slot) = u32::try_from(self.indexed_to) {
+            let slot = self.indexed_to;
+            if let Ok(slot) = u32::try_from(slot) {
                 self.index_entry(Slot(slot), None);
             }
-            self.indexed_to += 1;
+            self.indexed_to = slot + 1;
         }
         self.is_indexing()
     }

@@ -9,7 +9,8 @@ use super::registry::{self, Home, Resident};
 use super::{server, settle, worker};
 use crate::core::effects::Effects;
 use crate::core::eviction::Pressure;
-use redis_module::{raw, Context, RedisString};
+use crate::core::time::UnixMs;
+use redis_module::{raw, Context, ContextFlags, RedisString};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -68,7 +69,7 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
 fn walk(ctx: &Context) -> bool {
     let now = server::now();
     let mut budget = ENTRIES;
-    let (mut slots, mut more) = (SLOTS, false);
+    let mut indexing: Option<(*mut Resident, Home)> = None;
     let mut freed: Vec<(*mut Resident, Home, u64)> = Vec::new();
     worker::bring_back();
     let next = registry::some(NEXT.load(Ordering::Relaxed), CACHES, |resident| {
@@ -78,10 +79,11 @@ fn walk(ctx: &Context) -> bool {
             return;
         }
         worker::hand_over(resident);
-        more |= resident.cache.index_some(slots);
-        slots = if more { 0 } else { slots };
         if expired > 0 {
             freed.push((resident, resident.home.clone(), expired));
+        }
+        if resident.cache.store().is_indexing() {
+            indexing.get_or_insert_with(|| (resident, resident.home.clone()));
         }
     });
     // With the budget used up, the same caches are looked at again.
@@ -92,7 +94,20 @@ fn walk(ctx: &Context) -> bool {
         let effects = Effects { expired, ..Effects::default() };
         visit(ctx, &home, place, |_| effects);
     }
-    budget == 0 || more
+    let is_indexing = indexing.is_some();
+    if let Some((place, home)) = indexing {
+        index(ctx, &home, place, now);
+    }
+    budget == 0 || is_indexing
+}
+
+/// Fills the index of one cache a little more. A replica leaves it to its primary who goes for it; a primary that may not
+/// evict now waits until it may.
+fn index(ctx: &Context, home: &Home, place: *mut Resident, now: UnixMs) {
+    let may_evict = server::may_decide(ctx);
+    if may_evict || !ctx.get_flags().contains(ContextFlags::MASTER) {
+        visit(ctx, home, place, |resident| resident.cache.index_some(SLOTS, may_evict, now));
+    }
 }
 
 /// Gives memory back while the server is over its reserve: hot copies first, then entries, from all caches in turn and in

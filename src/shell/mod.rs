@@ -46,6 +46,7 @@ fn load(ctx: &Context, args: &[RedisString]) -> Status {
         return Status::Err;
     }
     crate::core::strategy::content::prepare();
+    crate::core::similarity::prepare();
     info::register(ctx);
     events::subscribe(ctx);
     server::watch_eviction_policy(ctx);

@@ -71,7 +71,7 @@ pub fn should_leave(ctx: &Context, asking: &Asking) -> bool {
 
 /// Sends a search away. The server runs the client's command again, with `again`, when it is done. Hands the search back
 /// where that cannot be.
-pub fn leave(ctx: &Context, sought: Sought, again: raw::RedisModuleCmdFunc) -> Result<(), Sought> {
+pub fn leave(ctx: &Context, sought: Box<Sought>, again: raw::RedisModuleCmdFunc) -> Result<(), Box<Sought>> {
     if !ensure_threads() {
         return Err(sought);
     }
@@ -80,7 +80,7 @@ pub fn leave(ctx: &Context, sought: Sought, again: raw::RedisModuleCmdFunc) -> R
     let Some(client) = client.filter(|client| !client.is_null()) else { return Err(sought) };
     // SAFETY: the client was just blocked.
     unsafe { raw::RedisModule_BlockedClientMeasureTimeStart.map(|start| start(client)) };
-    jobs().push_back(Job(client, Box::new(sought)));
+    jobs().push_back(Job(client, sought));
     WORK.notify_one();
     Ok(())
 }

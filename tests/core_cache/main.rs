@@ -6,6 +6,7 @@
 mod effects;
 mod expiry;
 mod fixture;
+mod fixture_v2;
 mod hostile;
 mod limits;
 mod model;

@@ -13,7 +13,7 @@ fn answer(prompt: &str, dice: &mut Dice) -> String {
 #[track_caller]
 fn belongs(prompt: &str, response: &[u8]) {
     let unit = format!("{prompt}|");
-    let whole = response.len() % unit.len() == 0 && !response.is_empty();
+    let whole = response.len().is_multiple_of(unit.len()) && !response.is_empty();
     assert!(whole && response.chunks(unit.len()).all(|chunk| chunk == unit.as_bytes()), "{prompt} got another answer");
 }
 

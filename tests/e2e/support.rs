@@ -1,10 +1,10 @@
 //! What many of these tests say: a cache called `faq`, both protocols, the state of a cache as bytes.
 
-use crate::harness::{cmd, Client, Reply, Server};
+use crate::harness::{cmd, until_some, Client, Reply, Server, PATIENCE};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Every command of the module that clients use, with arguments that are well formed and the key `KEY`.
-pub const COMMANDS: [&str; 15] = [
+pub const COMMANDS: [&str; 16] = [
     "LLMCACHE.GET KEY prompt",
     "LLMCACHE.SET KEY prompt response",
     "LLMCACHE.DEL KEY 00112233445566778899aabbccddeeff",
@@ -20,6 +20,7 @@ pub const COMMANDS: [&str; 15] = [
     "LLMCACHE.RULE KEY LIST",
     "LLMCACHE.STATS KEY",
     "LLMCACHE.EXPLAIN KEY prompt",
+    "LLMCACHE.FEEDBACK KEY 00112233445566778899aabbccddeeff good",
 ];
 
 /// An id that no entry has.
@@ -61,6 +62,35 @@ pub fn get(c: &mut Client, prompt: &str, options: &str) -> Reply {
 #[track_caller]
 pub fn meta(c: &mut Client, prompt: &str, options: &str) -> Reply {
     get(c, prompt, &format!("{options} WITHMETA NOTOUCH"))
+}
+
+/// `LLMCACHE.EXPLAIN faq prompt …` with the words of a line behind it.
+#[track_caller]
+pub fn explain(c: &mut Client, prompt: &str, options: &str) -> Reply {
+    let mut words = vec!["LLMCACHE.EXPLAIN", "faq", prompt];
+    words.extend(options.split_whitespace());
+    c.cmd(&words)
+}
+
+/// What EXPLAIN says in two words: `hit similar`, `miss guard:numbers`.
+#[track_caller]
+pub fn verdict(c: &mut Client, prompt: &str, options: &str) -> String {
+    let told = explain(c, prompt, options);
+    format!("{} {}", told.field("verdict").text(), told.field("reason").text())
+}
+
+/// Waits until the index of similar prompts is whole, and answers how many entries are in it.
+#[track_caller]
+pub fn indexed(c: &mut Client, key: &str) -> i64 {
+    until_some("the index is ready", PATIENCE, || {
+        let index = cmd!(c, "LLMCACHE.INFO", key).field("index").clone();
+        (*index.field("state") == "ready").then(|| index.field("entries").int())
+    })
+}
+
+/// A vector as `FP32` takes it.
+pub fn fp32(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
 /// The id of a stored prompt without context.

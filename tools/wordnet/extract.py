@@ -179,10 +179,14 @@ def synonyms(wordnet, own, against):
     # word as another part of speech.
     near = {"&a": 1, "$v": 1, "^a": 1, "^v": 1, "@v": 1, "@n": 3, "+n": 1, "+v": 1, "+a": 1, "+r": 1, "\\r": 1}
     pairs = set()
+
+    def usual(word):
+        return word in wordnet.known or any(wordnet.uses(word, part) for part in "nvar")
+
     for synset, (words, pointers, _) in wordnet.synsets.items():
         part = synset[0]
-        members = sorted({word for word in words if wordnet.common(word, synset) and word in wordnet.known})
-        pairs |= {(a, b) for i, a in enumerate(members) for b in members[i + 1:]}
+        members = sorted({word for word in words if wordnet.common(word, synset) and usual(word)})
+        pairs |= {(a, b) for i, a in enumerate(members) for b in members[i + 1:] if {a, b} & wordnet.known}
         for pointer in pointers:
             least = near.get(pointer[0] + part)
             if least is None:
@@ -190,7 +194,7 @@ def synonyms(wordnet, own, against):
             target = pointer[1]
             for a, b in wordnet.ends(synset, pointer):
                 if (wordnet.common(a, synset) and wordnet.common(b, target)
-                        and a in wordnet.known and b in wordnet.known
+                        and usual(a) and usual(b) and {a, b} & wordnet.known
                         and wordnet.uses(a, part) >= least and wordnet.uses(b, target[0]) >= least
                         and not kin(a, b)):
                     pairs.add(pair(a, b))

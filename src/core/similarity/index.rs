@@ -205,8 +205,8 @@ impl Index {
         Codes::from_f32(vector, true)
     }
 
-    fn form_hash(&self, context: Symbol, text: &Text) -> u32 {
-        self.hasher.hash_one((context, &text.normal)) as u32
+    fn form_hash(&self, context: Symbol, normal: &str) -> u32 {
+        self.hasher.hash_one((context, normal)) as u32
     }
 
     /// Puts an entry in, with its vector where it is known already. None where it cannot be compared with others.
@@ -245,7 +245,7 @@ impl Index {
         let hash = match (self.method, &text) {
             (Method::Vector, _) | (_, None) => 0,
             (_, Some(text)) => {
-                let hash = self.form_hash(item.context, text);
+                let hash = self.form_hash(item.context, &text.normal);
                 self.forms.insert_unique(spread(hash), Form { slot: item.slot, hash }, |form| spread(form.hash));
                 hash
             }
@@ -309,11 +309,10 @@ impl Index {
         self.place(context).map_or(0, Place::len)
     }
 
-    /// Entries of a context whose normalised text may be that of the query.
-    pub fn same_form(&self, context: Symbol, query: &Query) -> Vec<Slot> {
-        let Some(text) = query.text.as_ref().filter(|_| self.method != Method::Vector) else { return Vec::new() };
-        let hash = self.form_hash(context, text);
-        self.forms.iter_hash(spread(hash)).filter(|form| form.hash == hash).map(|form| form.slot).collect()
+    /// Entries of a context whose normalised text may be this one.
+    pub fn with_form(&self, context: Symbol, normal: &str) -> impl Iterator<Item = Slot> + '_ {
+        let hash = self.form_hash(context, normal);
+        self.forms.iter_hash(spread(hash)).filter(move |form| form.hash == hash).map(|form| form.slot)
     }
 
     /// A search for a query among the entries of a context.
@@ -347,7 +346,7 @@ impl Index {
                 check(rows.owner(mark.row) == Some((item.slot.0, item.stamp)), "an entry's row is its own")?;
             }
             if self.method != Method::Vector {
-                let hash = Text::read(item.prompt).map(|text| self.form_hash(item.context, &text));
+                let hash = Text::read(item.prompt).map(|text| self.form_hash(item.context, &text.normal));
                 check(hash == Some(mark.form), "an entry's form is that of its prompt")?;
                 let listed = self.forms.iter_hash(spread(mark.form)).any(|form| form.slot == item.slot);
                 check(listed, "an entry's form is listed")?;

@@ -15,6 +15,7 @@ pub mod dense;
 pub mod guards;
 pub mod index;
 pub mod lexical;
+pub mod spelling;
 pub mod text;
 pub mod typo;
 pub mod words;
@@ -46,6 +47,12 @@ pub enum Method {
     Vector,
 }
 
+/// Reads the model and the word lists now rather than with the first question.
+pub fn prepare() {
+    builtin::prepare();
+    guards::prepare();
+}
+
 impl Method {
     /// Its kind.
     pub fn kind(self) -> Kind {
@@ -59,7 +66,7 @@ impl Method {
     /// How similar a prompt must be where nobody has said so. Chosen for precision by `make quality`; see the README.
     pub fn default_threshold(self) -> f64 {
         match self {
-            Self::Builtin => 0.85,
+            Self::Builtin => 0.855,
             Self::Lexical(metric) => metric.default_threshold(),
             Self::Vector => 0.9,
         }

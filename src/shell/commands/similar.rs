@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// A search that is done: here and now, or by a thread before the command was run again.
 pub enum Searched<'a> {
-    Here(Sought),
+    Here(Box<Sought>),
     Before(&'a Sought),
 }
 
@@ -30,7 +30,7 @@ impl Deref for Searched<'_> {
 /// is run again.
 pub fn search<'a>(call: &Call<'a>, number: u64, asking: Asking, reach: (f64, usize)) -> Option<Searched<'a>> {
     let leaves = search::should_leave(call.ctx, &asking);
-    let mut sought = Sought { cache: number, asking, reach, hits: Vec::new(), took: Duration::ZERO };
+    let mut sought = Box::new(Sought { cache: number, asking, reach, hits: Vec::new(), took: Duration::ZERO });
     if leaves {
         match search::leave(call.ctx, sought, Some(call.handler)) {
             Ok(()) => return None,
@@ -50,7 +50,7 @@ pub fn find(call: &Call<'_>, resident: &mut Resident, wanted: &Wanted<'_>) -> Re
             Look::Found(found) => return Ok(Some(found)),
             Look::Search(asking) => {
                 let reach = (asking.floor(), LOOKED_AT);
-                let Some(searched) = search(call, number, asking, reach) else { return Ok(None) };
+                let Some(searched) = search(call, number, *asking, reach) else { return Ok(None) };
                 searched
             }
         },

@@ -14,55 +14,50 @@ const LONGEST_WORD: usize = 100;
 
 /// Appends the pieces of a text, by their place in the vocabulary.
 pub fn tokenize(text: &str, pieces: &mut Vec<u32>) {
-    let vocabulary = Vocabulary::get();
-    let mut word = String::with_capacity(16);
-    if text.is_ascii() {
-        for byte in text.bytes() {
-            let c = char::from(byte.to_ascii_lowercase());
-            match c {
-                'a'..='z' | '0'..='9' => word.push(c),
-                ' ' | '\t' | '\n' | '\r' => end(vocabulary, &mut word, pieces),
-                c if c.is_ascii_control() => {}
-                c => alone(vocabulary, c, &mut word, pieces),
-            }
-        }
+    if !text.is_ascii() {
+        words_of(&clean(text), char::is_whitespace, is_punctuation, pieces);
+    } else if text.bytes().any(|byte| byte.is_ascii_uppercase() || byte.is_ascii_control()) {
+        let kept = text.chars().filter(|c| !is_removed(*c)).map(|c| c.to_ascii_lowercase());
+        words_of(&kept.collect::<String>(), |c| c.is_ascii_whitespace(), |c| c.is_ascii_punctuation(), pieces);
     } else {
-        // Only what was cleaned is decomposed, or a character that is removed would part a letter from its accent.
-        let clean = text.chars().filter(|c| !is_removed(*c)).flat_map(|c| {
-            let around = is_chinese(c).then_some(' ');
-            around.into_iter().chain([if c.is_whitespace() { ' ' } else { c }]).chain(around)
-        });
-        let bare = clean.nfd().filter(|c| !c.is_mark_nonspacing());
-        for c in bare.flat_map(char::to_lowercase) {
-            if c.is_whitespace() {
-                end(vocabulary, &mut word, pieces);
-            } else if is_punctuation(c) {
-                alone(vocabulary, c, &mut word, pieces);
-            } else {
-                word.push(c);
-            }
+        words_of(text, |c| c == ' ', |c| c.is_ascii_punctuation(), pieces);
+    }
+}
+
+/// The text without what cannot be seen, with spaces around Chinese characters, without accents and in lower case.
+fn clean(text: &str) -> String {
+    // Only what was cleaned is decomposed, or a character that is removed would part a letter from its accent.
+    let clean = text.chars().filter(|c| !is_removed(*c)).flat_map(|c| {
+        let around = is_chinese(c).then_some(' ');
+        around.into_iter().chain([if c.is_whitespace() { ' ' } else { c }]).chain(around)
+    });
+    clean.nfd().filter(|c| !c.is_mark_nonspacing()).flat_map(char::to_lowercase).collect()
+}
+
+/// Cuts the words of a clean text, of which every punctuation mark is one.
+fn words_of(text: &str, is_space: impl Fn(char) -> bool, is_mark: impl Fn(char) -> bool, pieces: &mut Vec<u32>) {
+    let vocabulary = Vocabulary::get();
+    let mut start = 0;
+    for (at, c) in text.char_indices() {
+        let mark = is_mark(c);
+        if mark || is_space(c) {
+            cut(vocabulary, text.get(start..at), pieces);
+            start = at + c.len_utf8();
+        }
+        if mark {
+            cut(vocabulary, text.get(at..start), pieces);
         }
     }
-    end(vocabulary, &mut word, pieces);
+    cut(vocabulary, text.get(start..), pieces);
 }
 
-/// A character that is a word.
-fn alone(vocabulary: &Vocabulary, c: char, word: &mut String, pieces: &mut Vec<u32>) {
-    end(vocabulary, word, pieces);
-    word.push(c);
-    end(vocabulary, word, pieces);
-}
-
-fn end(vocabulary: &Vocabulary, word: &mut String, pieces: &mut Vec<u32>) {
-    if word.is_empty() {
-        return;
-    }
-    // A character has at most four bytes, so most words need not be counted.
+fn cut(vocabulary: &Vocabulary, word: Option<&str>, pieces: &mut Vec<u32>) {
+    let Some(word) = word.filter(|word| !word.is_empty()) else { return };
+    // A character has at least one byte, so most words need not be counted.
     let long = word.len() > LONGEST_WORD && word.chars().nth(LONGEST_WORD).is_some();
     if long || !vocabulary.cut(word, pieces) {
         pieces.push(vocabulary.unknown());
     }
-    word.clear();
 }
 
 fn is_removed(c: char) -> bool {

@@ -1,8 +1,11 @@
 //! Rows that lie together.
 
-use super::codes::{sum_of_squares, Codes};
-use super::shape::{Shape, LANES, PLANE, QUAD};
+use super::codes::Codes;
+use super::shape::{Shape, LANES, PLANE, QUAD, QUADS};
 use crate::core::memory::{allocated, of_vec};
+
+/// Bytes that memory is mapped in.
+const PAGE: usize = 4096;
 
 /// Whom a row belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,52 +26,47 @@ pub(super) struct Row {
 /// else of most of them:
 ///
 /// ```text
-///   plane 0                                    plane 1         …   the lower bytes, likewise
-///   group 0                         group 1 …  group 0 …
-///   quad 0: row 0 row 1 … row 7  quad 1 …
+///   plane 0                                                           plane 1 …   the lower bytes, without tails
+///   group 0                                     group 1 …      tails  group 0 …
+///   quad 0: row 0 row 1 … row 7  quad 1: row 0 …               row 0 row 1 …
 /// ```
 ///
-/// where a quad is four neighbouring dimensions of a row. A block too small for a whole group has its rows one after the
-/// other instead, and is searched without any estimates.
+/// where a quad is four neighbouring dimensions of a row, and a tail is the length of all of the row that comes behind the
+/// plane, in 255ths of the length of the row, rounded up or one more. A block too small for a whole group has its rows one
+/// after the other instead, and no tails: it is searched without any estimates.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
     shape: Shape,
     capacity: usize,
     len: usize,
-    /// The upper bytes of all rows, then the lower ones, with 128 added to each.
+    /// Codes, with 128 added to each, and tails.
     codes: Box<[u8]>,
     rows: Box<[Row]>,
-    /// What one of a dot product with the upper bytes counts, in lengths of the row.
+    /// What one of a sum of products with the upper bytes counts, in lengths of the row. None without estimates.
     inverses: Box<[f32]>,
-    /// For each stop, the length of what comes behind it, in 255ths of the length of the row, rounded up.
-    tails: Box<[u8]>,
     /// The longest part that the lower bytes have in a row, in lengths of that row. It only grows.
-    fine: f32,
+    longest_fine: f32,
 }
 
 impl Block {
     pub fn new(shape: Shape, capacity: usize) -> Self {
-        let estimated = estimated(capacity);
         Self {
             shape,
             capacity,
             len: 0,
-            codes: vec![0; shape.row() * capacity].into(),
+            codes: vec![0; bytes(shape, capacity)].into(),
             rows: vec![Row::default(); capacity].into(),
-            inverses: vec![0.0; estimated].into(),
-            tails: vec![0; shape.stops() * estimated].into(),
-            fine: 0.0,
+            inverses: vec![0.0; estimated(capacity)].into(),
+            longest_fine: 0.0,
         }
     }
 
     /// What a block of this capacity takes, with the counts of its holders.
     pub const fn memory(shape: Shape, capacity: usize) -> usize {
-        let estimated = estimated(capacity);
         allocated(size_of::<Self>() + 2 * size_of::<usize>())
-            + of_vec::<u8>(shape.row() * capacity)
+            + of_vec::<u8>(bytes(shape, capacity))
             + of_vec::<Row>(capacity)
-            + of_vec::<f32>(estimated)
-            + of_vec::<u8>(shape.stops() * estimated)
+            + of_vec::<f32>(estimated(capacity))
     }
 
     pub fn len(&self) -> usize {
@@ -98,9 +96,8 @@ impl Block {
 
     /// Writes a row over another.
     pub fn put(&mut self, row: usize, owner: Owner, codes: &Codes) {
-        let fine = self.fine_at();
-        self.write(row, 0, &codes.coarse);
-        self.write(row, fine, &codes.fine);
+        self.write(self.quads(row, 0, self.pitch()), &codes.coarse);
+        self.write(self.quads(row, self.fine_at(), self.fine_pitch()), &codes.fine);
         let square = codes.square();
         if let Some(to) = self.rows.get_mut(row) {
             *to = Row { owner, square };
@@ -113,12 +110,15 @@ impl Block {
         let Some(inverse) = self.inverses.get_mut(row) else { return };
         let length = (square as f64).sqrt();
         *inverse = (f64::from(self.shape.unit()) / length) as f32;
-        self.fine = self.fine.max((codes.square_of_fine() as f64 / square as f64).sqrt() as f32);
+        self.longest_fine = self.longest_fine.max((codes.square_of_fine() as f64 / square as f64).sqrt() as f32);
         let mut left = square;
-        let mut values = codes.values();
-        for tail in self.tails.iter_mut().skip(row).step_by(self.capacity) {
-            left -= sum_of_squares(values.by_ref().take(PLANE * self.shape.stride()));
-            *tail = ((left as f64).sqrt() / length * 255.0).ceil() as u8;
+        let (first, pitch) = (self.capacity * PLANE + row, self.pitch());
+        for (plane, square) in codes.squares().enumerate() {
+            left -= square;
+            if let Some(tail) = self.codes.get_mut(first + plane * pitch) {
+                *tail = ((left as f64).sqrt() / length * 255.0) as u8;
+                *tail = tail.saturating_add(1);
+            }
         }
     }
 
@@ -140,8 +140,9 @@ impl Block {
 
     /// A row's vector.
     pub fn codes(&self, row: usize) -> Option<Codes> {
-        let fine = if self.shape.fine { self.read(row, self.fine_at()) } else { Box::default() };
-        (row < self.len).then(|| Codes { coarse: self.read(row, 0), fine })
+        let fine = self.quads(row, self.fine_at(), self.fine_pitch());
+        let fine = if self.shape.fine { self.read(fine) } else { Box::default() };
+        (row < self.len).then(|| Codes { coarse: self.read(self.quads(row, 0, self.pitch())), fine })
     }
 
     /// How many rows are interleaved.
@@ -154,58 +155,77 @@ impl Block {
     }
 
     /// Bytes from one plane to the next.
-    pub fn stride(&self) -> usize {
+    pub fn pitch(&self) -> usize {
+        self.fine_pitch() + estimated(self.capacity)
+    }
+
+    /// Bytes from one plane of lower bytes to the next.
+    pub fn fine_pitch(&self) -> usize {
         self.capacity * PLANE
     }
 
-    /// The upper bytes from this plane and this group on.
-    pub fn coarse_from(&self, plane: usize, group: usize) -> &[u8] {
-        let from = plane * self.stride() + group * PLANE * self.lanes();
+    /// The codes from this plane and this group on.
+    pub fn coarse(&self, plane: usize, group: usize) -> &[u8] {
+        let from = plane * self.pitch() + group * PLANE * self.lanes();
         self.codes.get(from..self.fine_at()).unwrap_or_default()
     }
 
     /// The lower bytes from this plane and this group on; empty without.
-    pub fn fine_from(&self, plane: usize, group: usize) -> &[u8] {
-        let from = self.fine_at() + plane * self.stride() + group * PLANE * self.lanes();
+    pub fn fine(&self, plane: usize, group: usize) -> &[u8] {
+        let from = self.fine_at() + plane * self.fine_pitch() + group * PLANE * self.lanes();
         self.codes.get(from..).unwrap_or_default()
+    }
+
+    /// The tails behind the first so many planes.
+    pub fn tails(&self, planes: usize) -> &[u8] {
+        let to = planes * self.pitch();
+        self.codes.get(to.saturating_sub(self.capacity)..to).unwrap_or_default()
+    }
+
+    /// Has the processor fetch the beginnings of the pages of the first planes while another block is being read. It goes
+    /// on by itself within a page, but not from one to the next: without this, a search of more rows than its own memory
+    /// holds takes a tenth longer.
+    pub fn fetch(&self, planes: usize) {
+        let to = planes * self.pitch();
+        let codes = self.codes.get(..to).unwrap_or_default().iter().step_by(PAGE).fold(0, |all, code| all ^ code);
+        let inverse = self.inverses.first().map_or(0, |inverse| inverse.to_bits());
+        std::hint::black_box(inverse ^ u32::from(codes));
     }
 
     pub fn inverses(&self) -> &[f32] {
         &self.inverses
     }
 
-    /// The tails of all rows behind a stop; empty behind the last plane.
-    pub fn tails(&self, stop: usize) -> &[u8] {
-        self.tails.get(stop * self.capacity..(stop + 1) * self.capacity).unwrap_or_default()
-    }
-
-    pub fn fine(&self) -> f32 {
-        self.fine
+    pub fn longest_fine(&self) -> f32 {
+        self.longest_fine
     }
 
     /// Where the lower bytes begin.
     fn fine_at(&self) -> usize {
-        self.shape.planes() * self.stride()
+        self.shape.planes() * self.pitch()
     }
 
-    /// Where the quads of a row lie, from `at` on.
-    fn quads(&self, row: usize, at: usize) -> impl Iterator<Item = usize> {
-        let (lanes, stride) = (self.lanes(), self.stride());
+    /// Where the quads of a row lie, in planes that begin at `at` and every `pitch` bytes.
+    fn quads(&self, row: usize, at: usize, pitch: usize) -> impl Fn(usize) -> usize {
+        let lanes = self.lanes();
         let first = at + row / lanes * lanes * PLANE + row % lanes * QUAD;
-        let plane = move |plane| (0..PLANE / QUAD).map(move |quad| first + plane * stride + quad * QUAD * lanes);
-        (0..self.shape.planes()).flat_map(plane)
+        move |quad| first + quad / QUADS * pitch + quad % QUADS * QUAD * lanes
     }
 
-    fn write(&mut self, row: usize, at: usize, codes: &[i8]) {
-        for (at, quad) in self.quads(row, at).zip(codes.chunks(QUAD)) {
-            let to = self.codes.get_mut(at..).unwrap_or_default();
-            to.iter_mut().zip(quad).for_each(|(to, &code)| *to = (code as u8) ^ 0x80);
+    fn write(&mut self, quads: impl Fn(usize) -> usize, codes: &[i8]) {
+        for (quad, codes) in codes.chunks(QUAD).take(self.shape.planes() * QUADS).enumerate() {
+            let to = self.codes.get_mut(quads(quad)..).unwrap_or_default();
+            to.iter_mut().zip(codes).for_each(|(to, &code)| *to = (code as u8) ^ 0x80);
         }
     }
 
-    fn read(&self, row: usize, at: usize) -> Box<[i8]> {
-        let quads = self.quads(row, at).filter_map(|at| self.codes.get(at..at + QUAD));
-        quads.flatten().take(self.shape.dim).map(|&code| (code ^ 0x80) as i8).collect()
+    fn read(&self, quads: impl Fn(usize) -> usize) -> Box<[i8]> {
+        let mut codes = vec![0; self.shape.dim];
+        for (quad, codes) in codes.chunks_mut(QUAD).enumerate() {
+            let from = self.codes.get(quads(quad)..).unwrap_or_default();
+            codes.iter_mut().zip(from).for_each(|(to, &code)| *to = (code ^ 0x80) as i8);
+        }
+        codes.into()
     }
 
     /// Checks that everything is as it is written from the codes.
@@ -213,12 +233,16 @@ impl Block {
         let check = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
         check(self.len > 0 && self.len <= self.capacity, "a block holds a row, and no more than it can")?;
         let again = self.resized(self.capacity);
-        check(self.fine >= again.fine && self.fine < 1.0, "no row has a longer lower part than the block says")?;
+        check(self.longest_fine >= again.longest_fine, "no row has a longer lower part than the block says")?;
         for row in 0..self.len {
             let fields = |of: &Self| {
                 let facts = of.rows.get(row).map(|row| (row.owner, row.square));
-                let tails: Vec<_> = of.tails.iter().skip(row).step_by(of.capacity).copied().collect();
-                (facts, of.inverses.get(row).copied(), tails)
+                // Small blocks have no estimates.
+                let estimates = of.inverses.get(row).map(|inverse| {
+                    let tail = |planes| of.tails(planes).get(row).copied();
+                    (*inverse, (1..=self.shape.planes()).map(tail).collect::<Vec<_>>())
+                });
+                (facts, estimates)
             };
             check(self.codes(row) == again.codes(row), "codes are read as they were written")?;
             check(fields(self) == fields(&again), "what is known of a row follows from its codes")?;
@@ -235,4 +259,10 @@ const fn estimated(capacity: usize) -> usize {
     } else {
         capacity
     }
+}
+
+/// Bytes of codes and tails.
+const fn bytes(shape: Shape, capacity: usize) -> usize {
+    let fine = if shape.fine { capacity * PLANE } else { 0 };
+    shape.planes() * (capacity * PLANE + estimated(capacity) + fine)
 }

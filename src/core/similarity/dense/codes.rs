@@ -1,12 +1,12 @@
 //! A vector in whole numbers.
 
-use super::shape::{Shape, MAX_DIM};
+use super::shape::{Shape, MAX_DIM, PLANE};
 
 /// The largest code of a vector of one byte a dimension.
 const COARSE: f64 = 127.0;
-/// The largest value of a vector of two bytes a dimension, and of a query. A bit less than 16 bits hold, so that 63 is
-/// what is left of it in 7 bits.
-pub(super) const FINE: f64 = 63.0 * 512.0;
+/// The largest value of a vector of two bytes a dimension, and of a query. A bit less than 16 bits hold, so that 31 is
+/// what is left of it in 6 bits.
+pub(super) const FINE: f64 = 31.0 * 1024.0;
 
 /// Why a vector cannot be compared with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,15 +102,28 @@ impl Codes {
 
     /// The sum of the squares of the values.
     pub(super) fn square(&self) -> u64 {
-        sum_of_squares(self.values())
+        self.squares().sum()
+    }
+
+    /// The same for each plane.
+    pub(super) fn squares(&self) -> impl Iterator<Item = u64> + '_ {
+        let mut fine = self.fine.chunks(PLANE);
+        self.coarse.chunks(PLANE).map(move |coarse| match fine.next() {
+            Some(fine) => {
+                let value = |(&coarse, &fine): (&i8, &i8)| i32::from(coarse) * 256 + i32::from(fine);
+                sum_of_squares(coarse.iter().zip(fine).map(value))
+            }
+            None => sum_of_squares(coarse.iter().map(|&coarse| coarse.into())),
+        })
     }
 
     /// The sum of the squares of the lower bytes.
     pub(super) fn square_of_fine(&self) -> u64 {
-        sum_of_squares(self.fine.iter().map(|&fine| i32::from(fine)))
+        sum_of_squares(self.fine.iter().map(|&fine| fine.into()))
     }
 }
 
+/// Of values of about 16 bits.
 pub(super) fn sum_of_squares(values: impl Iterator<Item = i32>) -> u64 {
-    values.map(|value| u64::from(value.unsigned_abs()).pow(2)).sum()
+    values.map(|value| u64::from((value * value).unsigned_abs())).sum()
 }

@@ -3,22 +3,28 @@
 //! Which ones run is decided when the program runs. `fearless_simd` holds the proof that a processor has the
 //! instructions, so there is no `unsafe` here; where nothing is proved, the compiler makes what it can of plain loops.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod plain;
+
 use super::probe::{Exact, Rough};
-use super::shape::{LANES, MAX_ROWS, PLANE, QUAD};
+use super::shape::{LANES, MAX_ROWS, PLANE, QUAD, QUADS};
 use fearless_simd::Level;
 
 /// Bytes of a plane of a group.
 const GROUP: usize = PLANE * LANES;
+/// The most groups of a block.
+const GROUPS: usize = MAX_ROWS / LANES;
 
-/// What the processor can do.
+/// What the processor can do. Without AVX2 a search takes about six times as long.
 #[derive(Clone, Copy)]
 pub(super) struct Kernel(Level);
 
 /// The rough sums of the rows of a block, and the groups in which rows are left that could be near enough.
 pub(super) struct Alive {
-    pub dots: [i32; MAX_ROWS],
+    dots: [[i32; LANES]; GROUPS],
+    groups: [Group; GROUPS],
     len: usize,
-    groups: [Group; MAX_ROWS / LANES],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,51 +37,48 @@ pub(super) struct Group {
 
 impl Alive {
     pub fn new() -> Self {
-        Self { dots: [0; MAX_ROWS], len: 0, groups: Default::default() }
-    }
-
-    /// Starts with all of `len` groups, and these sums for all rows.
-    pub fn reset(&mut self, len: usize, dot: i32) {
-        self.len = len.min(self.groups.len());
-        self.groups = std::array::from_fn(|at| Group { at: at as u8, rows: u8::MAX });
-        self.dots.fill(dot);
+        Self { dots: Default::default(), groups: Default::default(), len: 0 }
     }
 
     pub fn groups(&self) -> &[Group] {
         self.groups.get(..self.len).unwrap_or_default()
     }
 
-    /// Keeps the groups in which `near` finds rows that are near enough.
+    /// Keeps a group if rows of it are near enough.
     #[inline(always)]
-    fn keep(&mut self, near: impl Fn(usize, &[i32; LANES]) -> u8) {
-        let mut kept = 0;
-        for at in 0..self.len {
-            let Some(&Group { at, .. }) = self.groups.get(at) else { break };
-            let Some(dots) = self.dots.as_chunks().0.get(usize::from(at)) else { break };
-            let rows = near(usize::from(at), dots);
-            if let Some(group) = self.groups.get_mut(kept) {
-                *group = Group { at, rows };
-            }
-            kept += usize::from(rows != 0);
+    fn keep(&mut self, at: u8, rows: u8) {
+        if let Some(group) = self.groups.get_mut(self.len) {
+            *group = Group { at, rows };
+            self.len += usize::from(rows != 0);
         }
-        self.len = kept;
     }
 }
 
-/// What decides whether a row could be near enough: `dot × inverse >= level - tail × weight`.
-pub(super) struct Cut<'a> {
+/// Planes to be read of the rows of a block.
+pub(super) struct Pass<'a> {
+    /// The codes of one plane, and so on every `pitch` bytes.
+    pub codes: &'a [u8],
+    pub pitch: usize,
+    /// As many planes of the query.
+    pub query: &'a [Rough],
+    /// What is to be added to each sum, as codes are stored with 128 more. Sums may go round: they are right in the end.
+    pub bias: i32,
     /// What one of a row's sum counts.
     pub inverses: &'a [f32],
-    /// How much of each row has not been read yet; empty for nothing.
+    /// How much of each row is unread behind these planes.
     pub tails: &'a [u8],
+    /// A row could be near enough where `sum × inverse >= level - tail × weight`.
     pub level: f32,
     pub weight: f32,
 }
 
-/// The numbers of a group.
-#[inline(always)]
-fn lanes<T: Copy + Default>(of: &[T], group: usize) -> [T; LANES] {
-    of.as_chunks().0.get(group).copied().unwrap_or_default()
+impl Pass<'_> {
+    /// What is known of the rows of a group, besides their sums.
+    #[inline(always)]
+    fn facts(&self, group: usize) -> (&[f32; LANES], &[u8; LANES]) {
+        let inverses = self.inverses.as_chunks().0.get(group).unwrap_or(&[0.0; LANES]);
+        (inverses, self.tails.as_chunks().0.get(group).unwrap_or(&[0; LANES]))
+    }
 }
 
 impl Kernel {
@@ -83,32 +86,37 @@ impl Kernel {
         Self(Level::new())
     }
 
-    /// Adds to each row's sum what some planes make of it. The codes are those of one plane of whole groups, and so on
-    /// every `stride` bytes. Sums may go round, as they are right in the end.
-    pub fn rough(self, codes: &[u8], stride: usize, query: &[Rough], dots: &mut [i32]) {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(avx2) = self.0.as_avx2() {
-            return avx2::rough(avx2, codes, stride, query, dots);
-        }
-        plain::rough(codes, stride, query, dots);
+    /// Without what only some processors have.
+    #[cfg(test)]
+    fn plain() -> Self {
+        Self(Level::baseline())
     }
 
-    /// Lets go of the groups in which no row can be near enough.
-    pub fn keep(self, cut: &Cut, alive: &mut Alive) {
+    /// Reads the first planes of all rows of so many groups. Left alive are the groups in which rows could be near enough.
+    pub fn start(self, pass: &Pass, groups: usize, alive: &mut Alive) {
         #[cfg(target_arch = "x86_64")]
         if let Some(avx2) = self.0.as_avx2() {
-            return avx2::keep(avx2, cut, alive);
+            return avx2::start(avx2, pass, groups, alive);
         }
-        plain::keep(cut, alive);
+        plain::start(pass, groups, alive);
+    }
+
+    /// Reads more planes of the groups that are alive.
+    pub fn resume(self, pass: &Pass, alive: &mut Alive) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = self.0.as_avx2() {
+            return avx2::resume(avx2, pass, alive);
+        }
+        plain::resume(pass, alive);
     }
 
     /// The sums of the rows of a group with the exact query. They must not go round.
-    pub fn exact(self, codes: &[u8], stride: usize, query: &[Exact]) -> [i32; LANES] {
+    pub fn exact(self, codes: &[u8], pitch: usize, query: &[Exact]) -> [i32; LANES] {
         #[cfg(target_arch = "x86_64")]
         if let Some(avx2) = self.0.as_avx2() {
-            return avx2::exact(avx2, codes, stride, query);
+            return avx2::exact(avx2, codes, pitch, query);
         }
-        plain::exact(codes, stride, query)
+        plain::exact(codes, pitch, query)
     }
 }
 
@@ -122,144 +130,62 @@ fn signed(code: u8) -> i32 {
     i32::from(code) - 128
 }
 
-mod plain {
-    use super::{lanes, signed, Alive, Cut, Exact, Rough, GROUP, LANES, QUAD};
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    pub fn rough(codes: &[u8], stride: usize, query: &[Rough], dots: &mut [i32]) {
-        for (plane, query) in codes.chunks(stride).zip(query) {
-            let quads = query.quads.map(|quad| quad.map(i32::from));
-            for (group, dots) in plane.as_chunks::<GROUP>().0.iter().zip(dots.as_chunks_mut::<LANES>().0) {
-                let sums = sums(group, quads, i32::from);
-                dots.iter_mut().zip(sums).for_each(|(dot, sum)| *dot = dot.wrapping_add(sum * i32::from(query.times)));
-            }
-        }
+    /// Bytes without an order.
+    fn bytes(seed: u64, len: usize) -> Vec<u8> {
+        let mut x = seed;
+        let next = |x: &mut u64| {
+            *x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (*x >> 56) as u8
+        };
+        (0..len).map(|_| next(&mut x)).collect()
     }
 
-    pub fn keep(cut: &Cut, alive: &mut Alive) {
-        alive.keep(|group, dots| {
-            let (inverses, tails) = (lanes(cut.inverses, group), lanes(cut.tails, group));
-            (0..LANES).fold(0, |rows, row| {
-                let needed = cut.level - f32::from(tails[row]) * cut.weight;
-                rows | u8::from(dots[row] as f32 * inverses[row] >= needed) << row
-            })
-        });
-    }
-
-    pub fn exact(codes: &[u8], stride: usize, query: &[Exact]) -> [i32; LANES] {
-        let mut dots = [0; LANES];
-        for (plane, query) in codes.chunks(stride).zip(query) {
-            if let Some(group) = plane.first_chunk::<GROUP>() {
-                let sums = sums(group, query.map(|quad| quad.map(i32::from)), signed);
-                dots.iter_mut().zip(sums).for_each(|(dot, sum)| *dot += sum);
-            }
-        }
-        dots
-    }
-
-    /// The sums of a plane of a group. The dimensions of a quad are kept apart until the end, so that whole vectors are
-    /// added.
-    #[inline(always)]
-    fn sums<const N: usize>(group: &[u8; GROUP], query: [[i32; QUAD]; N], read: impl Fn(u8) -> i32) -> [i32; LANES] {
-        let mut sums = [0; QUAD * LANES];
-        for (codes, quad) in group.as_chunks::<{ QUAD * LANES }>().0.iter().zip(query) {
-            for (at, sum) in sums.iter_mut().enumerate() {
-                *sum += read(codes[at]) * quad[at % QUAD];
-            }
-        }
-        std::array::from_fn(|row| sums[QUAD * row..QUAD * (row + 1)].iter().sum())
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod avx2 {
-    use super::{lanes, Alive, Cut, Exact, Rough, GROUP, LANES, QUAD};
-    use core::arch::x86_64::{
-        __m128i, __m256, __m256i, _mm256_add_epi32, _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi16,
-        _mm256_cvtepu8_epi32, _mm256_hadd_epi32, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_movemask_ps,
-        _mm256_mul_ps, _mm256_permute4x64_epi64, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x,
-        _mm256_set1_ps, _mm256_setzero_si256, _mm256_sll_epi32, _mm256_sub_epi16, _mm256_sub_ps, _mm_cvtsi32_si128,
-        _mm_cvtsi64_si128, _CMP_GE_OQ,
-    };
-    use fearless_simd::{f32x8, i32x8, kernel, prelude::*, u8x16, u8x32};
-
-    kernel!(
-        pub fn rough(avx2: Avx2, codes: &[u8], stride: usize, query: &[Rough], dots: &mut [i32]) {
-            for (codes, query) in codes.chunks(2 * stride).zip(query.chunks(2)) {
-                // Two planes at a time, so that sums are loaded and stored less often.
-                let (first, second) = codes.split_at(stride.min(codes.len()));
-                let [first, second] = [first, second].map(|plane| plane.as_chunks::<GROUP>().0);
-                let broadcast = |query: &Rough| {
-                    let quads =
-                        query.quads.map(|quad| _mm256_set1_epi32(i32::from_le_bytes(quad.map(|value| value as u8))));
-                    (quads, _mm256_set1_epi16(query.times))
-                };
-                let add = |mut sums: __m256i, codes: &[u8; GROUP], (quads, times): ([__m256i; 4], __m256i)| {
-                    for (codes, quad) in codes.as_chunks::<{ QUAD * LANES }>().0.iter().zip(quads) {
-                        let codes: __m256i = u8x32::from_slice(avx2, codes).into();
-                        // No two products together leave 16 bits, since the query has 7.
-                        let pairs = _mm256_maddubs_epi16(codes, quad);
-                        sums = _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, times));
-                    }
-                    sums
-                };
-                let dots = dots.as_chunks_mut::<LANES>().0;
-                match query {
-                    [one, two] => {
-                        let (one, two) = (broadcast(one), broadcast(two));
-                        for ((first, second), dots) in first.iter().zip(second).zip(dots) {
-                            let sums: __m256i = i32x8::from_slice(avx2, dots).into();
-                            let sums: i32x8<_> = add(add(sums, first, one), second, two).simd_into(avx2);
-                            *dots = sums.into();
-                        }
-                    }
-                    [one, ..] => {
-                        let one = broadcast(one);
-                        for (first, dots) in first.iter().zip(dots) {
-                            let sums: __m256i = i32x8::from_slice(avx2, dots).into();
-                            let sums: i32x8<_> = add(sums, first, one).simd_into(avx2);
-                            *dots = sums.into();
-                        }
-                    }
-                    [] => {}
+    /// What one processor makes of rows, another does as well, also with the largest numbers.
+    #[test]
+    fn all_kernels_are_alike() {
+        for seed in 0..200 {
+            let (groups, planes) = (1 + seed as usize % GROUPS, 1 + seed as usize % 7);
+            let pitch = groups * GROUP + 24;
+            let extreme = |byte: u8| if byte > 127 { 255 } else { 0 };
+            let shape = |bytes: Vec<u8>| if seed % 5 == 0 { bytes.into_iter().map(extreme).collect() } else { bytes };
+            let codes = shape(bytes(seed, pitch * planes));
+            let values = shape(bytes(seed + 1000, 2 * PLANE * planes));
+            let value = |at: usize| i16::from_le_bytes([values[2 * at], values[2 * at + 1]]).clamp(-31744, 31744);
+            let exact: Vec<Exact> = (0..planes)
+                .map(|plane| std::array::from_fn(|q| std::array::from_fn(|at| value(plane * PLANE + q * QUAD + at))))
+                .collect();
+            let quads = |plane: &Exact| plane.map(|quad| quad.map(|value| (value >> 10) as i8));
+            let times = |plane: usize| 1 << ((plane * 3 + seed as usize) % 11);
+            let query: Vec<_> =
+                exact.iter().enumerate().map(|(at, plane)| Rough { quads: quads(plane), times: times(at) }).collect();
+            let tails = bytes(seed + 2000, groups * LANES);
+            let inverses: Vec<_> = tails.iter().map(|&tail| 1.0 / (f32::from(tail) + 1.0)).collect();
+            let pass = Pass {
+                codes: &codes,
+                pitch,
+                query: &query,
+                bias: -(seed as i32 * 1000),
+                inverses: &inverses,
+                tails: &tails,
+                level: (seed as f32 - 100.0) * 1000.0,
+                weight: 300.0,
+            };
+            let run = |kernel: Kernel| {
+                let mut alive = Alive::new();
+                let mut seen = Vec::new();
+                kernel.start(&pass, groups, &mut alive);
+                for _ in 0..2 {
+                    let groups = alive.groups().iter().map(|group| (group.at, group.rows));
+                    seen.extend(groups.map(|(at, rows)| (at, rows, alive.dots[usize::from(at)])));
+                    kernel.resume(&pass, &mut alive);
                 }
-            }
+                (seen, kernel.exact(&codes, pitch, &exact))
+            };
+            assert_eq!(run(Kernel::detect()), run(Kernel::plain()), "{seed}");
         }
-    );
-
-    kernel!(
-        pub fn keep(avx2: Avx2, cut: &Cut, alive: &mut Alive) {
-            let (level, weight) = (_mm256_set1_ps(cut.level), _mm256_set1_ps(cut.weight));
-            alive.keep(|group, dots| {
-                let sums: __m256i = i32x8::from_slice(avx2, dots).into();
-                let inverses: __m256 = f32x8::from_slice(avx2, &lanes(cut.inverses, group)).into();
-                let tails = _mm_cvtsi64_si128(i64::from_le_bytes(lanes(cut.tails, group)));
-                let tails = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(tails));
-                let seen = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), inverses);
-                let needed = _mm256_sub_ps(level, _mm256_mul_ps(tails, weight));
-                _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(seen, needed)) as u8
-            });
-        }
-    );
-
-    kernel!(
-        pub fn exact(avx2: Avx2, codes: &[u8], stride: usize, query: &[Exact]) -> [i32; LANES] {
-            let bias = _mm256_set1_epi16(128);
-            let (mut front, mut back) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-            for (plane, query) in codes.chunks(stride).zip(query) {
-                for (codes, quad) in plane.as_chunks::<{ QUAD * LANES }>().0.iter().zip(query) {
-                    let [a, b, c, d] = quad.map(|value| u64::from(value as u16));
-                    let quad = _mm256_set1_epi64x((a | b << 16 | c << 32 | d << 48) as i64);
-                    for (codes, sums) in codes.as_chunks::<16>().0.iter().zip([&mut front, &mut back]) {
-                        let codes: __m128i = u8x16::from_slice(avx2, codes).into();
-                        let codes = _mm256_sub_epi16(_mm256_cvtepu8_epi16(codes), bias);
-                        *sums = _mm256_add_epi32(*sums, _mm256_madd_epi16(codes, quad));
-                    }
-                }
-            }
-            // Rows 0 1 4 5 2 3 6 7, brought into their order.
-            let dots: i32x8<_> =
-                _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(front, back)).simd_into(avx2);
-            dots.into()
-        }
-    );
+    }
 }

@@ -1,19 +1,19 @@
 //! What is searched for.
 
 use super::codes::{scaled, sum_of_squares, BadVector, Codes, FINE};
-use super::shape::{Shape, PLANE, QUAD};
+use super::shape::{PLANE, QUAD, QUADS};
 
-/// The largest rough value: two products of it with codes of 8 bits fit into 16 together.
-const ROUGH: i32 = 63;
+/// The largest rough value: four products of it with codes of 8 bits fit into 16 together.
+const ROUGH: i32 = 31;
 
 /// A plane of the values of a query.
-pub(super) type Exact = [[i16; QUAD]; PLANE / QUAD];
+pub(super) type Exact = [[i16; QUAD]; QUADS];
 
-/// A plane of a query in 7 bits: each value is about that many times this, and a power of two that is common to all
+/// A plane of a query in 6 bits: each value is about that many times this, and a power of two that is common to all
 /// planes. With a factor for each plane the error is small also where a few dimensions are much larger than the others.
 #[derive(Clone, Debug)]
 pub(super) struct Rough {
-    pub quads: [[i8; QUAD]; PLANE / QUAD],
+    pub quads: [[i8; QUAD]; QUADS],
     pub times: i16,
 }
 
@@ -33,7 +33,7 @@ pub struct Probe {
     pub(super) scale: f32,
     /// The length of the difference between the rough and the exact values, in lengths of the query.
     pub(super) lost: f32,
-    /// The length of what comes behind each stop, in lengths of the query.
+    /// The length of what comes behind each plane, in lengths of the query.
     pub(super) tails: Vec<f32>,
 }
 
@@ -41,27 +41,22 @@ impl Probe {
     /// A query in the direction of `values`.
     pub fn from_f32(values: &[f32]) -> Result<Self, BadVector> {
         let values: Vec<_> = scaled(values, FINE)?.collect();
-        let common = common_shift(&values);
-        let rough: Vec<_> = values.chunks(PLANE).map(|plane| Rough::new(plane, common)).collect();
-        let square = sum_of_squares(values.iter().copied());
+        let exact: Vec<_> = values.chunks(PLANE).map(plane).collect();
+        let squares: Vec<_> = exact.iter().map(|plane| sum_of_squares(plane.iter().copied())).collect();
+        let square = squares.iter().sum();
         let length = (square as f64).sqrt();
-        let lost = values.chunks(PLANE).zip(&rough).map(|(plane, rough)| {
-            let rough =
-                rough.quads.as_flattened().iter().map(|&value| (i32::from(value) * i32::from(rough.times)) << common);
-            sum_of_squares(plane.iter().zip(rough).map(|(value, rough)| value - rough))
-        });
-        let lost: u64 = lost.sum();
         let mut left = square;
-        let shape = Shape { dim: values.len(), fine: false };
-        let stops = values.chunks(PLANE * shape.stride()).take(shape.stops());
-        let tails = stops.map(|passed| {
-            left -= sum_of_squares(passed.iter().copied());
+        let tails = squares.iter().map(|passed| {
+            left -= passed;
             ((left as f64).sqrt() / length) as f32
         });
+        let common = common_shift(&values);
+        let rough: Vec<_> = exact.iter().map(|plane| Rough::new(plane, common)).collect();
+        let lost: u64 = exact.iter().zip(&rough).map(|(plane, rough)| rough.lost(plane, common)).sum();
         Ok(Self {
             dim: values.len(),
             tails: tails.collect(),
-            exact: values.chunks(PLANE).map(quads).collect(),
+            exact: exact.iter().map(|plane| quads(plane, |value| value as i16)).collect(),
             biases: [0].into_iter().chain(rough.iter().scan(0i32, Rough::bias)).collect(),
             rough,
             square,
@@ -90,26 +85,33 @@ impl Probe {
 }
 
 impl Rough {
-    fn new(values: &[i32], common: u32) -> Self {
-        let fits = |shift: &u32| values.iter().all(|&value| rounded(value, common + shift).abs() <= ROUGH);
-        // Nine are enough for the largest value.
-        let shift = (0..9).find(fits).unwrap_or(9);
-        let quads = quads(values).map(|quad| quad.map(|value| rounded(value.into(), common + shift) as i8));
-        Self { quads, times: 1 << shift }
+    fn new(values: &[i32; PLANE], common: u32) -> Self {
+        let largest = values.iter().fold(0, |most, value| value.abs().max(most));
+        // Ten are enough for the largest value.
+        let shift = (0..10).find(|shift| rounded(largest, common + shift) <= ROUGH).unwrap_or(10);
+        Self { quads: quads(values, |value| rounded(value, common + shift) as i8), times: 1 << shift }
+    }
+
+    fn values(&self) -> impl Iterator<Item = i32> + '_ {
+        self.quads.as_flattened().iter().map(|&value| i32::from(value) * i32::from(self.times))
+    }
+
+    /// The square of what is lost of the values.
+    fn lost(&self, values: &[i32; PLANE], common: u32) -> u64 {
+        sum_of_squares(values.iter().zip(self.values()).map(|(value, rough)| value - (rough << common)))
     }
 
     /// Adds what the sums of this plane come to too much.
     fn bias(total: &mut i32, plane: &Self) -> Option<i32> {
-        let sum: i32 = plane.quads.as_flattened().iter().map(|&value| i32::from(value)).sum();
-        *total = total.wrapping_add(sum * i32::from(plane.times) * 128);
+        *total = total.wrapping_add(plane.values().sum::<i32>() * 128);
         Some(*total)
     }
 }
 
 /// How many bits have to go from all values, so that no sum of products with codes leaves 32 bits.
 fn common_shift(values: &[i32]) -> u32 {
-    // Rounding to 7 bits makes a plane longer by less than 1 in 63.
-    let most = values.iter().map(|&value| u64::from(value.unsigned_abs()) + 1).sum::<u64>() * 128 * 64 / 63;
+    // Rounding makes a value twice as large at most.
+    let most = values.iter().map(|value| u64::from(value.unsigned_abs())).sum::<u64>() * 2 * 128;
     (0..16).find(|shift| most >> shift <= i32::MAX as u64).unwrap_or(16)
 }
 
@@ -119,7 +121,10 @@ fn rounded(value: i32, shift: u32) -> i32 {
 }
 
 /// A plane of values, filled up with zeros.
-fn quads(values: &[i32]) -> Exact {
-    let value = |at: usize| values.get(at).map_or(0, |&value| value as i16);
-    std::array::from_fn(|quad| std::array::from_fn(|at| value(quad * QUAD + at)))
+fn plane(values: &[i32]) -> [i32; PLANE] {
+    std::array::from_fn(|at| values.get(at).copied().unwrap_or_default())
+}
+
+fn quads<T>(plane: &[i32; PLANE], each: impl Fn(i32) -> T) -> [[T; QUAD]; QUADS] {
+    std::array::from_fn(|quad| std::array::from_fn(|at| each(plane[quad * QUAD + at])))
 }

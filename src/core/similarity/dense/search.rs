@@ -1,16 +1,18 @@
 //! Exact search that reads little.
 //!
-//! After some planes, the part of the dot product that is still missing is at most the product of the lengths of what
-//! has not been read of the query and of the row (Cauchy and Schwarz). Where even that would not lift a row over the
-//! bound, the rest of it is never read. The bound is the floor, or the similarity of the k-th best row so far. Estimates
-//! are in floating point with some allowance for their rounding; similarities are from whole numbers, without any.
+//! After some planes, what is still missing of a sum of products is at most the length of what has not been read of the
+//! query times the length of what has not been read of the row (Cauchy and Schwarz). Where even that would not lift the
+//! row over the bound, the rest of it is never read. The bound is the floor, or the similarity of the k-th best row so
+//! far. Estimates come from the upper bytes and a query of 6 bits, with an allowance for all that is left out and for
+//! rounding; the similarities of the few rows that are left come from whole numbers, without any.
 
 use super::block::Block;
-use super::kernel::{single, Alive, Cut, Group, Kernel};
+use super::kernel::{single, Alive, Group, Kernel, Pass};
 use super::probe::Probe;
 use super::shape::{Shape, LANES};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 /// More than all the rounding of an estimate can come to.
 const ROUNDING: f32 = 4e-6;
@@ -93,7 +95,13 @@ pub(super) fn best<'a>(
     let mut search = Search { kernel: Kernel::detect(), shape, query, best, pace: Pace::new(query, floor) };
     if k > 0 {
         let mut alive = Alive::new();
-        blocks.for_each(|block| search.block(block, &mut alive));
+        let mut blocks = blocks.peekable();
+        while let Some(block) = blocks.next() {
+            if let Some(next) = blocks.peek() {
+                next.fetch(search.pace.first);
+            }
+            search.block(block, &mut alive);
+        }
     }
     search.best.sorted()
 }
@@ -104,52 +112,41 @@ impl Search<'_> {
             (0..block.len()).for_each(|row| self.row(block, row));
             return;
         }
-        let groups = block.len().div_ceil(LANES);
-        let mut stop = self.pace.first;
-        let mut read = self.read(block, 0, stop, alive);
-        self.pace.seen(groups, alive.groups().len(), self.shape.stops());
-        for step in [2, 4, 8] {
-            if alive.groups().is_empty() {
-                return;
-            }
-            stop += step;
-            read = self.read(block, read, stop, alive);
+        let planes = self.shape.planes();
+        let mut read = self.pace.first;
+        self.read(block, 0..read, alive);
+        self.pace.learn(block.len().div_ceil(LANES), alive.groups().len());
+        let mut more = 2 * self.pace.step();
+        while read < planes && !alive.groups().is_empty() {
+            let to = (read + more).min(planes);
+            self.read(block, read..to, alive);
+            (read, more) = (to, 2 * more);
         }
         for &group in alive.groups() {
             self.group(block, group);
         }
     }
 
-    /// Reads planes of the groups that are alive up to a stop, the first of which is number 0, or to the end. Lets go of
-    /// those that cannot reach the bound any more.
-    fn read(&self, block: &Block, from: usize, stop: usize, alive: &mut Alive) -> usize {
+    /// Reads planes of the groups that are alive, or of all with the first one, and lets go of the groups that cannot
+    /// reach the bound any more.
+    fn read(&self, block: &Block, planes: Range<usize>, alive: &mut Alive) {
         let query = self.query;
-        let to = ((stop + 1) * self.shape.stride()).min(self.shape.planes());
-        let part = query.rough.get(from..to).unwrap_or_default();
         let bias = |planes: usize| query.biases.get(planes).copied().unwrap_or_default();
-        let bias = bias(from).wrapping_sub(bias(to));
-        if from == 0 {
-            let groups = block.len().div_ceil(LANES);
-            alive.reset(groups, bias);
-            let dots = alive.dots.get_mut(..groups * LANES).unwrap_or_default();
-            self.kernel.rough(block.coarse_from(0, 0), block.stride(), part, dots);
-        } else {
-            for at in 0..alive.groups().len() {
-                let Some(&Group { at, .. }) = alive.groups().get(at) else { break };
-                let Some(dots) = alive.dots.as_chunks_mut::<LANES>().0.get_mut(usize::from(at)) else { break };
-                dots.iter_mut().for_each(|dot| *dot = dot.wrapping_add(bias));
-                self.kernel.rough(block.coarse_from(from, usize::from(at)), block.stride(), part, dots);
-            }
-        }
-        let unread = block.fine() + query.lost * (1.0 + block.fine()) + ROUNDING;
-        let cut = Cut {
+        let unread = block.longest_fine() + query.lost * (1.0 + block.longest_fine()) + ROUNDING;
+        let pass = Pass {
+            codes: block.coarse(planes.start, 0),
+            pitch: block.pitch(),
+            query: query.rough.get(planes.clone()).unwrap_or_default(),
+            bias: bias(planes.start).wrapping_sub(bias(planes.end)),
             inverses: block.inverses(),
-            tails: block.tails(stop),
+            tails: block.tails(planes.end),
             level: (self.best.bound() - unread) / query.scale,
-            weight: query.tails.get(stop).map_or(0.0, |tail| tail / query.scale / 255.0),
+            weight: query.tails.get(planes.end - 1).map_or(0.0, |tail| tail / query.scale / 255.0),
         };
-        self.kernel.keep(&cut, alive);
-        to
+        match planes.start {
+            0 => self.kernel.start(&pass, block.len().div_ceil(LANES), alive),
+            _ => self.kernel.resume(&pass, alive),
+        }
     }
 
     /// Offers rows of a group with their similarities.
@@ -157,12 +154,12 @@ impl Search<'_> {
         let (group, rows) = (usize::from(group.at), group.rows);
         let mut dots = [0i64; LANES];
         for (at, query) in self.query.exact.chunks(SAFE_PLANES).enumerate() {
-            let mut add = |codes: &[u8], unit: i32| {
-                let part = self.kernel.exact(codes, block.stride(), query);
+            let mut add = |codes: &[u8], pitch: usize, unit: i32| {
+                let part = self.kernel.exact(codes, pitch, query);
                 dots.iter_mut().zip(part).for_each(|(dot, part)| *dot += i64::from(part) * i64::from(unit));
             };
-            add(block.coarse_from(at * SAFE_PLANES, group), self.shape.unit());
-            add(block.fine_from(at * SAFE_PLANES, group), 1);
+            add(block.coarse(at * SAFE_PLANES, group), block.pitch(), self.shape.unit());
+            add(block.fine(at * SAFE_PLANES, group), block.fine_pitch(), 1);
         }
         for (lane, dot) in dots.into_iter().enumerate().filter(|(lane, _)| rows >> lane & 1 == 1) {
             self.offer(block, group * LANES + lane, dot);
@@ -171,11 +168,12 @@ impl Search<'_> {
 
     /// Offers a row of a block that is too small for groups.
     fn row(&mut self, block: &Block, row: usize) {
-        let dot = |codes: &[u8]| {
-            let planes = codes.chunks(block.stride()).zip(&self.query.exact);
+        let dot = |codes: &[u8], pitch: usize| {
+            let planes = codes.chunks(pitch).zip(&self.query.exact);
             planes.map(|(codes, query)| i64::from(single(codes, query))).sum::<i64>()
         };
-        let dot = dot(block.coarse_from(0, row)) * i64::from(self.shape.unit()) + dot(block.fine_from(0, row));
+        let coarse = dot(block.coarse(0, row), block.pitch()) * i64::from(self.shape.unit());
+        let dot = coarse + dot(block.fine(0, row), block.fine_pitch());
         self.offer(block, row, dot);
     }
 
@@ -187,11 +185,12 @@ impl Search<'_> {
     }
 }
 
-/// Where a search looks first whether it can stop. Too early, and many groups have to be read on, here and there; too
-/// late, and much was read for nothing. What is best depends on the model, the bound and the query, so it is found on
-/// the way, from block to block.
+/// How many planes a search reads first of all rows of a block. With too few, many groups have to be read on, here and
+/// there; with too many, much is read for nothing. What is best depends on the model, the bound and the query, so it is
+/// found on the way, from block to block.
 struct Pace {
     first: usize,
+    planes: usize,
     seen: usize,
     left: usize,
 }
@@ -199,30 +198,41 @@ struct Pace {
 impl Pace {
     /// Groups on which a decision is based.
     const SAMPLE: usize = 32;
+    /// One more plane is read where more than this part of the groups is left,
+    const MANY: usize = 6;
+    /// and one less where less than this one is. Both were found by measuring; the optimum is flat.
+    const FEW: usize = 24;
 
-    /// A guess: the query is like the rows.
     fn new(query: &Probe, floor: f32) -> Self {
-        let first = query.tails.iter().take_while(|&&tail| tail * tail > floor - 0.15).count();
-        Self { first, seen: 0, left: 0 }
+        let planes = query.tails.len();
+        // A guess: the energy of the rows is distributed as that of the query.
+        let first = query.tails.iter().take_while(|&&tail| tail * tail > floor - 0.15).count() + 1;
+        Self { first: first.min(planes), planes, seen: 0, left: 0 }
     }
 
-    /// Learns that so many groups were left of those that were seen.
-    fn seen(&mut self, groups: usize, left: usize, stops: usize) {
-        self.seen += groups;
+    /// How many planes more make a difference.
+    fn step(&self) -> usize {
+        self.planes.div_ceil(16)
+    }
+
+    /// Learns that so many groups were left of those that were read.
+    fn learn(&mut self, read: usize, left: usize) {
+        self.seen += read;
         self.left += left;
         if self.seen < Self::SAMPLE {
             return;
         }
-        if self.left * 4 > self.seen {
-            self.first = (self.first + 1).min(stops);
-        } else if self.left * 12 < self.seen {
-            self.first = self.first.saturating_sub(1);
+        if self.left * Self::MANY > self.seen {
+            self.first = (self.first + self.step()).min(self.planes);
+        } else if self.left * Self::FEW < self.seen {
+            self.first = self.first.saturating_sub(self.step()).max(1);
         }
         (self.seen, self.left) = (0, 0);
     }
 }
 
-/// About how many microseconds a search takes: a half of all upper bytes, at 16 in a nanosecond.
+/// About how many microseconds a search takes. With a low floor, or with far more rows than the processor's own memory
+/// holds, it is two or three times as many.
 pub(super) fn cost(shape: Shape, rows: usize) -> u64 {
-    (rows * shape.planes() / 2 / 1000) as u64
+    (rows * shape.planes() / 5000) as u64
 }

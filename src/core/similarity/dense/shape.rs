@@ -2,18 +2,18 @@
 
 /// The largest number of dimensions.
 pub const MAX_DIM: usize = 8192;
-/// Dimensions of a plane: what a search reads of each row before it may look whether it can stop.
+/// Dimensions of a plane: a search reads whole planes, and may stop behind each.
 pub(super) const PLANE: usize = 16;
 /// Dimensions of a row that lie next to one another.
 pub(super) const QUAD: usize = 4;
+/// Quads of a plane.
+pub(super) const QUADS: usize = PLANE / QUAD;
 /// Rows of a group: their codes are interleaved, so that one instruction works on all of them.
 pub(super) const LANES: usize = 8;
 /// The most rows of a block.
 pub(super) const MAX_ROWS: usize = 256;
-/// About how large a block is. A writer copies one when a search still holds it.
+/// About how large a block is, at most: a writer copies one when a search still holds it.
 const BLOCK_BYTES: usize = 96 * 1024;
-/// The most places where a search looks whether it can stop.
-const MAX_STOPS: usize = 16;
 
 /// How many dimensions the vectors of a context have, and how finely they are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,29 +39,9 @@ impl Shape {
         self.dim.div_ceil(PLANE)
     }
 
-    /// Planes between two stops.
-    pub(super) const fn stride(self) -> usize {
-        let stride = self.planes().div_ceil(MAX_STOPS);
-        if stride == 0 {
-            1
-        } else {
-            stride
-        }
-    }
-
-    /// Stops, without the one behind the last plane, where nothing is left to be estimated.
-    pub(super) const fn stops(self) -> usize {
-        self.planes().saturating_sub(1) / self.stride()
-    }
-
-    /// Bytes of the codes of one row.
-    pub(super) const fn row(self) -> usize {
-        self.planes() * PLANE * if self.fine { 2 } else { 1 }
-    }
-
     /// Rows of a full block.
     pub(super) const fn rows(self) -> usize {
-        let rows = BLOCK_BYTES / (self.row() + 1) / LANES * LANES;
+        let rows = BLOCK_BYTES / (self.dim * if self.fine { 2 } else { 1 } + 1) / LANES * LANES;
         match rows {
             0 => LANES,
             LANES..=MAX_ROWS => rows,

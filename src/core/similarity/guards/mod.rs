@@ -13,6 +13,7 @@ mod compared;
 mod kinds;
 mod lists;
 mod names;
+mod narrowed;
 mod negation;
 mod numbers;
 mod order;
@@ -33,6 +34,8 @@ pub enum Guard {
     Negation,
     /// Each prompt names something that the other does not.
     Names,
+    /// One prompt is about a place or a thing by name, the other about all of them.
+    Narrowed,
     /// Different strings in quotation marks.
     Quotes,
     /// Opposites.
@@ -49,10 +52,11 @@ pub enum Guard {
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Numbers,
         Self::Negation,
         Self::Names,
+        Self::Narrowed,
         Self::Quotes,
         Self::Antonyms,
         Self::Kinds,
@@ -66,6 +70,7 @@ impl Guard {
             Self::Numbers => "numbers",
             Self::Negation => "negation",
             Self::Names => "names",
+            Self::Narrowed => "narrowed",
             Self::Quotes => "quotes",
             Self::Antonyms => "antonyms",
             Self::Kinds => "kinds",
@@ -121,6 +126,7 @@ fn check(guard: Guard, query: &Text, entry: &Text, compared: &Compared) -> Optio
         Guard::Numbers => numbers::check(&query.words, &entry.words),
         Guard::Negation => negation::check(compared),
         Guard::Names => names::check(compared),
+        Guard::Narrowed => narrowed::check(compared),
         Guard::Quotes => quotes::check(query, entry),
         Guard::Antonyms => antonyms::check(compared),
         Guard::Kinds => kinds::check(compared),

@@ -72,6 +72,11 @@ fn names(side: &Side) -> Vec<Name> {
     side.alone.iter().take(MOST_NAMES).filter_map(|at| name(side, *at)).collect()
 }
 
+/// Whether the word is a name.
+pub(super) fn is_name(side: &Side, at: usize) -> bool {
+    name(side, at).is_some()
+}
+
 /// What the word names, if it is a name.
 fn name(side: &Side, at: usize) -> Option<Name> {
     let word = side.word(at)?;

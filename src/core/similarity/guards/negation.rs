@@ -56,11 +56,15 @@ fn denials(side: &Side) -> Vec<usize> {
     (0..side.words.len()).filter(denies).collect()
 }
 
-/// "Or not", "why or why not", "not only", "no matter" deny nothing.
+/// "Or not", "why or why not", "not only", "no matter" deny nothing, and neither does who asks "isn't it …".
 fn is_idle(side: &Side, at: usize) -> bool {
     let before = at.checked_sub(1).map(|at| side.text(at)).unwrap_or_default();
     let behind = side.text(at + 1);
+    let asks = at.checked_sub(1).and_then(|at| side.word(at)).is_some_and(|word| word.starts);
     match side.text(at) {
+        "not" if asks => {
+            matches!(behind, "he" | "i" | "it" | "she" | "that" | "there" | "they" | "this" | "we" | "you")
+        }
         "not" => before == "or" || matches!(behind, "only" | "just" | "or") || (before == "why" && behind.is_empty()),
         "no" => matches!(behind, "matter" | "wonder" | "doubt"),
         "nothing" => behind == "but",

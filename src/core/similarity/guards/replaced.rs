@@ -1,33 +1,31 @@
 //! One word replaced: the prompts are the same but for one word that says something else.
 //!
 //! Methods that look at words or at their average cannot see this, least of all in long prompts. The words that can stand
-//! for each other come from a thesaurus, which never has all of them, so what people replace freely is let through: another
-//! verb or adverb ("make" and "send", "always" and "often") leaves the question as it is far more often than another noun.
+//! for each other come from a thesaurus, which never has all of them, so what people replace freely is let through: common
+//! words (things, ways, people, good), and, where the sentence is put in another way, verbs and adverbs.
 
 use super::super::words::Class;
-use super::compared::{Compared, Side};
+use super::compared::Compared;
 use super::lists;
 
-/// How rare words must be that exclude each other from different places of the sentence. Among more common ones there are
-/// too many that nobody minds: things, ways, people, best.
+/// How rare (by inverse document frequency) both words must be to exclude each other in the same place, and in different
+/// places of the sentence.
 const TELLING: f32 = 6.0;
+const TELLING_ANYWHERE: f32 = 7.0;
 
 /// Why one word in place of another excludes a hit.
 pub(super) fn check(compared: &Compared) -> Option<String> {
     let mut query = compared.query.alone_of(Class::Content);
     let mut entry = compared.entry.alone_of(Class::Content);
-    let (Some((a, _)), None) = (query.next(), query.next()) else { return None };
-    let (Some((b, _)), None) = (entry.next(), entry.next()) else { return None };
+    let (Some((a, asked)), None) = (query.next(), query.next()) else { return None };
+    let (Some((b, stored)), None) = (entry.next(), entry.next()) else { return None };
+    let rarity = asked.idf.min(stored.idf);
     let (one, other) = (compared.query.stem(a), compared.entry.stem(b));
     let free = |stem| lists::is_verb(stem) || lists::is_adverb(stem);
-    if lists::alike(one, other) || free(one) || free(other) || is_kin(compared.query.text(a), compared.entry.text(b)) {
-        return None;
-    }
-    let tells = |side: &Side, at: usize| side.word(at).is_some_and(|word| word.idf >= TELLING);
-    if !compared.same_place(a, b) && !(tells(&compared.query, a) && tells(&compared.entry, b)) {
-        return None;
-    }
-    Some(format!("{} and {}", compared.query.text(a), compared.entry.text(b)))
+    let tells =
+        (rarity >= TELLING && compared.same_place(a, b)) || (rarity >= TELLING_ANYWHERE && !free(one) && !free(other));
+    let replaced = tells && !lists::alike(one, other) && !is_kin(&asked.text, &stored.text);
+    replaced.then(|| format!("{} and {}", asked.text, stored.text))
 }
 
 /// Words of one root: beneficial and benefits, scientist and science.

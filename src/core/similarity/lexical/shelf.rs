@@ -76,10 +76,10 @@ impl<M: Measure> Shelf<M> {
     /// Adds a row; where it is.
     pub fn push(&mut self, row: Row<M>) -> usize {
         let at = self.len;
-        if at % (BLOCK * GROUP) == 0 {
+        if at.is_multiple_of(BLOCK * GROUP) {
             self.groups.push(Arc::default());
         }
-        if at % BLOCK == 0 {
+        if at.is_multiple_of(BLOCK) {
             let block = Block::default();
             self.bytes += block.memory();
             if let Some(group) = self.groups.get_mut(at / BLOCK / GROUP) {

@@ -400,7 +400,9 @@ impl Scanner<'_> {
     fn operator(&mut self) {
         let c = self.peek(0);
         let touches = self.word.is_empty() && is_operator(self.before());
-        match self.tokens.last_mut().filter(|token| touches && token.text.chars().all(is_operator)) {
+        let operates =
+            |token: &&mut Token| touches && token.text.starts_with(is_operator) && token.text.ends_with(is_operator);
+        match self.tokens.last_mut().filter(operates) {
             Some(token) => token.text.push(c),
             None => self.sign(c),
         }
@@ -432,7 +434,7 @@ impl Scanner<'_> {
 }
 
 fn is_operator(c: char) -> bool {
-    "+-*/<>=&|^~%!:?\\".contains(c)
+    matches!(c, '+' | '-' | '*' | '/' | '<' | '>' | '=' | '&' | '|' | '^' | '~' | '%' | '!' | ':' | '?' | '\\')
 }
 
 fn closes_emphasis(rest: &[char]) -> bool {

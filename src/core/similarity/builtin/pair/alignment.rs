@@ -117,7 +117,7 @@ impl<'a> Alignment<'a> {
         };
         let mut rest = Rest { worst: 1.0, ..Rest::default() };
         let (mut all, mut reached, mut lost_reached) = (0.0, 0.0, 0.0);
-        for ((part, vector), paired) in side.parts.iter().zip(&side.vectors).zip(paired) {
+        for ((at, part), paired) in side.parts.iter().enumerate().zip(paired) {
             if part.is_function() {
                 rest.function += if *paired { 0.0 } else { 1.0 };
                 continue;
@@ -128,7 +128,7 @@ impl<'a> Alignment<'a> {
                 reached += weight;
                 continue;
             }
-            let best = nearest(part, vector, other);
+            let best = nearest(side, at, other);
             reached += weight * best;
             lost_reached += weight * best;
             rest.worst = rest.worst.min(best);
@@ -253,13 +253,18 @@ fn share(part: f32, whole: f32) -> f32 {
 }
 
 /// The cosine of a word with the nearest word of the other side.
-fn nearest(part: &Part, vector: &[f32; DIM], other: &Side) -> f32 {
-    let others = other.parts.iter().zip(&other.vectors).filter(|(part, _)| !part.is_function());
-    let cosines = others.map(|(other, theirs)| {
+fn nearest(side: &Side, at: usize, other: &Side) -> f32 {
+    let (Some(part), Some(vector), Some(length)) = (side.parts.get(at), side.vectors.get(at), side.lengths.get(at))
+    else {
+        return 0.0;
+    };
+    let others =
+        other.parts.iter().zip(&other.vectors).zip(&other.lengths).filter(|((part, _), _)| !part.is_function());
+    let cosines = others.map(|((other, theirs), their_length)| {
         if other.hash == part.hash {
             1.0
         } else {
-            dot(vector, theirs) / (part.length * other.length).max(f32::MIN_POSITIVE)
+            dot(vector, theirs) / (length * their_length).max(f32::MIN_POSITIVE)
         }
     });
     cosines.fold(0.0, f32::max)

@@ -13,6 +13,8 @@ pub struct Side<'a> {
     pub(super) parts: Vec<Part<'a>>,
     /// The vectors of the parts, in the same order.
     pub(super) vectors: Vec<[f32; DIM]>,
+    /// Of the vectors: how much each word weighs in the vector of the text.
+    pub(super) lengths: Vec<f32>,
 }
 
 /// A word and what it is compared by.
@@ -20,8 +22,6 @@ pub(super) struct Part<'a> {
     pub word: &'a Word,
     /// Of the stem.
     pub hash: u64,
-    /// Of the vector, which tells how much the word weighs in the vector of the text.
-    pub length: f32,
 }
 
 impl Part<'_> {
@@ -40,14 +40,13 @@ impl<'a> Side<'a> {
         for word in text.words.iter().take(MOST) {
             pieces.clear();
             wordpiece::tokenize(&word.text, &mut pieces);
-            let mut vector = [0.0; DIM];
-            for piece in &pieces {
-                table.add(*piece, &mut vector);
+            vectors.push([0.0; DIM]);
+            if let Some(vector) = vectors.last_mut() {
+                pieces.iter().for_each(|piece| table.add(*piece, vector));
             }
-            let hash = WordHash::default().hash_one(word.stem.as_str());
-            parts.push(Part { word, hash, length: dot(&vector, &vector).sqrt() });
-            vectors.push(vector);
+            parts.push(Part { word, hash: WordHash::default().hash_one(word.stem.as_str()) });
         }
-        Self { parts, vectors }
+        let lengths = vectors.iter().map(|vector| dot(vector, vector).sqrt()).collect();
+        Self { parts, vectors, lengths }
     }
 }

@@ -1,7 +1,7 @@
+use super::super::tests::shortest;
 use super::super::{dot, encode};
 use super::*;
 use std::hint::black_box;
-use std::time::Instant;
 
 fn read(prompt: &str) -> Text {
     Text::read(prompt.as_bytes()).unwrap()
@@ -90,14 +90,9 @@ fn scoring_a_pair() {
     for count in [6, 12, 25, 50] {
         let take = |words: &str| read(&words.split(' ').take(count).collect::<Vec<_>>().join(" "));
         let (a, b) = (take(words), take(others));
-        let mut best = u128::MAX;
-        for _ in 0..20 {
-            let start = Instant::now();
-            for _ in 0..500 {
-                black_box(score(black_box(&a), black_box(&b), 0.9));
-            }
-            best = best.min(start.elapsed().as_nanos() / 500);
-        }
-        println!("{count} words: {best} ns");
+        let best = shortest(|| {
+            black_box(score(black_box(&a), black_box(&b), 0.9));
+        });
+        println!("{count} words: {best:?}");
     }
 }

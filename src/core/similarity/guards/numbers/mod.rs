@@ -18,28 +18,31 @@ pub(super) fn check(query: &[Word], entry: &[Word]) -> Option<String> {
     if !has_number(query) && !has_number(entry) {
         return None;
     }
-    let (mut query, mut entry) = (read::read(query), read::read(entry));
-    if query.len().max(entry.len()) > MOST {
-        let same = query.len() == entry.len() && query.iter().zip(&entry).all(|(a, b)| a.same(b));
-        return (!same).then(|| format!("{} and {} of them", query.len(), entry.len()));
+    let (mut asked, mut stored) = (read::read(query), read::read(entry));
+    if asked.len().max(stored.len()) > MOST {
+        let same = asked.len() == stored.len() && asked.iter().zip(&stored).all(|(a, b)| a.same(b));
+        return (!same).then(|| format!("{} and {} of them", asked.len(), stored.len()));
     }
-    query.retain(|quantity| match entry.iter().position(|other| quantity.same(other)) {
+    asked.retain(|quantity| match stored.iter().position(|other| quantity.same(other)) {
         Some(at) => {
-            entry.swap_remove(at);
+            stored.remove(at);
             false
         }
         None => true,
     });
     let full = |side: &[Quantity]| side.iter().any(|quantity| quantity.weight == Weight::Full);
-    match (query.first(), entry.first()) {
-        (Some(a), Some(b)) => Some(format!("{} and {}", a.text, b.text)),
-        (Some(only), None) if full(&query) => Some(format!("{} is asked only", only.text)),
-        (None, Some(only)) if full(&entry) => Some(format!("{} is stored only", only.text)),
+    match (asked.first(), stored.first()) {
+        (Some(a), Some(b)) => Some(format!("{} and {}", a.shown(query), b.shown(entry))),
+        (Some(only), None) if full(&asked) => Some(format!("{} is asked only", only.shown(query))),
+        (None, Some(only)) if full(&stored) => Some(format!("{} is stored only", only.shown(entry))),
         _ => None,
     }
 }
 
 fn has_number(words: &[Word]) -> bool {
-    let digits = |word: &Word| word.class == Class::Content && word.text.ends_with(|c: char| c.is_ascii_digit());
+    let digits = |word: &Word| {
+        let last = word.text.bytes().next_back().unwrap_or_default();
+        word.class == Class::Content && (last.is_ascii_digit() || matches!(word.text.as_str(), "iv" | "vi" | "ix"))
+    };
     words.iter().any(|word| word.class == Class::Number || digits(word))
 }

@@ -2,13 +2,14 @@
 
 use super::super::super::words::{Class, Word};
 use super::units::{self, Measure};
+use std::ops::Range;
 
 /// How a number was meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Weight {
     /// It counts.
     Full,
-    /// It may be no more than an article or an order: one, first, double.
+    /// It may be left out: one, first, the length of the list that is asked for, the number of the question.
     Slight,
 }
 
@@ -18,20 +19,28 @@ pub(super) struct Quantity {
     /// In the unit of the measure.
     pub value: f64,
     pub measure: Measure,
-    /// As it was written, for versions ("3.10" is not "3.1") and for what cannot be read as a number.
-    pub text: String,
+    /// The digits, for versions ("3.10" is not "3.1") and for what cannot be read as a number.
+    text: String,
     pub weight: Weight,
     /// Whether the value could be read.
-    pub read: bool,
+    read: bool,
+    /// The words that it was read from.
+    place: Range<usize>,
 }
 
 impl Quantity {
     fn new(value: f64, text: &str) -> Self {
-        Self { value, measure: Measure::Count, text: text.to_owned(), weight: Weight::Full, read: true }
+        Self { value, measure: Measure::Count, text: text.to_owned(), weight: Weight::Full, read: true, place: 0..0 }
     }
 
     fn unread(text: &str) -> Self {
         Self { read: false, ..Self::new(0.0, text) }
+    }
+
+    /// As it stands in the prompt.
+    pub fn shown(&self, words: &[Word]) -> String {
+        let words = words.get(self.place.clone()).unwrap_or_default();
+        words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ")
     }
 
     /// Whether the two are the same number of the same things. Where only one has a unit, the other is taken to mean it.
@@ -42,6 +51,18 @@ impl Quantity {
         let units = self.measure == other.measure || self.measure == Measure::Count || other.measure == Measure::Count;
         let near = (self.value - other.value).abs() <= 1e-9 * self.value.abs().max(other.value.abs());
         units && near && !self.is_other_version(other)
+    }
+
+    /// Takes the unit, if it is one and there is none yet.
+    fn count(&mut self, unit: &str) -> bool {
+        // "Top 10 c programs" have no temperature.
+        if unit.len() == 1 && unit.is_ascii() && unit != "m" {
+            return false;
+        }
+        let found = if unit == "percent" { Some((Measure::Percent, 1.0)) } else { units::unit(unit) };
+        let Some((measure, factor)) = found.filter(|_| self.measure == Measure::Count) else { return false };
+        (self.measure, self.value) = (measure, self.value * factor);
+        true
     }
 
     /// 3.10 and 3.1, where no unit says that they are amounts.
@@ -55,7 +76,15 @@ impl Quantity {
 pub(super) fn read(words: &[Word]) -> Vec<Quantity> {
     let mut reader = Reader { words, at: 0, found: Vec::new() };
     while reader.at < words.len() {
+        let (start, known) = (reader.at, reader.found.len());
         reader.step();
+        let idle = reader.is_idle(start);
+        for quantity in reader.found.iter_mut().skip(known) {
+            quantity.place = start..reader.at;
+            if idle && quantity.measure == Measure::Count {
+                quantity.weight = Weight::Slight;
+            }
+        }
     }
     reader.found
 }
@@ -69,6 +98,26 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn text(&self, at: usize) -> &'a str {
         self.words.get(at).map(|word| word.text.as_str()).unwrap_or_default()
+    }
+
+    /// Whether the number at this place counts what is to be listed ("what are the top 10 …") or the questions ("2. …").
+    fn is_idle(&self, at: usize) -> bool {
+        let numbers_question = at == 0 && self.words.get(1).is_some_and(|next| next.starts);
+        let asks = |word: &str| {
+            matches!(
+                word,
+                "what" | "which" | "who" | "list" | "name" | "give" | "tell" | "suggest" | "describe" | "write"
+            )
+        };
+        let passes = |word: &str| {
+            let listing =
+                matches!(word, "top" | "best" | "the" | "your" | "my" | "some" | "main" | "most" | "are" | "were");
+            listing || matches!(word, "me" | "us" | "of" | "these" | "good" | "great" | "about")
+        };
+        let mut before = (at.saturating_sub(5)..at).rev().map(|at| self.text(at)).skip_while(|word| passes(word));
+        numbers_question
+            || before.next().is_some_and(asks)
+            || at.checked_sub(1).is_some_and(|at| self.text(at) == "top")
     }
 
     fn step(&mut self) {
@@ -87,8 +136,16 @@ impl<'a> Reader<'a> {
         let Some(digit) = text.find(|c: char| c.is_ascii_digit()) else { return self.spelled() };
         let (sign, digits) = text.split_at_checked(digit).unwrap_or_default();
         let parts = if digits.contains("://") { Vec::new() } else { digits.split('-').collect::<Vec<_>>() };
+        let letters = |part: &str| part.starts_with(|c: char| c.is_alphabetic());
         match parts.as_slice() {
             [one] => self.amount(sign, one, start),
+            // 5-day, 16-year-old, 4-digit.
+            [one, unit, ..] if letters(unit) => {
+                self.amount(sign, one, start);
+                if let Some(quantity) = self.found.last_mut() {
+                    quantity.count(unit);
+                }
+            }
             // 10-20, 2015-16, 2020-03-05.
             [_, ..] if parts.len() <= 4 => {
                 let mut before = "";
@@ -128,6 +185,7 @@ impl<'a> Reader<'a> {
                 self.unit(quantity);
             }
             "%" => quantity.measure = Measure::Percent,
+            // Ordinals count nothing: the 1st year is no year.
             "st" | "nd" | "rd" | "th" => {}
             "s" | "'s" if number.ends_with('0') => {
                 let century = if number.len() == 2 { 1900.0 } else { 0.0 };
@@ -199,9 +257,7 @@ impl<'a> Reader<'a> {
             (quantity.measure, quantity.value) = (Measure::Clock, quantity.value * 60.0);
             return self.half_of_day(quantity);
         }
-        let unit = if next == "percent" { Some((Measure::Percent, 1.0)) } else { units::unit(next) };
-        if let (Some((measure, factor)), true) = (unit, quantity.measure == Measure::Count) {
-            (quantity.measure, quantity.value) = (measure, quantity.value * factor);
+        if quantity.count(next) {
             self.at += 1;
         }
     }
@@ -241,12 +297,20 @@ impl<'a> Reader<'a> {
         {
             quantity.weight = Weight::Slight;
         }
-        self.unit(&mut quantity);
+        let last = self.text(self.at);
+        if !last.ends_with("th") && !matches!(last, "first" | "second" | "third") {
+            self.unit(&mut quantity);
+        }
         self.found.push(quantity);
     }
 
-    /// Digits at the end of a word: iphone6, utf8, ps4.
+    /// Digits at the end of a word: iphone6, utf8, ps4. And Roman ones that may be something else.
     fn attached(&mut self, text: &'a str) {
+        if let "iv" | "vi" | "ix" = text {
+            let value = [("iv", 4.0), ("vi", 6.0), ("ix", 9.0)].iter().find(|(roman, _)| *roman == text);
+            let quantity = value.map(|(_, value)| Quantity { weight: Weight::Slight, ..Quantity::new(*value, text) });
+            return self.found.extend(quantity);
+        }
         if !text.ends_with(|c: char| c.is_ascii_digit()) {
             return;
         }
@@ -346,6 +410,10 @@ mod tests {
             ("two dozen eggs", &[(24.0, Count)]),
             ("my iphone6 broke", &[(6.0, Count)]),
             ("world war ii began", &[(2.0, Count)]),
+            ("a 5-day trip for a 16-year-old", &[(432_000.0, Time), (192.0, Calendar)]),
+            ("the first year and the 1st year", &[(1.0, Count), (1.0, Count)]),
+            ("top 10 c programs", &[(10.0, Count)]),
+            ("paper iv", &[(4.0, Count)]),
             ("no numbers at all", &[]),
         ];
         for (prompt, expected) in cases {

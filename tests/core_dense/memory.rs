@@ -1,0 +1,90 @@
+//! What rows say they take against what an allocator that counts has given them.
+
+use super::support::{with_seeds, Rng};
+use llmcache::core::similarity::dense::{Codes, Rows, Shape, MAX_DIM};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// Counts what each thread holds, as jemalloc would give it.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<isize> = const { Cell::new(0) };
+}
+
+/// jemalloc's size classes: multiples of 16 up to 128 (and 8), then four to each doubling.
+fn class(size: usize) -> isize {
+    let mut step = 16;
+    while size > step * 8 {
+        step *= 2;
+    }
+    let class = if size <= 8 { 8 } else { size.div_ceil(step) * step };
+    class as isize
+}
+
+// SAFETY: everything is handed to the system's allocator as it came; the counter allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HELD.set(HELD.get() + class(layout.size()));
+        // SAFETY: the caller's own promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        HELD.set(HELD.get() - class(layout.size()));
+        // SAFETY: the caller's own promise.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What the rows say they take, and what they were given.
+#[test]
+fn memory_is_what_it_takes() {
+    with_seeds(300..304, |rng| {
+        for (dim, fine) in [(3, true), (256, false), (256, true), (1536, true), (MAX_DIM, true)] {
+            let codes = Codes::from_f32(&rng.vector(dim), fine).unwrap();
+            let before = HELD.get();
+            let mut rows = Rows::new(Shape { dim, fine });
+            let check = |rows: &Rows| {
+                assert_eq!(rows.memory() as isize, HELD.get() - before, "{} rows of {dim}", rows.len());
+            };
+            check(&rows);
+            let most = (4_000_000 / dim).min(40_000);
+            for slot in 0..most as u32 {
+                rows.insert(slot, 0, &codes);
+                if slot < 300 || slot % 1000 == 0 {
+                    check(&rows);
+                }
+            }
+            check(&rows);
+            while !rows.is_empty() {
+                rows.remove(rng.below(rows.len()) as u32);
+                if rows.len() < 300 || rows.len().is_multiple_of(1000) {
+                    check(&rows);
+                }
+            }
+            check(&rows);
+        }
+    });
+}
+
+#[test]
+fn small_contexts_are_cheap() {
+    let codes = Codes::from_f32(&Rng(1).vector(256), false).unwrap();
+    let before = HELD.get();
+    let mut contexts: Vec<Rows> = Vec::with_capacity(10_000);
+    let own = HELD.get() - before;
+    for _ in 0..10_000 {
+        let mut rows = Rows::new(codes.shape());
+        for slot in 0..3 {
+            rows.insert(slot, 0, &codes);
+        }
+        contexts.push(rows);
+    }
+    let each = (HELD.get() - before - own) / 10_000 + size_of::<Rows>() as isize;
+    println!("{each} bytes for 3 vectors of 256 bytes");
+    assert!(each <= 1200, "{each}");
+}
