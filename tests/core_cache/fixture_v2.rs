@@ -59,10 +59,10 @@ fn version_2() -> Vec<u8> {
         vector(&mut w);
         sink.record(&w.finish());
     };
-    entry(b"with a vector", 1, &|w| drop(w.u8(2).bytes(&CODES)));
-    entry(b"without one", 1, &|w| drop(w.u8(0)));
+    entry(b"with a vector", 1, &|w| _ = w.u8(2).bytes(&CODES));
+    entry(b"without one", 1, &|w| _ = w.u8(0));
     // Not the vector of this kind of cache, nor of this model: it is read over.
-    entry(b"of the built-in model", 0, &|w| drop(w.u8(1).u32(1).bytes(&[1; 256])));
+    entry(b"of the built-in model", 0, &|w| _ = w.u8(1).u32(1).bytes(&[1; 256]));
     sink.0
 }
 

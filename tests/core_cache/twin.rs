@@ -11,8 +11,8 @@ use std::collections::HashMap;
 fn run(seed: u64, rng: Rng, asks: usize, steps: usize) -> HashMap<String, u64> {
     let mut dice = Dice::new(rng, asks);
     // Without limits there is more to find; without compression the twin knows the size of everything beforehand.
-    dice.limits = seed % 3 > 0;
-    dice.compression = seed % 2 > 0;
+    dice.limits = !seed.is_multiple_of(3);
+    dice.compression = !seed.is_multiple_of(2);
     let mut policy = Policy::default();
     if !dice.compression {
         policy.compress = Compress::None;

@@ -158,7 +158,7 @@ fn rows_are_their_naive_twin() {
 /// estimates: many rows like those of the built-in model, and floors near what there is.
 #[test]
 fn estimates_lose_nothing() {
-    with_seeds(100..110, |rng| {
+    with_seeds(100..103, |rng| {
         for (dim, fine) in [(256, false), (256, true), (64, false), (1000, true)] {
             let mut rows = Rows::new(Shape { dim, fine });
             let mut twin = Twin::default();
@@ -167,8 +167,8 @@ fn estimates_lose_nothing() {
                 let each = |at: usize| rng.float() * ((at + 8) as f32).powf(-decay) + near * topic[at];
                 (0..dim).map(each).collect()
             };
-            let topics: Vec<_> = (0..10).map(|_| vector(rng, &vec![0.0; dim], 0.0)).collect();
-            for slot in 0..3000 {
+            let topics: Vec<_> = (0..4).map(|_| vector(rng, &vec![0.0; dim], 0.0)).collect();
+            for slot in 0..1000 {
                 let topic = rng.pick(&topics).clone();
                 let near = rng.float().abs() * 1.5;
                 let codes = Codes::from_f32(&vector(rng, &topic, near), fine).unwrap();
@@ -177,10 +177,10 @@ fn estimates_lose_nothing() {
             }
             for topic in &topics {
                 let query = vector(rng, topic, 1.0);
-                let expected = twin.best(&whole(&query), -1.0, 3000);
+                let expected = twin.best(&whole(&query), -1.0, 1000);
                 let probe = Probe::from_f32(&query).unwrap();
-                assert_eq!(rows.best(&probe, -1.0, 3000), expected);
-                for at in [0, 7, 50, 1000] {
+                assert_eq!(rows.best(&probe, -1.0, 1000), expected);
+                for at in [0, 7, 50, 400] {
                     // The floor is just what one of them has.
                     let floor = expected[at].similarity;
                     let reached = expected.iter().take_while(|hit| hit.similarity >= floor).count();

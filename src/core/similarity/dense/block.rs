@@ -179,7 +179,7 @@ impl Block {
     /// The tails behind the first so many planes.
     pub fn tails(&self, planes: usize) -> &[u8] {
         let to = planes * self.pitch();
-        self.codes.get(to.saturating_sub(self.capacity)..to).unwrap_or_default()
+        self.codes.get(to.saturating_sub(estimated(self.capacity))..to).unwrap_or_default()
     }
 
     /// Has the processor fetch the beginnings of the pages of the first planes while another block is being read. It goes

@@ -125,6 +125,7 @@ fn words_that_only_look_like_manners_stay() {
         assert_eq!(normal(prompt), prompt);
     }
     assert_eq!(normal("Hello, World!"), "hello world");
+    assert_eq!(normal("I need ideas: a party for 5 people"), "i need ideas a party for 5 people");
     assert_eq!(normal("What does \"please\" mean?"), "what does please mean");
     assert_eq!(normal("Translate \"thank you\""), "translate thank you");
 }
