@@ -1,5 +1,5 @@
-//! What the encoder is trained on: reads prompts, one a line, and writes the normal text of each; an empty line where there
-//! is none. See `tools/distil/README.md`.
+//! What the encoder is trained on: reads prompts, one a line, and writes the normal text of each; an empty line where
+//! there is none. See `tools/distil/README.md`.
 //!
 //! `cargo run --release --no-default-features --example normalise < texts.txt > texts.normal.txt`
 

@@ -1,5 +1,5 @@
-//! What the pair scorer is trained on: reads lines `text<TAB>text<TAB>target` and writes the features of each pair, in the
-//! server's own arithmetic, behind a line of their names. See `tools/distil/README.md`.
+//! What the pair scorer is trained on: reads lines `text<TAB>text<TAB>target` and writes the features of each pair, in
+//! the server's own arithmetic, behind a line of their names. See `tools/distil/README.md`.
 //!
 //! `cargo run --release --no-default-features --example pair_features < pairs.tsv > features.tsv`
 

@@ -1,5 +1,5 @@
-//! The tokenizer gives what the original gives, on texts that the original was asked about when the model was made: plain
-//! prompts, and whatever is likely to go wrong.
+//! The tokenizer gives what the original gives, on texts that the original was asked about when the model was made:
+//! plain prompts, and whatever is likely to go wrong.
 
 use flate2::read::GzDecoder;
 use llmcache::core::similarity::builtin::wordpiece::tokenize;

@@ -25,6 +25,9 @@ pub const GRACE_MS: u64 = 1000;
 /// How many slots a command may look at for entries that are to be indexed: about a millisecond's work.
 pub(super) const INDEXED_AT_ONCE: u64 = 512;
 
+/// After how many of them it is seen to the limits.
+const INDEX_STEP: u64 = 16;
+
 /// One cache.
 #[derive(Clone, Debug, Default)]
 pub struct Cache {
@@ -349,8 +352,9 @@ impl Cache {
         self.check_room().inspect_err(|_| self.policy = before)?;
         self.asked_similar &= change.mode != Some(Mode::Exact);
         self.keep_likeness();
-        self.store.index_some(INDEXED_AT_ONCE);
-        Ok(self.altered(now))
+        let mut effects = self.index_some(INDEXED_AT_ONCE, true, now);
+        self.altered(now, &mut effects);
+        Ok(effects)
     }
 
     /// Whether similar prompts are to be found here: by policy, because somebody asked for it, or because clients sent
@@ -371,9 +375,14 @@ impl Cache {
     /// where this node may evict.
     pub fn index_some(&mut self, slots: u64, may_evict: bool, now: UnixMs) -> Effects {
         let mut effects = Effects::default();
-        self.store.index_some(slots);
-        if may_evict {
-            self.keep_limits(None, now, &mut effects);
+        for _ in 0..slots / INDEX_STEP {
+            let more = self.store.index_some(INDEX_STEP);
+            if may_evict {
+                self.keep_limits(None, now, &mut effects);
+            }
+            if !more {
+                break;
+            }
         }
         effects
     }
@@ -381,11 +390,11 @@ impl Cache {
     /// The same for a lookup, which evicts nothing: as far as there is room.
     pub(super) fn index_within(&mut self, slots: u64) {
         /// What a few more entries may take, with a block of the index that grows.
-        const STEP: (u64, u64) = (16, 256 << 10);
+        const MOST: u64 = 256 << 10;
         let limit = self.policy.max_memory;
-        for _ in 0..slots / STEP.0 {
-            let fits = limit == 0 || self.memory() as u64 + STEP.1 <= limit;
-            if !fits || !self.store.index_some(STEP.0) {
+        for _ in 0..slots / INDEX_STEP {
+            let fits = limit == 0 || self.memory() as u64 + MOST <= limit;
+            if !fits || !self.store.index_some(INDEX_STEP) {
                 return;
             }
         }
@@ -400,13 +409,14 @@ impl Cache {
         let before = self.strategies.clone();
         let answer = change(&mut self.strategies, &self.policy)?;
         self.check_room().inspect_err(|_| self.strategies = before)?;
-        Ok((answer, self.altered(now)))
+        let mut effects = Effects::default();
+        self.altered(now, &mut effects);
+        Ok((answer, effects))
     }
 
-    fn altered(&mut self, now: UnixMs) -> Effects {
-        let mut effects = Effects { policy: true, ..Effects::default() };
-        self.keep_limits(None, now, &mut effects);
-        effects
+    fn altered(&mut self, now: UnixMs, effects: &mut Effects) {
+        effects.policy = true;
+        self.keep_limits(None, now, effects);
     }
 
     /// A limit that the cache would not keep without any entries is none.

@@ -16,13 +16,14 @@ use super::cache::{Cache, Found, Miss, Terms, INDEXED_AT_ONCE};
 use super::entry::{Entry, Phase, Slot};
 use super::identity::{Digest, Identity};
 use super::policy::Mode;
-use super::similarity::builtin::pair;
+use super::similarity::builtin::pair::{self, Side};
 use super::similarity::guards::{self, Guard, Strike};
 use super::similarity::index::{Hit, Query, Search};
 use super::similarity::text::Text;
 use super::similarity::{spelling, typo, Kind, Method};
 use super::storing::VectorError;
 use super::time::UnixMs;
+use std::cell::LazyCell;
 
 /// How many candidates a lookup looks at closely.
 pub const LOOKED_AT: usize = 8;
@@ -33,6 +34,9 @@ pub const LOOKED_AT_IN_A_CROWD: usize = 1024;
 /// The built-in vectors of two prompts may be this far apart when only a word is misspelt, or when the pair scorer finds
 /// them more alike than the vectors do. What is further away is not looked at, unless a threshold asks for it.
 const REACH: f64 = 0.6;
+
+/// The pair scorer lifts no cosine over the threshold that is further below it.
+const LIFT: f64 = 0.15;
 
 /// The cosine of clients' vectors is told, and compared with a threshold, to four places.
 const DECIMALS: f64 = 10_000.0;
@@ -85,6 +89,19 @@ impl Asking {
             Method::Lexical(_) => self.threshold,
             Method::Vector => self.threshold - 0.5 / DECIMALS,
         }
+    }
+
+    /// The least similarity there is.
+    pub fn bottom(&self) -> f64 {
+        match self.query.method {
+            Method::Lexical(_) => 0.0,
+            Method::Builtin | Method::Vector => -1.0,
+        }
+    }
+
+    /// About how many microseconds a search from this similarity on takes.
+    pub fn cost(&self, floor: f64) -> u64 {
+        self.search.as_ref().map_or(0, |search| search.cost(floor))
     }
 
     /// The best candidates for an answer, from this similarity on.
@@ -250,10 +267,11 @@ impl Cache {
     pub fn candidates(&self, asking: &Asking, hits: &[Hit], wanted: &Wanted<'_>) -> Vec<Candidate> {
         let Some(context) = self.store.find_context(&wanted.identity.context) else { return Vec::new() };
         let mut candidates = Vec::with_capacity(hits.len());
+        let side = LazyCell::new(|| asking.query.text.as_ref().map(Side::new));
         for hit in hits {
             let Some(entry) = self.store.get(hit.slot) else { continue };
             if entry.stamp() == hit.stamp && entry.context == context && entry.digest != wanted.digest {
-                candidates.push(look(asking, entry, *hit));
+                candidates.push(look(asking, &side, entry, *hit));
             }
         }
         candidates.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
@@ -300,7 +318,7 @@ impl Asking {
 }
 
 /// Looks at an entry that a search has found: the index knows vectors and terms, here the texts are compared.
-fn look(asking: &Asking, entry: &Entry, hit: Hit) -> Candidate {
+fn look(asking: &Asking, side: &Option<Side<'_>>, entry: &Entry, hit: Hit) -> Candidate {
     let text = Text::read(&entry.prompt);
     let similarity = match asking.query.method {
         // The vectors of clients are kept to about five places.
@@ -311,8 +329,13 @@ fn look(asking: &Asking, entry: &Entry, hit: Hit) -> Candidate {
     let (Method::Builtin, Some(query), Some(text)) = (asking.query.method, &asking.query.text, &candidate.text) else {
         return candidate;
     };
-    candidate.similarity =
-        if query.normal == text.normal { 1.0 } else { pair::score(query, text, hit.similarity as f32).into() };
+    if query.normal == text.normal {
+        candidate.similarity = 1.0;
+        return candidate;
+    }
+    if let Some(side) = side.as_ref().filter(|_| similarity + LIFT >= asking.threshold) {
+        candidate.similarity = pair::score_sides(side, &Side::new(text), similarity as f32).into();
+    }
     let slips = typo::similarity(query, text).map(f64::from).filter(|similarity| *similarity > candidate.similarity);
     if let Some(similarity) = slips {
         (candidate.misspelt, candidate.similarity) = (true, similarity);

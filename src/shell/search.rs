@@ -64,9 +64,9 @@ fn jobs() -> MutexGuard<'static, VecDeque<Job>> {
 
 /// Whether a search is better done elsewhere, and this client may wait for it: one in a transaction or a script may not,
 /// nor one that repeats what a primary did.
-pub fn should_leave(ctx: &Context, asking: &Asking) -> bool {
+pub fn should_leave(ctx: &Context, asking: &Asking, floor: f64) -> bool {
     let bound = ContextFlags::MULTI | ContextFlags::LUA | ContextFlags::DENY_BLOCKING | ContextFlags::REPLICATED;
-    asking.search.as_ref().is_some_and(|search| search.cost() > INLINE_MICROS) && !ctx.get_flags().intersects(bound)
+    asking.cost(floor) > INLINE_MICROS && !ctx.get_flags().intersects(bound)
 }
 
 /// Sends a search away. The server runs the client's command again, with `again`, when it is done. Hands the search back

@@ -48,12 +48,12 @@ fn a_similarity_is_what_it_is_defined_as_and_the_best_is_always_found() {
     let mut dice = Dice::new("metrics");
     for (metric, similarity) in DEFINED {
         create(&mut c, metric, "THRESHOLD 0 GUARDS off");
-        let mut prompts: Vec<_> = (0..400).map(|_| words(&mut dice)).collect();
+        let mut prompts: Vec<_> = (0..150).map(|_| words(&mut dice)).collect();
         prompts.sort();
         prompts.dedup();
         let commands: Vec<_> = prompts.iter().map(|p| args!["LLMCACHE.SET", "faq", p, p, "PERSIST"]).collect();
         c.pipeline(&commands).iter().for_each(Reply::ok);
-        for _ in 0..60 {
+        for _ in 0..25 {
             let query = words(&mut dice) + " xylophone";
             let mut best: Vec<_> = prompts.iter().map(|prompt| similarity(&query, prompt)).collect();
             best.sort_by(|a, b| b.total_cmp(a));

@@ -2,7 +2,7 @@
 //!
 //! `cargo build --release`, then `cargo test --no-default-features --features e2e --test e2e`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::useless_vec, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod harness;
 mod support;

@@ -98,11 +98,11 @@ impl Search {
         }
     }
 
-    /// About how many microseconds it takes.
-    pub fn cost(&self) -> u64 {
+    /// About how many microseconds it takes from this similarity on.
+    pub fn cost(&self, floor: f64) -> u64 {
         match self {
             Self::Vectors(rows, _) => rows.cost(),
-            Self::Terms(search) => search.cost(),
+            Self::Terms(search) => search.cost_from(floor),
         }
     }
 }

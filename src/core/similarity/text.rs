@@ -5,8 +5,8 @@
 //!                       └── quotes, formal ──┘        └── capitals
 //! ```
 //!
-//! Two prompts with the same normal text are taken for the same question, so whatever could mean something stays: 1.5 and
-//! -5, C++ and C#, the brackets of a formula, an emoji. What is taken away is case, white space, the punctuation of
+//! Two prompts with the same normal text are taken for the same question, so whatever could mean something stays: 1.5
+//! and -5, C++ and C#, the brackets of a formula, an emoji. What is taken away is case, white space, the punctuation of
 //! sentences, quotation marks, the apostrophes of contractions and possessives, and politeness at both ends.
 //!
 //! All of it is linear in the prompt.

@@ -164,7 +164,8 @@ fn look_closer(call: &Call<'_>, resident: &mut Resident, wanted: &Wanted<'_>, st
             let asking = cache.ask(wanted);
             steps.done("read");
             let Some(asking) = asking else { return Closer::Nothing };
-            let Some(searched) = similar::search(call, number, asking, (0.0, LOOKED_AT)) else { return Closer::Away };
+            let reach = (asking.bottom(), LOOKED_AT);
+            let Some(searched) = similar::search(call, number, asking, reach) else { return Closer::Away };
             searched
         }
     };

@@ -1,8 +1,9 @@
-//! The model that ships inside the module: a table of vectors for pieces of words, distilled from all-MiniLM-L6-v2, and a
-//! scorer for the best candidates that a search by these vectors finds.
+//! The model that ships inside the module: a table of vectors for pieces of words, distilled from all-MiniLM-L6-v2, and
+//! a scorer for the best candidates that a search by these vectors finds.
 //!
-//! It knows English. A text that is mostly made of words it has never seen has no vector, and is compared by its letters
-//! alone: single letters of a foreign script do have vectors, and would make any two texts of that script look alike.
+//! It knows English. A text that is mostly made of words it has never seen has no vector, and is compared by its
+//! letters alone: single letters of a foreign script do have vectors, and would make any two texts of that script look
+//! alike.
 
 pub mod pair;
 mod table;
@@ -40,8 +41,8 @@ pub fn encode(text: &Text) -> Option<[f32; DIM]> {
     to_unit(&mut sum).then_some(sum)
 }
 
-/// Whether enough of the words are known English ones. A word that is in no list may be a name or a slip and counts half; a
-/// word of another language or script counts in full.
+/// Whether enough of the words are known English ones. A word that is in no list may be a name or a slip and counts
+/// half; a word of another language or script counts in full.
 fn is_known(words: &[Word]) -> bool {
     let (mut known, mut unknown) = (0, 0);
     for word in words.iter().filter(|word| matches!(word.class, Class::Function | Class::Content)) {

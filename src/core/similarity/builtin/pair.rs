@@ -1,8 +1,9 @@
 //! A closer look at two texts whose vectors are near each other.
 //!
-//! A vector is a sum of words, in which one word that differs weighs little. The scorer looks at what differs: it aligns
-//! the words of both texts, measures what has no partner, and asks a set of small regression trees (`model/pairs.txt`) what
-//! cosine a sentence encoder would find. It costs some ten microseconds, so only the best candidates are worth it.
+//! A vector is a sum of words, in which one word that differs weighs little. The scorer looks at what differs: it
+//! aligns the words of both texts, measures what has no partner, and asks a set of small regression trees
+//! (`model/pairs.txt`) what cosine a sentence encoder would find. It costs some ten microseconds, so only the best
+//! candidates are worth it.
 //!
 //! All features are the same whichever of the texts is the query.
 
@@ -15,8 +16,8 @@ use alignment::Alignment;
 pub use side::Side;
 use trees::Trees;
 
-/// What the trees know of a pair, in the order in which [`features`] gives it. "less" and "more" are the smaller and the
-/// larger value of the two sides.
+/// What the trees know of a pair, in the order in which [`features`] gives it. "less" and "more" are the smaller and
+/// the larger value of the two sides.
 pub const FEATURES: [&str; 38] = [
     "cosine",
     "content_cosine",

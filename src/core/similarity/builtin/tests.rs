@@ -51,10 +51,10 @@ fn encoding_a_prompt_of_200_characters() {
     let prompts = [
         "I moved to a new apartment last week and my internet provider wants to charge me for the technician. Is it \
          possible to connect the router myself, and what tools would I need in order to get it to work?",
-        "Could you please tell me what's the difference between a Roth IRA and a traditional 401(k) plan? I'm 35 years old, \
-         earn $85,000 a year, and I don't know which one is better for my retirement. Thanks!",
-        "Write a short function in Python that reads a CSV file with 3 columns (name, age, city), skips rows with missing \
-         values, and returns a dictionary grouped by city, with the average age of its people",
+        "Could you please tell me what's the difference between a Roth IRA and a traditional 401(k) plan? I'm 35 years \
+         old, earn $85,000 a year, and I don't know which one is better for my retirement. Thanks!",
+        "Write a short function in Python that reads a CSV file with 3 columns (name, age, city), skips rows with \
+         missing values, and returns a dictionary grouped by city, with the average age of its people",
     ];
     super::super::text::prepare();
     prepare();

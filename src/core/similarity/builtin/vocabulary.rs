@@ -1,7 +1,7 @@
 //! The pieces of words that the model has vectors for.
 //!
-//! Cutting a word asks for its longest beginning that is a piece, then for that of the rest. The hashes of all beginnings
-//! are made in one pass, so asking for each of them costs one look-up and no second reading.
+//! Cutting a word asks for its longest beginning that is a piece, then for that of the rest. The hashes of all
+//! beginnings are made in one pass, so asking for each of them costs one look-up and no second reading.
 
 use std::sync::LazyLock;
 

@@ -1,9 +1,9 @@
 //! BERT's uncased tokenizer, as the teacher of the model has it: the same pieces for the same text.
 //!
-//! A text is cleaned, lower-cased and stripped of its accents, parted at white space and around every punctuation mark and
-//! every Chinese character, and each word is cut into the longest pieces that the vocabulary has, from the left. A word
-//! that cannot be cut so, or is longer than 100 characters, is one unknown piece. What a character is comes from the tables
-//! that the original uses too, which are those of Unicode 8: a mark invented since then is a letter to both.
+//! A text is cleaned, lower-cased and stripped of its accents, parted at white space and around every punctuation mark
+//! and every Chinese character, and each word is cut into the longest pieces that the vocabulary has, from the left. A
+//! word that cannot be cut so, or is longer than 100 characters, is one unknown piece. What a character is comes from
+//! the tables that the original uses too, which are those of Unicode 8: a mark invented since then is a letter to both.
 
 use super::vocabulary::Vocabulary;
 use unicode_categories::UnicodeCategories;

@@ -1,10 +1,13 @@
 //! One word replaced: the prompts are the same but for one word that says something else.
 //!
 //! Methods that look at words or at their average cannot see this, least of all in long prompts. The words that can stand
-//! for each other come from a thesaurus, which never has all of them, so what people replace freely is let through: common
-//! words (things, ways, people, good), and, where the sentence is put in another way, verbs and adverbs.
+//! for each other come from a thesaurus, which never has all of them, so words pass that the model knows to be near, and
+//! what people replace freely: common words (things, ways, people, good), and, where the sentence is put in another way,
+//! verbs and adverbs.
 
-use super::super::words::Class;
+use super::super::builtin;
+use super::super::text::Text;
+use super::super::words::{Class, Word};
 use super::compared::Compared;
 use super::lists;
 
@@ -12,6 +15,9 @@ use super::lists;
 /// places of the sentence.
 const TELLING: f32 = 6.0;
 const TELLING_ANYWHERE: f32 = 7.0;
+
+/// Single words with this cosine are more often exchanged than not.
+const NEAR: f32 = 0.25;
 
 /// Why one word in place of another excludes a hit.
 pub(super) fn check(compared: &Compared) -> Option<String> {
@@ -22,10 +28,24 @@ pub(super) fn check(compared: &Compared) -> Option<String> {
     let rarity = asked.idf.min(stored.idf);
     let (one, other) = (compared.query.stem(a), compared.entry.stem(b));
     let free = |stem| lists::is_verb(stem) || lists::is_adverb(stem);
-    let tells =
-        (rarity >= TELLING && compared.same_place(a, b)) || (rarity >= TELLING_ANYWHERE && !free(one) && !free(other));
-    let replaced = tells && !lists::alike(one, other) && !is_kin(&asked.text, &stored.text);
+    let tells = if compared.same_place(a, b) {
+        rarity >= TELLING
+    } else {
+        rarity >= TELLING_ANYWHERE && !free(one) && !free(other)
+    };
+    let replaced = tells && !lists::alike(one, other) && !is_kin(&asked.text, &stored.text) && !are_near(asked, stored);
     replaced.then(|| format!("{} and {}", asked.text, stored.text))
+}
+
+/// Whether the built-in model puts two words next to each other. Words that it does not know are next to nothing.
+fn are_near(a: &Word, b: &Word) -> bool {
+    let vector = |word: &Word| {
+        builtin::encode(&Text { normal: word.text.clone(), words: vec![word.clone()], quoted: Vec::new() })
+    };
+    match (vector(a), vector(b)) {
+        (Some(a), Some(b)) => a.iter().zip(&b).map(|(a, b)| a * b).sum::<f32>() >= NEAR,
+        _ => false,
+    }
 }
 
 /// Words of one root: beneficial and benefits, scientist and science.

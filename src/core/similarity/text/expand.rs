@@ -46,8 +46,8 @@ const FILE_TYPES: [&str; 52] = [
     "txt", "xlsx", "xml", "zip",
 ];
 
-/// Units that are written right behind a number as well as with a space. Only those that are nothing else there: 30s are
-/// years, 5g is a network, 3d and 4x are words.
+/// Units that are written right behind a number as well as with a space. Only those that are nothing else there: 30s
+/// are years, 5g is a network, 3d and 4x are words.
 #[rustfmt::skip]
 const UNITS: [&str; 47] = [
     "am", "bn", "cc", "cm", "cms", "db", "fps", "ft", "gb", "gbps", "ghz", "gm", "gms", "hp", "hr", "hrs", "hz", "inch",
@@ -222,18 +222,18 @@ pub(super) fn join_number(tokens: &mut Vec<Token>, formal: bool) {
     match last.text.as_str() {
         "%" | "percent" if !formal && is_number(before) => {
             if !before.text.ends_with('%') {
-                before.text.push('%');
+                before.join("%");
             }
             tokens.pop();
         }
         "cent" if before.text == "per" && before.pause == Pause::None => {
             if let Some(number) = rest.last_mut().filter(|number| is_number(number)) {
-                number.text.push('%');
+                number.join("%");
                 tokens.truncate(tokens.len().saturating_sub(2));
             }
         }
         _ if money && is_number(last) => {
-            before.text.push_str(&last.text);
+            before.join(&last.text);
             tokens.pop();
         }
         _ => {}

@@ -1,15 +1,15 @@
 //! Greetings, requests and thanks around what is asked.
 //!
 //! They are patterns of words, matched again and again at both ends until nothing fits. A pattern is a line of words;
-//! `a|b` is one of several, `<name>` one of a list, and `a?` may be missing. A comma in front wants a pause there. Behind
-//! the words there may be conditions on what follows, which stays:
+//! `a|b` is one of several, `<name>` one of a list, and `a?` may be missing. A comma in front wants a pause there.
+//! Behind the words there may be conditions on what follows, which stays:
 //!
 //! - `,` a pause, or nothing;
 //! - `>` a pause, or a word that begins a question or a request; `~` that, or a word that begins a clause;
 //! - `=a|b` one of these words; `!a|b` none of them.
 //!
-//! "Can you" is only a wrapper where an answer cannot be yes or no, so the patterns name what must follow it: "can you eat
-//! raw potatoes" stays whole. And something must always be left: "Hello, world!" and "thank you" are no wrappers.
+//! "Can you" is only a wrapper where an answer cannot be yes or no, so the patterns name what must follow it: "can you
+//! eat raw potatoes" stays whole. And something must always be left: "Hello, world!" and "thank you" are no wrappers.
 
 mod lists;
 

@@ -121,7 +121,7 @@ impl Scanner<'_> {
     fn modifier(&mut self, c: char) {
         let apart = self.before().is_whitespace();
         match self.tokens.last_mut().filter(|_| self.word.is_empty() && !apart) {
-            Some(token) => token.text.push(c),
+            Some(token) => token.join(c.encode_utf8(&mut [0; 4])),
             None => self.word.push(c),
         }
     }
@@ -131,7 +131,7 @@ impl Scanner<'_> {
         self.end_word();
         let joined = self.before() == '\u{200d}';
         match self.tokens.last_mut() {
-            Some(token) if joined => token.text.push(c),
+            Some(token) if joined => token.join(c.encode_utf8(&mut [0; 4])),
             _ => {
                 self.word.push(c);
                 self.end_word();
@@ -179,7 +179,7 @@ impl Scanner<'_> {
         let operates =
             |token: &&mut Token| touches && token.text.starts_with(is_operator) && token.text.ends_with(is_operator);
         match self.tokens.last_mut().filter(operates) {
-            Some(token) => token.text.push(c),
+            Some(token) => token.join(c.encode_utf8(&mut [0; 4])),
             None => self.sign(c),
         }
     }

@@ -52,6 +52,7 @@ fn what_means_something_stays() {
         ("a 10kg bag at 5pm", "a 10 kg bag at 5 pm"),
         ("ls -l --all", "ls -l --all"),
         ("I am 5'10\" tall", "i am 5'10\" tall"),
+        ("what does `ls -l` do", "what does ls -l do"),
         ("what does w/o mean", "what does without mean"),
         ("f(x) = 2*(x+1);", "f ( x ) = 2 * ( x + 1 ) ;"),
     ];

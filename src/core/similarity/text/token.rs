@@ -35,6 +35,12 @@ impl Token {
         Self { text, capital: Capital::of(written), known, pause: Pause::None, quoted }
     }
 
+    /// Makes what follows a part of it.
+    pub fn join(&mut self, more: &str) {
+        self.text.push_str(more);
+        self.known = words::known(&self.text);
+    }
+
     /// Whether it only holds the sentence together.
     pub fn is_function(&self) -> bool {
         self.known.is_some_and(|known| known.class == Class::Function)

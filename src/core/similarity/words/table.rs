@@ -1,8 +1,8 @@
 //! The words of the corpus that the model was made from, and in how many of its texts each of them stands.
 //!
-//! `model/words.tsv` is text, so that people can read and diff it: a first line `# N documents`, then `word<TAB>documents`
-//! for each word. It is read once, in a few milliseconds. A stem costs as much as looking ten words up, so each is made when
-//! it is asked for, and kept.
+//! `model/words.tsv` is text, so that people can read and diff it: a first line `# N documents`, then
+//! `word<TAB>documents` for each word. It is read once, in a few milliseconds. A stem costs as much as looking ten
+//! words up, so each is made when it is asked for, and kept.
 
 use super::{is_number, lists, numbers, spoken, Class, WordHash};
 use rust_stemmers::{Algorithm, Stemmer};

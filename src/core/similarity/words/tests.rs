@@ -46,6 +46,8 @@ fn stems_join_the_forms_of_a_word() {
     assert_eq!(word("flurbles", "flurbles").stem, word("flurbling", "flurbling").stem);
     assert_eq!(word("the third", "third").stem, "third");
     assert_eq!(word("5 + 3", "+").stem, "+");
+    assert_eq!(word("50 percent", "50%").stem, "50%");
+    assert_eq!(word("a == b", "==").stem, "==");
 }
 
 #[test]

@@ -144,8 +144,8 @@ impl<'a> Alignment<'a> {
         rest
     }
 
-    /// 0 where neither side has numbers, 1 where both have the same, 2 where one has some that the other has not, 3 where
-    /// both have.
+    /// 0 where neither side has numbers, 1 where both have the same, 2 where one has some that the other has not, 3
+    /// where both have.
     fn numbers(&self) -> f32 {
         let mut any = false;
         let lost = [0, 1].map(|which: usize| {

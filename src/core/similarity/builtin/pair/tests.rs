@@ -80,12 +80,12 @@ fn long_texts_cost_no_more_than_their_beginning() {
 #[test]
 #[ignore = "prints times"]
 fn scoring_a_pair() {
-    let words = "how can i find a cheap flight from berlin to madrid in the first week of may without paying for my luggage or \
-                 seats if i am travelling alone and what else should i know before booking it on the website of an airline \
-                 that nobody has heard of";
-    let others = "what is the best way to get an inexpensive flight between berlin and madrid at the start of may when i do not \
-                  want to pay for bags or a seat since i travel by myself and which other things matter before i book that \
-                  from some unknown airline on their page";
+    let words = "how can i find a cheap flight from berlin to madrid in the first week of may without paying for my \
+                 luggage or seats if i am travelling alone and what else should i know before booking it on the \
+                 website of an airline that nobody has heard of";
+    let others = "what is the best way to get an inexpensive flight between berlin and madrid at the start of may \
+                  when i do not want to pay for bags or a seat since i travel by myself and which other things matter \
+                  before i book that from some unknown airline on their page";
     prepare();
     for count in [6, 12, 25, 50] {
         let take = |words: &str| read(&words.split(' ').take(count).collect::<Vec<_>>().join(" "));
