@@ -9,6 +9,7 @@ the exit status is 1 where something failed. tests/clients/run.sh starts such a 
 
 import argparse
 import json
+import struct
 import sys
 import time
 import traceback
@@ -318,6 +319,102 @@ def explaining(c):
     same((miss["verdict"], miss["reason"]), (b"miss", b"absent"))
     same(c.map(c("STATS", "faq"))["lookups"], 0)
     same(c.map(c("EXPLAIN", "none", "p"))["verdict"], b"miss")
+
+
+@test
+def similar_questions(c):
+    asked, alike = "How do I reset my password?", "please, how do i reset my PASSWORD"
+    same(c("CREATE", "faq", "MODE", "similar"), b"OK")
+    same(c("SET", "faq", asked, "r", "EX", 100, "SCOPE", "a"), b"OK")
+    same(c("GET", "faq", alike, "SCOPE", "a"), b"r")
+    same(c("GET", "faq", alike, "SCOPE", "a", "EXACT"), None)
+    same(c("GET", "faq", alike, "SCOPE", "b"), None)
+    same(c("GET", "faq", "Why is the sky blue?", "SCOPE", "a"), None)
+    for query, similarity in ((alike, 1.0), ("How do I reset my passwrod?", None)):
+        meta = c.map(c("GET", "faq", query, "SCOPE", "a", "WITHMETA"))
+        same((meta["match"], meta["prompt"], meta["response"]), (b"similar", asked.encode(), b"r"))
+        between(0.5, float(meta["similarity"]), 1.0)
+        same(float(meta["similarity"]) == 1.0, similarity == 1.0)
+        if c.resp3:
+            same(type(meta["similarity"]), float)
+    same(c("GET", "faq", "How do I reset my passwrod?", "SCOPE", "a", "THRESHOLD", 1), None)
+    stats = c.map(c("STATS", "faq"))
+    same([stats[name] for name in ("hits_similar", "miss_absent", "miss_threshold")], [3, 2, 2])
+    info = c.map(c("INFO", "faq"))
+    same((info["mode"], info["similarity"], info["dim"], info["guards"]), (b"similar", b"builtin", None, b"on"))
+    between(0.5, float(info["threshold"]), 1.0)
+    index = c.map(info["index"])
+    same((index["state"], index["entries"], index["search"], index["feedback"]), (b"ready", 1, b"exact", 0))
+    c.refuses("GET", "faq", alike, "EXACT", "THRESHOLD", 0.9, names=["EXACT", "THRESHOLD"])
+
+
+@test
+def similar_requests(c):
+    def body(text):
+        return json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]})
+
+    c("CREATE", "faq", "MODE", "similar")
+    same(c("SET", "faq", body("How do I reset my password?"), "r", "REQUEST", "EX", 100), b"OK")
+    same(c("GET", "faq", body("how do i reset my password"), "REQUEST"), b"r")
+    same(c("GET", "faq", "how do i reset my password", "MODEL", "m"), None)
+
+
+@test
+def vectors(c):
+    def fp32(*numbers):
+        return struct.pack(f"<{len(numbers)}f", *numbers)
+
+    c("CREATE", "faq", "MODE", "similar", "SIMILARITY", "vector", "THRESHOLD", 0.6)
+    same(c("SET", "faq", "What is Redis?", "r", "FP32", fp32(5, 0), "EX", 100), b"OK")
+    for vector in (["FP32", fp32(3, 4)], ["VALUES", 2, 3, 4]):
+        meta = c.map(c("GET", "faq", "Tell me about Redis", *vector, "WITHMETA"))
+        same((meta["match"], float(meta["similarity"]), meta["prompt"]), (b"similar", 0.6, b"What is Redis?"))
+        same(c("GET", "faq", "Tell me about Redis", *vector, "THRESHOLD", 0.61), None)
+    same(c("GET", "faq", "Tell me about Redis", "FP32", fp32(-5, 0)), None)
+    same(c("GET", "faq", "Tell me about Redis"), None)
+    same(c.map(c("INFO", "faq"))["dim"], 2)
+    c.refuses("GET", "faq", "Tell me about Redis", "SIMILAR", names=["FP32", "VALUES"])
+    for bad in (fp32(1, 2, 3), fp32(0, 0), fp32(float("nan"), 1), fp32(float("inf"), 1), b"abc"):
+        c.refuses("SET", "faq", "p", "r", "FP32", bad)
+    c.refuses("SET", "faq", "p", "r", "VALUES", 3, 1, 2, names=["VALUES"])
+    same(c.map(c("STATS", "faq"))["entries"], 1)
+
+
+@test
+def explaining_what_is_similar(c):
+    c("CREATE", "faq", "MODE", "similar", "THRESHOLD", 0.5)
+    c("SET", "faq", "How do I convert 5 kilograms to pounds?", "r", "EX", 100)
+    explained = c.map(c("EXPLAIN", "faq", "How do I convert 7 kilograms to pounds?"))
+    same((explained["verdict"], explained["match"], explained["reason"]), (b"miss", None, b"guard:numbers"))
+    same((explained["mode"], float(explained["threshold"])), (b"similar", 0.5))
+    (candidate,) = [c.map(candidate) for candidate in explained["candidates"]]
+    same(set(candidate), {"id", "prompt", "similarity", "verdict", "guards"})
+    same((candidate["verdict"], candidate["prompt"]), (b"guard:numbers", b"How do I convert 5 kilograms to pounds?"))
+    between(0.5, float(candidate["similarity"]), 1.0)
+    guards = c.map(candidate["guards"])
+    assert {"numbers", "negation", "names", "quotes", "antonyms", "kinds", "order", "replaced"} <= set(guards), guards
+    assert guards["numbers"] != b"pass" and guards["negation"] == b"pass", guards
+    assert all(float(us) >= 0 for us in c.map(explained["steps"]).values())
+    same(c.map(c("STATS", "faq"))["lookups"], 0)
+
+
+@test
+def feedback(c):
+    c("CREATE", "faq", "MODE", "similar")
+    c("SET", "faq", "How do I reset my password?", "r", "EX", 100)
+    entry = c.id("How do I reset my password?")
+    same(c("FEEDBACK", "faq", entry, "bad", "FOR", "how do i reset my password"), b"OK")
+    same(c("GET", "faq", "how do i reset my password"), None)
+    same(c.map(c("EXPLAIN", "faq", "how do i reset my password"))["reason"], b"feedback")
+    same(c("GET", "faq", "HOW DO I RESET MY PASSWORD"), b"r")
+    same(c("FEEDBACK", "faq", entry, "good", "FOR", "how do i reset my password"), b"OK")
+    same(c("GET", "faq", "how do i reset my password"), b"r")
+    same(c("FEEDBACK", "faq", "0" * 32, "bad"), None)
+    same(c("FEEDBACK", "faq", entry, "bad"), b"OK")
+    same(c("GET", "faq", "How do I reset my password?"), None)
+    stats = c.map(c("STATS", "faq"))
+    same((stats["feedback_good"], stats["feedback_bad"]), (1, 2))
+    c.refuses("FEEDBACK", "faq", entry, "perhaps", names=["good", "bad", "perhaps"])
 
 
 @test

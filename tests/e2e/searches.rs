@@ -87,7 +87,10 @@ fn others_are_served_while_a_search_runs() {
     }
     let told = ["lookups", "hits_similar", "hits_exact", "misses"].map(|name| stat(&mut c, name));
     assert_eq!(told, [4, 2, 2, 0], "each is counted once");
-    // A miss waits as well.
+    let calls = other.info_field("commandstats", "cmdstat_LLMCACHE.GET").unwrap();
+    assert!(calls.starts_with("calls=4,"), "{calls}");
+    // A miss waits as well, and keeps its prompt out of the slow log.
+    c.words("CONFIG SET slowlog-log-slower-than 0").ok();
     at_once(&server, &mut c, |c| {
         c.send(&args!["LLMCACHE.GET", "faq", query(ENTRIES + 1)]);
         other.send(&["INFO", "clients"]);
@@ -95,6 +98,8 @@ fn others_are_served_while_a_search_runs() {
     assert_eq!(waiting(&other.read()), 1);
     assert!(c.read().is_null());
     assert_eq!(stat(&mut c, "miss_threshold"), 1);
+    let log = format!("{:?}", c.words("SLOWLOG GET 100"));
+    assert!(log.contains("clients") && !log.contains("garden"), "{log}");
 }
 
 #[test]

@@ -396,8 +396,8 @@ const GUARDED: [(&str, &str, &str); 18] = [
     ("kinds", "What do cats eat?", "What do dogs eat?"),
     ("order", "How do I fly from London to Madrid?", "How do I fly from Madrid to London?"),
     ("order", "How do I convert pounds to kilograms?", "How do I convert kilograms to pounds?"),
-    ("replaced", "How do I cancel my order?", "How do I cancel my subscription?"),
-    ("replaced", "How do I reset my password?", "How do I reset my username?"),
+    ("replaced", "How do I clean a chimney?", "How do I clean a keyboard?"),
+    ("replaced", "Explain the basics of photosynthesis", "Explain the basics of cryptography"),
 ];
 
 /// The guards by name, as far as caches of this kind of similarity have them.

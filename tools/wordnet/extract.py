@@ -310,7 +310,8 @@ def mainly(wordnet, word):
 def parts(wordnet):
     found = {"verb": set(), "adverb": set()}
     for word, part in wordnet.senses:
-        if part in "vr" and word in wordnet.known and mainly(wordnet, word) == part:
+        used = word in wordnet.known or wordnet.uses(word, part)
+        if part in "vr" and WORD.fullmatch(word) and used and mainly(wordnet, word) == part:
             found["verb" if part == "v" else "adverb"].add(word)
     return found
 

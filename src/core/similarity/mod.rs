@@ -49,6 +49,7 @@ pub enum Method {
 
 /// Reads the model and the word lists now rather than with the first question.
 pub fn prepare() {
+    text::prepare();
     builtin::prepare();
     guards::prepare();
 }

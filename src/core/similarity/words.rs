@@ -4,10 +4,12 @@ mod hash;
 mod lists;
 mod numbers;
 mod spoken;
+mod stems;
 mod table;
 
 pub(super) use hash::WordHash;
 pub use numbers::is_number;
+pub use stems::rarity;
 pub use table::rarest;
 pub(super) use table::{known, Known};
 
@@ -146,6 +148,7 @@ pub(super) fn settle(words: &mut [Word]) {
 /// Reads the table now rather than with the first word.
 pub(super) fn prepare() {
     table::prepare();
+    stems::prepare();
 }
 
 #[cfg(test)]

@@ -29,7 +29,8 @@ impl Deref for Searched<'_> {
 /// Searches, unless a thread has done so before. None when it has to be done elsewhere: the client waits, and the command
 /// is run again.
 pub fn search<'a>(call: &Call<'a>, number: u64, asking: Asking, reach: (f64, usize)) -> Option<Searched<'a>> {
-    let leaves = search::should_leave(call.ctx, &asking, reach.0);
+    // A command that is run again cannot wait a second time.
+    let leaves = call.sought.is_none() && search::should_leave(call.ctx, &asking, reach.0);
     let mut sought = Box::new(Sought { cache: number, asking, reach, hits: Vec::new(), took: Duration::ZERO });
     if leaves {
         match search::leave(call.ctx, sought, Some(call.handler)) {

@@ -80,12 +80,27 @@ impl Block {
     /// The same rows with another capacity, which must be enough for them.
     pub fn resized(&self, capacity: usize) -> Self {
         let mut block = Self::new(self.shape, capacity);
-        for row in 0..self.len {
-            if let (Some(codes), Some(of)) = (self.codes(row), self.rows.get(row)) {
-                block.push(of.owner, &codes);
+        if block.lanes() != self.lanes() {
+            for row in 0..self.len {
+                if let (Some(owner), Some(codes)) = (self.owner(row), self.codes(row)) {
+                    block.push(owner, &codes);
+                }
             }
+            return block;
         }
-        block
+        let groups = self.len.next_multiple_of(self.lanes()) * PLANE;
+        for plane in 0..self.shape.planes() {
+            let (from, to) = (plane * self.pitch(), plane * block.pitch());
+            copy(&self.codes, from, &mut block.codes, to, groups);
+            let (from, to) = (from + self.fine_pitch(), to + block.fine_pitch());
+            copy(&self.codes, from, &mut block.codes, to, self.len.min(estimated(capacity)));
+            let from = self.fine_at() + plane * self.fine_pitch();
+            let to = block.fine_at() + plane * block.fine_pitch();
+            copy(&self.codes, from, &mut block.codes, to, if self.shape.fine { groups } else { 0 });
+        }
+        copy(&self.rows, 0, &mut block.rows, 0, self.len);
+        copy(&self.inverses, 0, &mut block.inverses, 0, self.len.min(estimated(capacity)));
+        Self { len: self.len, longest_fine: self.longest_fine, ..block }
     }
 
     /// Puts a row at the end, where there must be room.
@@ -232,7 +247,11 @@ impl Block {
     pub fn validate(&self) -> Result<(), String> {
         let check = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
         check(self.len > 0 && self.len <= self.capacity, "a block holds a row, and no more than it can")?;
-        let again = self.resized(self.capacity);
+        let mut again = Self::new(self.shape, self.capacity);
+        for row in 0..self.len {
+            let (owner, codes) = self.owner(row).zip(self.codes(row)).ok_or("a row is read")?;
+            again.push(owner, &codes);
+        }
         check(self.longest_fine >= again.longest_fine, "no row has a longer lower part than the block says")?;
         for row in 0..self.len {
             let fields = |of: &Self| {
@@ -249,6 +268,12 @@ impl Block {
             check(self.rows.get(row).is_some_and(|row| row.square > 0), "a row has a direction")?;
         }
         Ok(())
+    }
+}
+
+fn copy<T: Copy>(from: &[T], first: usize, to: &mut [T], at: usize, len: usize) {
+    if let (Some(from), Some(to)) = (from.get(first..first + len), to.get_mut(at..at + len)) {
+        to.copy_from_slice(from);
     }
 }
 

@@ -4,7 +4,7 @@ use super::block::{Block, Owner};
 use super::codes::Codes;
 use super::probe::Probe;
 use super::search::{self, Hit};
-use super::shape::Shape;
+use super::shape::{Shape, LANES};
 use crate::core::memory::{allocated, of_vec};
 use std::sync::Arc;
 
@@ -59,11 +59,11 @@ impl Rows {
         let in_block = row % self.shape.rows();
         if let Some(shelf) = self.shelves.last_mut().map(Arc::make_mut) {
             if in_block == 0 {
-                push(shelf, Arc::new(Block::new(self.shape, self.shape.capacity(1))));
+                push(shelf, Arc::new(Block::new(self.shape, capacity(self.shape, row, 1))));
             }
             if let Some(block) = shelf.last_mut() {
                 if block.len() == block.capacity() {
-                    *block = Arc::new(block.resized(self.shape.capacity(block.len() + 1)));
+                    *block = Arc::new(block.resized(capacity(self.shape, row, block.len() + 1)));
                 }
                 Arc::make_mut(block).push(Owner { slot, stamp }, codes);
             }
@@ -96,10 +96,11 @@ impl Rows {
         let popped = Arc::make_mut(block).pop()?;
         self.len -= 1;
         let len = block.len();
+        let enough = capacity(self.shape, self.len, len);
         if len == 0 {
             pop(shelf);
-        } else if len * 4 <= block.capacity() {
-            *block = Arc::new(block.resized(self.shape.capacity(len)));
+        } else if len * 4 <= block.capacity() && enough < block.capacity() {
+            *block = Arc::new(block.resized(enough));
         }
         if shelf.is_empty() {
             pop(&mut self.shelves);
@@ -187,6 +188,12 @@ impl Snapshot {
     pub fn cost(&self) -> u64 {
         self.0.cost()
     }
+}
+
+/// The capacity of a block of `len` rows. One behind others is large enough for a whole group from the beginning, as it
+/// will not stay small and groups are what is searched fast.
+fn capacity(shape: Shape, rows: usize, len: usize) -> usize {
+    shape.capacity(if rows < shape.rows() { len } else { len.max(LANES) })
 }
 
 /// Room for `len` pointers: the next power of two.

@@ -2,8 +2,8 @@
 //!
 //! Methods that look at words or at their average cannot see this, least of all in long prompts. The words that can stand
 //! for each other come from a thesaurus, which never has all of them, so words pass that the model knows to be near, and
-//! what people replace freely: common words (things, ways, people, good), and, where the sentence is put in another way,
-//! verbs and adverbs.
+//! what people replace freely: common words (things, ways, people, good), and verbs and adverbs, of which those that exclude
+//! each other are better known by name ([`super::antonyms`], [`super::kinds`]).
 
 use super::super::builtin;
 use super::super::text::Text;
@@ -29,7 +29,7 @@ pub(super) fn check(compared: &Compared) -> Option<String> {
     let (one, other) = (compared.query.stem(a), compared.entry.stem(b));
     let free = |stem| lists::is_verb(stem) || lists::is_adverb(stem);
     let tells = if compared.same_place(a, b) {
-        rarity >= TELLING
+        rarity >= TELLING && !(free(one) && free(other))
     } else {
         rarity >= TELLING_ANYWHERE && !free(one) && !free(other)
     };

@@ -43,13 +43,11 @@ struct Table {
     rarest: f32,
 }
 
-static TABLE: LazyLock<Table> = LazyLock::new(|| Table::read(WORDS));
+static TABLE: LazyLock<Table> = LazyLock::new(Table::read);
 
 impl Table {
-    fn read(file: &'static str) -> Self {
-        let (head, rows) = file.split_once('\n').unwrap_or_default();
-        let numbers = head.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse::<f32>().ok());
-        let documents = numbers.fold(1.0, f32::max);
+    fn read() -> Self {
+        let (documents, rows) = rows();
         let idf = |count: f32| ((documents + 1.0) / (count + 1.0)).ln().max(0.0);
         let make = |word, count| Known {
             word,
@@ -61,14 +59,10 @@ impl Table {
             foreign: false,
         };
         let mut table = Self { words: Vec::new(), places: HashMap::default(), rarest: idf(0.0) };
-        let lines = file.lines().count();
+        let lines = WORDS.lines().count();
         table.words.reserve(lines);
         table.places.reserve(lines);
-        for (word, count) in rows.lines().filter_map(|row| row.split_once('\t')) {
-            if let Ok(count) = count.trim().parse() {
-                table.put(make(word, count));
-            }
-        }
+        rows.for_each(|(word, count)| table.put(make(word, count)));
         // What the corpus may lack but every reader knows.
         let mut mark = |word, mark: &dyn Fn(&mut Known)| {
             if !table.places.contains_key(word) {
@@ -97,6 +91,14 @@ impl Table {
     fn known(&self, word: &str) -> Option<&Known> {
         self.places.get(word).and_then(|place| self.words.get(usize::try_from(*place).ok()?))
     }
+}
+
+/// How many texts the corpus has, and each word with the number of those it stands in.
+pub(super) fn rows() -> (f32, impl Iterator<Item = (&'static str, f32)>) {
+    let (head, rows) = WORDS.split_once('\n').unwrap_or_default();
+    let numbers = head.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok());
+    let pairs = rows.lines().filter_map(|row| row.split_once('\t'));
+    (numbers.fold(1.0, f32::max), pairs.filter_map(|(word, count)| Some((word, count.trim().parse().ok()?))))
 }
 
 /// What words are compared by. Numbers, symbols and words of other scripts are their own stems.
