@@ -176,13 +176,23 @@ fn real_pairs(options: &Options) -> std::io::Result<()> {
     for (from, to) in [(0.6, 1.01), (0.75, 1.01)] {
         let mut pairs = [0_u32; 2];
         let mut stops: HashMap<Guard, [[u32; 2]; 2]> = HashMap::new();
-        let mut any = [0_u32; 2];
+        let (mut any, mut slips) = ([0_u32; 2], [0_u32; 2]);
         for pair in rows(&options.data.join("pairs_qqp.jsonl.gz"))? {
             let (a, b) = (string(&pair, "a"), string(&pair, "b"));
             let label = usize::from(pair["label"].as_i64() == Some(1));
             let (Some(query), Some(entry)) = (Text::read(a.as_bytes()), Text::read(b.as_bytes())) else { continue };
             let dice = dice(&query, &entry);
-            if dice < from || dice >= to || query.normal == entry.normal || typo::similarity(&query, &entry).is_some() {
+            if query.normal == entry.normal {
+                continue;
+            }
+            if typo::similarity(&query, &entry).is_some() {
+                slips[label] += 1;
+                if label == 0 {
+                    show(options, "slips", "slip", &a, &b);
+                }
+                continue;
+            }
+            if dice < from || dice >= to {
                 continue;
             }
             pairs[label] += 1;
@@ -209,6 +219,7 @@ fn real_pairs(options: &Options) -> std::io::Result<()> {
             pairs[1],
             base * 100.0
         );
+        println!("the same but for slips, at any dice: {} different, {} paraphrases", slips[0], slips[1]);
         println!(
             "{:<12}{:>10}{:>10}{:>8}   {:>24}{:>8}",
             "guard", "different", "paraphr.", "right", "alone: diff., paraphr.", "right"

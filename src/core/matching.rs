@@ -31,12 +31,12 @@ pub const LOOKED_AT: usize = 8;
 /// How many it asks for when all of these had run out of time, and hide others behind them.
 pub const LOOKED_AT_IN_A_CROWD: usize = 1024;
 
-/// The built-in vectors of two prompts may be this far apart when only a word is misspelt, or when the pair scorer finds
-/// them more alike than the vectors do. What is further away is not looked at, unless a threshold asks for it.
-const REACH: f64 = 0.6;
-
-/// The pair scorer lifts no cosine over the threshold that is further below it.
+/// A closer look finds prompts more alike than their built-in vectors by this much at most, which is how far below the
+/// threshold candidates are looked for.
 const LIFT: f64 = 0.15;
+
+/// The same for a prompt with words that the model does not know: misspelt ones leave little of a vector.
+const LIFT_OF_UNKNOWN: f64 = 0.3;
 
 /// The cosine of clients' vectors is told, and compared with a threshold, to four places.
 const DECIMALS: f64 = 10_000.0;
@@ -85,7 +85,11 @@ impl Asking {
     /// From which similarity on the index need look.
     pub fn floor(&self) -> f64 {
         match self.query.method {
-            Method::Builtin => self.threshold.min(REACH),
+            Method::Builtin => {
+                let words = self.query.text.iter().flat_map(|text| &text.words);
+                let lift = if words.into_iter().all(|word| word.known) { LIFT } else { LIFT_OF_UNKNOWN };
+                self.threshold - lift
+            }
             Method::Lexical(_) => self.threshold,
             Method::Vector => self.threshold - 0.5 / DECIMALS,
         }

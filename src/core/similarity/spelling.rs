@@ -7,34 +7,39 @@
 use super::text::Text;
 use super::words::{self, Class, Word};
 
-/// The most words of a prompt that are taken to be misspelt.
-const MOST_SLIPS: usize = 2;
+/// The most unknown words of a prompt. Some of them may be names, spelt as they should be.
+const MOST_UNKNOWN: usize = 3;
 
-/// Of the words that a misspelt one may have been, those that are tried.
-const MOST_READINGS: usize = 3;
+/// Of the words that an unknown one may have been, those that are tried.
+const MOST_NEIGHBOURS: usize = 5;
+
+/// Of the texts that a prompt may have been meant to have, those that are tried.
+const MOST_READINGS: usize = 64;
 
 /// Words of other lengths have too many neighbours, or are no words.
 const LENGTHS: std::ops::RangeInclusive<usize> = 3..=24;
 
 /// The normalised texts that a prompt was possibly meant to have; none where nothing is misspelt.
 pub fn readings(text: &Text) -> Vec<String> {
-    let misspelt: Vec<usize> = (0..).zip(&text.words).filter(|(_, word)| is_misspelt(word)).map(|(at, _)| at).collect();
-    if misspelt.is_empty() || misspelt.len() > MOST_SLIPS {
+    let unknown = text.words.iter().filter(|word| is_unknown(word)).count();
+    if unknown == 0 || unknown > MOST_UNKNOWN {
         return Vec::new();
     }
     let mut texts = vec![String::new()];
-    for (at, word) in text.words.iter().enumerate() {
-        let meant = if misspelt.contains(&at) { neighbours(&word.text) } else { vec![word.text.clone()] };
+    for word in &text.words {
+        let mut spellings = if is_unknown(word) { neighbours(&word.text) } else { Vec::new() };
+        spellings.push(word.text.clone());
         let longer = |text: &String| {
             let join = if text.is_empty() { "" } else { " " };
-            meant.iter().map(|word| format!("{text}{join}{word}")).collect::<Vec<_>>()
+            spellings.iter().map(|word| format!("{text}{join}{word}")).collect::<Vec<_>>()
         };
-        texts = texts.iter().flat_map(longer).collect();
+        texts = texts.iter().flat_map(longer).take(MOST_READINGS).collect();
     }
+    texts.retain(|reading| *reading != text.normal);
     texts
 }
 
-fn is_misspelt(word: &Word) -> bool {
+fn is_unknown(word: &Word) -> bool {
     !word.known && word.class == Class::Content && word.text.bytes().all(|b| b.is_ascii_lowercase())
 }
 
@@ -66,7 +71,7 @@ fn neighbours(word: &str) -> Vec<String> {
         }
     }
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
-    found.truncate(MOST_READINGS);
+    found.truncate(MOST_NEIGHBOURS);
     found.into_iter().map(|(_, word)| word).collect()
 }
 

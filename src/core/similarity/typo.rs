@@ -11,12 +11,21 @@ use super::words::{Capital, Class, Word};
 /// The most words of a prompt that may be misspelled.
 const MOST_SLIPS: usize = 2;
 
+/// Nothing longer is a word, in bytes.
+const LONGEST_WORD: usize = 40;
+
+/// Words of at least so many letters may have two of them wrong.
+const LONG: usize = 9;
+
+/// A name of fewer letters is another name when one of them is another.
+const SHORTEST_NAME: usize = 5;
+
 /// How alike two prompts are that differ in slips only, from 0 to 1: 1 − letters to change / letters. None where they
 /// differ in anything else.
 pub fn similarity(query: &Text, entry: &Text) -> Option<f32> {
     let mut slips = Slips { letters: 0, words: 0 };
     let (mut a, mut b) = (query.words.as_slice(), entry.words.as_slice());
-    if a.len().abs_diff(b.len()) > MOST_SLIPS || is_code(query) || is_code(entry) {
+    if a.len().abs_diff(b.len()) > MOST_SLIPS || is_code(query) || is_code(entry) || !is_quoted_alike(query, entry) {
         return None;
     }
     loop {
@@ -42,7 +51,7 @@ pub fn similarity(query: &Text, entry: &Text) -> Option<f32> {
         }
     }
     let letters = query.normal.chars().count().max(entry.normal.chars().count()).max(1);
-    (query.quoted.len() == entry.quoted.len()).then(|| 1.0 - slips.letters as f32 / letters as f32)
+    Some(1.0 - slips.letters as f32 / letters as f32)
 }
 
 /// Slips that were found.
@@ -63,17 +72,22 @@ pub fn is_slip(a: &Word, b: &Word) -> bool {
     distance(a, b).is_some()
 }
 
-/// In code every letter counts.
 fn is_code(text: &Text) -> bool {
     text.words.iter().any(|word| word.class == Class::Symbol && word.text != "/")
 }
 
+/// A word in quotation marks is meant letter by letter ("what does 'teh' mean"), a whole sentence is not.
+fn is_quoted_alike(query: &Text, entry: &Text) -> bool {
+    let is_word = |quoted: &str| !quoted.contains(char::is_whitespace);
+    let same = |(a, b): (&String, &String)| a.eq_ignore_ascii_case(b) || !(is_word(a) || is_word(b));
+    query.quoted.len() == entry.quoted.len() && query.quoted.iter().zip(&entry.quoted).all(same)
+}
+
 /// The letters to change, if it is but a slip.
 fn distance(a: &Word, b: &Word) -> Option<usize> {
-    let letters = |word: &Word| word.text.chars().all(char::is_alphabetic);
     let (short, long) = (a.text.len().min(b.text.len()), a.text.len().max(b.text.len()));
-    let most = if short >= 9 { 2 } else { 1 };
-    if long - short > most || long < 3 || !letters(a) || !letters(b) {
+    let most = if short >= LONG { 2 } else { 1 };
+    if long - short > most || !(3..=LONGEST_WORD).contains(&long) || !is_letters(a) || !is_letters(b) {
         return None;
     }
     let (wrong, right) = match (guards::is_word_or_name(a), guards::is_word_or_name(b)) {
@@ -85,7 +99,10 @@ fn distance(a: &Word, b: &Word) -> Option<usize> {
     let named = is_name(right) || !guards::is_word_or_name(right);
     let likely = if named {
         // Names are delicate: only a letter dropped, doubled or swapped with its neighbour in a longer one is a slip.
-        distance == 1 && short >= 5 && !is_substituted(a, b) && a.text.chars().next() == b.text.chars().next()
+        distance == 1
+            && short >= SHORTEST_NAME
+            && !is_substituted(a, b)
+            && a.text.chars().next() == b.text.chars().next()
     } else if right.class == Class::Function {
         // Wat, teh, hw.
         distance == 1 && short >= 2
@@ -93,6 +110,10 @@ fn distance(a: &Word, b: &Word) -> Option<usize> {
         distance <= most && long >= 4 && (short >= 4 || wrong.capital != Capital::All)
     };
     likely.then_some(distance)
+}
+
+fn is_letters(word: &Word) -> bool {
+    word.text.chars().all(char::is_alphabetic)
 }
 
 fn is_name(word: &Word) -> bool {
@@ -112,6 +133,7 @@ fn is_substituted(a: &Word, b: &Word) -> bool {
 /// Whether the first two are the third with a space in it.
 fn is_split(one: &Word, two: &Word, whole: &Word) -> bool {
     whole.text.len() >= 4
+        && is_letters(whole)
         && whole.text.strip_prefix(one.text.as_str()) == Some(two.text.as_str())
         && !(one.known && two.known && whole.known)
 }

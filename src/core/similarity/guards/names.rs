@@ -8,7 +8,7 @@
 //! list of names that people write without capitals. So it works for prompts that are all lower case or SHOUTED, where the
 //! reader of texts has already taken the capitals for what they are worth.
 
-use super::super::words::{Capital, Class};
+use super::super::words::{Capital, Class, Word};
 use super::compared::{Compared, Side};
 use super::lists::{self, Key};
 
@@ -18,6 +18,10 @@ const MOST_NAMES: usize = 32;
 /// Prompts that differ in more words of content than this are put in other words altogether. Then any name may be left out
 /// or added, and only names of one sort, or in the same place, exclude each other.
 const CLOSE: usize = 4;
+
+/// Names that are units beside a number.
+const CURRENCIES: [&str; 12] =
+    ["dollar", "dollars", "eur", "euro", "euros", "gbp", "inr", "pounds", "rs", "rupee", "rupees", "usd"];
 
 /// Letters of an abbreviation.
 const ABBREVIATION: std::ops::RangeInclusive<usize> = 2..=6;
@@ -33,7 +37,8 @@ pub(super) fn check(compared: &Compared) -> Option<String> {
     }
     let absent = |names: &[Name], others: &[Name], side: &Side, other: &Side| -> Vec<Name> {
         let has = |name: &Name| others.iter().any(|other| other.thing == name.thing);
-        names.iter().filter(|name| !has(name) && !spelled_otherwise(side, name.at, other)).copied().collect()
+        let (own, other) = (Spelled::new(side), Spelled::new(other));
+        names.iter().filter(|name| !has(name) && !other.has(side.text(name.at), &own)).copied().collect()
     };
     let asked = absent(&query, &entry, &compared.query, &compared.entry);
     let stored = absent(&entry, &query, &compared.entry, &compared.query);
@@ -100,22 +105,7 @@ fn name(side: &Side, at: usize) -> Option<Name> {
 /// 500 rupees, Rs 500: an amount and no name.
 fn is_currency(side: &Side, at: usize) -> bool {
     let number = |at: Option<usize>| at.and_then(|at| side.word(at)).is_some_and(|word| word.class == Class::Number);
-    let money = |word: &str| {
-        matches!(
-            word,
-            "rs" | "inr"
-                | "rupee"
-                | "rupees"
-                | "usd"
-                | "dollar"
-                | "dollars"
-                | "eur"
-                | "euro"
-                | "euros"
-                | "gbp"
-                | "pounds"
-        )
-    };
+    let money = |word: &str| CURRENCIES.contains(&word);
     money(side.text(at)) && (number(at.checked_sub(1)) || number(Some(at + 1)))
 }
 
@@ -131,37 +121,42 @@ fn pair_of_words(side: &Side, at: usize) -> Option<Key> {
     joined(at).or_else(|| joined(at.checked_sub(1)?))
 }
 
-/// Whether the other prompt has this name in two words, as part of a longer word, or as the words it is short for.
-fn spelled_otherwise(side: &Side, at: usize, other: &Side) -> bool {
-    let name = side.text(at);
-    let mut shorts = other.alone_of(Class::Content).map(|(_, word)| word.text.as_str());
-    is_short_for(name, other)
-        || is_in(name, other)
-        || shorts.any(|short| is_short_for(short, side) && is_initial(name, short))
+/// A prompt in which a name is looked for in another spelling.
+struct Spelled<'a> {
+    side: &'a Side<'a>,
+    /// The first letters of all but the smallest words.
+    initials: Vec<u8>,
 }
 
-/// Whether the words of the other prompt, written without spaces, contain the name: facebook, face book.
-fn is_in(name: &str, other: &Side) -> bool {
-    let first = |at: usize| other.text(at);
-    name.len() > 4
-        && (0..other.words.len()).any(|at| {
-            let (a, b) = (first(at), first(at + 1));
+impl<'a> Spelled<'a> {
+    fn new(side: &'a Side<'a>) -> Self {
+        let tells = |word: &&Word| !matches!(word.text.as_str(), "of" | "and" | "the" | "for" | "in");
+        let words = side.words.iter().filter(tells);
+        Self { side, initials: words.map(|word| word.text.bytes().next().unwrap_or_default()).collect() }
+    }
+
+    /// Whether it has the name in two words, as part of a longer word, as the words that it is short for, or as the short
+    /// form of words of the prompt that the name is from.
+    fn has(&self, name: &str, from: &Spelled) -> bool {
+        let mut shorts = self.side.alone_of(Class::Content).take(MOST_NAMES).map(|(_, word)| word.text.as_str());
+        let begins = |short: &str| name.bytes().next().is_some_and(|first| short.bytes().any(|letter| letter == first));
+        self.spells(name) || self.joins(name) || shorts.any(|short| begins(short) && from.spells(short))
+    }
+
+    /// Facebook, face book.
+    fn joins(&self, name: &str) -> bool {
+        let joined = |at: usize| {
+            let (a, b) = (self.side.text(at), self.side.text(at + 1));
             let split = name.strip_prefix(a).is_some_and(|rest| !rest.is_empty() && rest == b);
             split || (a.len() > name.len() && a.contains(name))
-        })
-}
-
-/// Whether the other prompt has consecutive words that begin with these letters: ml, machine learning.
-fn is_short_for(name: &str, other: &Side) -> bool {
-    if !ABBREVIATION.contains(&name.len()) || !name.bytes().all(|letter| letter.is_ascii_alphabetic()) {
-        return false;
+        };
+        name.len() > 4 && (0..self.side.words.len()).any(joined)
     }
-    let words = other.words.iter().filter(|word| !matches!(word.text.as_str(), "of" | "and" | "the" | "for" | "in"));
-    let initials: Vec<u8> = words.map(|word| word.text.bytes().next().unwrap_or_default()).collect();
-    initials.windows(name.len()).any(|window| window == name.as_bytes())
-}
 
-/// Whether the word begins with a letter of the abbreviation.
-fn is_initial(word: &str, short: &str) -> bool {
-    word.bytes().next().is_some_and(|first| short.bytes().any(|letter| letter == first))
+    /// Whether consecutive words begin with these letters: ml, machine learning.
+    fn spells(&self, short: &str) -> bool {
+        ABBREVIATION.contains(&short.len())
+            && short.bytes().all(|letter| letter.is_ascii_alphabetic())
+            && self.initials.windows(short.len()).any(|window| window == short.as_bytes())
+    }
 }

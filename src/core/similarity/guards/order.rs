@@ -116,7 +116,10 @@ fn is_content(class: Class) -> bool {
 fn has_pivot(compared: &Compared, shared: &[(usize, usize)], first: (usize, usize), last: (usize, usize)) -> bool {
     let (query, entry) = (&compared.query, &compared.entry);
     let (from, to) = (last.1, first.1);
-    let listed = |side: &Side, from: usize, to: usize| (from + 1..to).any(|at| LISTING.contains(&side.text(at)));
+    let listed = |side: &Side, from: usize, to: usize| {
+        let between = || (from + 1..to).map(|at| side.text(at));
+        between().any(|word| LISTING.contains(&word)) && !between().any(|word| matches!(word, "but" | "not" | "than"))
+    };
     if (listed(query, first.0, last.0) && listed(entry, from, to))
         || is_symmetric(query, first.0, last.0)
         || is_symmetric(entry, from, to)
