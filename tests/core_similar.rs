@@ -8,7 +8,7 @@ use llmcache::core::codec::Codec;
 use llmcache::core::eviction::Pressure;
 use llmcache::core::feedback::Opinion;
 use llmcache::core::identity::{Context, Identity, Shape};
-use llmcache::core::matching::{Look, Wanted, LOOKED_AT};
+use llmcache::core::matching::{Look, Wanted, ASKED_FOR};
 use llmcache::core::persist::{self, Sink, Source};
 use llmcache::core::policy::{Mode, Policy, PolicyChange};
 use llmcache::core::similarity::lexical::Metric;
@@ -16,6 +16,7 @@ use llmcache::core::similarity::{Kind, Method};
 use llmcache::core::storing::{Answer, Condition, Lifetime, Stored, VectorError};
 use llmcache::core::time::UnixMs;
 use llmcache::core::wire::WireError;
+use std::time::{Duration, Instant};
 
 const NOW: UnixMs = UnixMs(1_750_000_000_000);
 
@@ -102,7 +103,7 @@ impl Ask {
         Ok(match cache.look(&wanted)? {
             Look::Found(found) => found,
             Look::Search(asking) => {
-                let hits = asking.run(asking.floor(), LOOKED_AT);
+                let hits = asking.run(asking.floor(), ASKED_FOR);
                 cache.settle(&asking, &hits, &wanted)
             }
         })
@@ -139,6 +140,47 @@ fn the_same_question_in_other_clothes_is_found_without_a_search() {
     assert_eq!(Ask::plain("Why is the sky blue?").find(&mut cache), Found::Miss(Miss::BelowThreshold));
     let elsewhere = Ask { scope: "other", ..Ask::plain("how do i reset my password") };
     assert_eq!(elsewhere.find(&mut cache), Found::Miss(Miss::Absent), "nothing to compare with in another context");
+}
+
+/// Whatever is typed, a lookup is done in no time: 2,048 bytes are enough to ask for anything quadratic.
+#[test]
+fn hostile_prompts_take_no_longer_than_others() {
+    let long = |unit: &str| unit.repeat(2040 / unit.len());
+    let prompts = [
+        long("A b "),
+        long("the "),
+        long("Ab cd "),
+        long("\"a\" "),
+        long("to x from y "),
+        long("7 "),
+        long("not "),
+        long("xqzt "),
+        format!("what is {}", "q".repeat(2000)),
+        format!("{}{}", long("Qx Wv Zk "), "!"),
+        long("a-b/c "),
+        long("é "),
+    ];
+    for method in methods() {
+        let mut cache = Cache::with_policy(Policy { threshold: Some(0.1), ..similar() });
+        cache.alter(&policy_of(method), NOW).unwrap();
+        let vector = (method == Method::Vector).then(|| vec![1.0, 2.0, 3.0, 4.0, 5.0]);
+        for prompt in &prompts {
+            for variant in 0..10 {
+                let words: Vec<_> = prompt.split(' ').collect();
+                let at = words.len() * variant / 10;
+                let turned = [&words[at..], &words[..at]].concat().join(" ");
+                Ask { vector: vector.clone(), ..Ask::plain(turned.trim()) }.set(&mut cache, "r", Lifetime::Never);
+            }
+        }
+        for prompt in &prompts {
+            let ask = Ask { vector: vector.clone(), ..Ask::plain(&format!("{}?", prompt.trim())) };
+            let started = Instant::now();
+            ask.look(&mut cache, &Terms::default(), NOW).unwrap();
+            let took = started.elapsed();
+            // Far above what it takes without optimisation on a busy machine, and far below what was possible.
+            assert!(took < Duration::from_millis(1500), "{method:?} {took:?} {}", &prompt[..20.min(prompt.len())]);
+        }
+    }
 }
 
 #[test]

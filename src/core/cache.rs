@@ -23,7 +23,7 @@ use super::time::UnixMs;
 pub const GRACE_MS: u64 = 1000;
 
 /// How many slots a command may look at for entries that are to be indexed: about a millisecond's work.
-pub(super) const INDEXED_AT_ONCE: u64 = 512;
+pub(super) const INDEXED_AT_ONCE: u64 = 160;
 
 /// After how many of them it is seen to the limits.
 const INDEX_STEP: u64 = 16;
@@ -215,7 +215,7 @@ impl Cache {
 
     /// Bytes behind what the cache is, apart from what it holds.
     pub fn policy_memory(&self) -> usize {
-        let index = self.store.likeness().map_or(0, |_| Index::OWN);
+        let index = if self.needs_likeness() { Index::OWN } else { 0 };
         super::memory::allocated(size_of::<Self>())
             + index
             + self.policy.memory()
@@ -352,7 +352,11 @@ impl Cache {
         self.check_room().inspect_err(|_| self.policy = before)?;
         self.asked_similar &= change.mode != Some(Mode::Exact);
         self.keep_likeness();
-        let mut effects = self.index_some(INDEXED_AT_ONCE, true, now);
+        let mut left = INDEXED_AT_ONCE / INDEX_STEP;
+        let mut effects = self.index_some(true, now, || {
+            left = left.saturating_sub(1);
+            left > 0
+        });
         self.altered(now, &mut effects);
         Ok(effects)
     }
@@ -371,11 +375,18 @@ impl Cache {
         }
     }
 
-    /// Puts entries into the index that were stored before there was one, looking at so many slots, and makes room for it
-    /// where this node may evict.
-    pub fn index_some(&mut self, slots: u64, may_evict: bool, now: UnixMs) -> Effects {
+    /// Puts entries into the index that were stored before there was one, a few at a time while it may go on. It makes room
+    /// for them where this node may evict and the policy wants the index; otherwise it goes as far as there is room.
+    pub fn index_some(&mut self, may_evict: bool, now: UnixMs, mut go_on: impl FnMut() -> bool) -> Effects {
+        /// What a few more entries may take, with a block of the index that grows.
+        const MOST: u64 = 256 << 10;
         let mut effects = Effects::default();
-        for _ in 0..slots / INDEX_STEP {
+        let limit = self.policy.max_memory;
+        let may_evict = may_evict && self.policy.mode == Mode::Similar;
+        while go_on() {
+            if !may_evict && limit > 0 && self.memory() as u64 + MOST > limit {
+                break;
+            }
             let more = self.store.index_some(INDEX_STEP);
             if may_evict {
                 self.keep_limits(None, now, &mut effects);
@@ -387,17 +398,14 @@ impl Cache {
         effects
     }
 
-    /// The same for a lookup, which evicts nothing: as far as there is room.
-    pub(super) fn index_within(&mut self, slots: u64) {
-        /// What a few more entries may take, with a block of the index that grows.
-        const MOST: u64 = 256 << 10;
-        let limit = self.policy.max_memory;
-        for _ in 0..slots / INDEX_STEP {
-            let fits = limit == 0 || self.memory() as u64 + MOST <= limit;
-            if !fits || !self.store.index_some(INDEX_STEP) {
-                return;
-            }
-        }
+    /// The same for a lookup, which evicts nothing and does not take long.
+    pub(super) fn index_within(&mut self, slots: u64, now: UnixMs) {
+        let mut left = slots / INDEX_STEP;
+        let go_on = || {
+            left = left.saturating_sub(1);
+            left > 0
+        };
+        self.index_some(false, now, go_on);
     }
 
     /// Changes strategies or rules; entries that no longer fit beside them go.

@@ -37,7 +37,7 @@ impl Feedback {
     }
 
     /// Remembers a pair as bad, or forgets that it was; whether that changes anything.
-    pub(super) fn note(&mut self, pair: Pair, good: bool) -> bool {
+    pub(super) fn note(&mut self, pair: Pair, good: bool, most: usize) -> bool {
         if good {
             return self.forgive(&pair);
         }
@@ -45,9 +45,12 @@ impl Feedback {
             return false;
         }
         self.order.push_back(pair);
-        while self.bad.len() > MAX_PAIRS {
+        while self.bad.len() > most {
             let Some(oldest) = self.order.pop_front() else { break };
             self.bad.remove(&oldest);
+        }
+        if self.order.capacity() > 2 * most.max(32) {
+            self.order.shrink_to(most);
         }
         true
     }
@@ -99,7 +102,7 @@ impl Cache {
             (Opinion::Bad, None) => effects = self.delete(&[*id], now).1,
             (_, Some(prompt)) => {
                 let (pair, good) = (Pair { prompt: prompt.id(), entry: *id }, opinion == Opinion::Good);
-                if self.feedback.note(pair, good) {
+                if self.feedback.note(pair, good, self.most_pairs()) {
                     effects.judged = Some((pair, good));
                     self.keep_limits(None, now, &mut effects);
                 }
@@ -111,6 +114,15 @@ impl Cache {
             Opinion::Bad => self.counters.feedback_bad += 1,
         }
         (Some(()), effects)
+    }
+
+    /// How many pairs there may be: an eighth of the cache's memory at most.
+    pub(super) fn most_pairs(&self) -> usize {
+        const SHARE: u64 = 8 * 128;
+        match self.policy.max_memory {
+            0 => MAX_PAIRS,
+            limit => usize::try_from(limit / SHARE).map_or(MAX_PAIRS, |most| most.clamp(1, MAX_PAIRS)),
+        }
     }
 
     /// Repeats what another node noted of a pair.

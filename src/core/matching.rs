@@ -28,8 +28,8 @@ use std::cell::LazyCell;
 /// How many candidates a lookup looks at closely.
 pub const LOOKED_AT: usize = 8;
 
-/// How many it asks for when all of these had run out of time, and hide others behind them.
-pub const LOOKED_AT_IN_A_CROWD: usize = 1024;
+/// How many it asks a search for: some may have gone by then, or their time may be over.
+pub const ASKED_FOR: usize = 128;
 
 /// A closer look finds prompts more alike than their built-in vectors by this much at most, which is how far below the
 /// threshold candidates are looked for.
@@ -37,6 +37,9 @@ const LIFT: f64 = 0.15;
 
 /// The same for a prompt with words that the model does not know: misspelt ones leave little of a vector.
 const LIFT_OF_UNKNOWN: f64 = 0.3;
+
+/// The most that different texts are similar.
+const ALMOST: f64 = 0.9999;
 
 /// The cosine of clients' vectors is told, and compared with a threshold, to four places.
 const DECIMALS: f64 = 10_000.0;
@@ -71,6 +74,8 @@ pub enum Look {
 #[derive(Debug)]
 pub struct Asking {
     query: Query,
+    /// How the cache compared when the lookup began.
+    policy: Method,
     /// Entries that may have the same normalised text.
     same: Vec<Slot>,
     /// Entries that may have the text that was meant, if the prompt is misspelt.
@@ -185,7 +190,7 @@ impl Cache {
     pub fn ask(&mut self, wanted: &Wanted<'_>) -> Option<Asking> {
         self.asked_similar = true;
         self.keep_likeness();
-        self.index_within(INDEXED_AT_ONCE);
+        self.index_within(INDEXED_AT_ONCE, wanted.now);
         let index = self.store.likeness()?;
         let context = self.store.find_context(&wanted.identity.context)?;
         let query = Query::read(self.policy.method(), wanted.identity.prompt, wanted.vector)?;
@@ -197,12 +202,17 @@ impl Cache {
             meant = readings.iter().flat_map(|normal| index.with_form(context, normal)).collect();
         }
         let search = index.search(context, &query);
-        let mut threshold = self.threshold(wanted.terms);
-        if query.method != self.policy.method() {
-            // What is similar by letters has a scale of its own.
-            threshold = threshold.max(query.method.default_threshold());
+        let threshold = self.threshold_of(&query, wanted.terms);
+        Some(Asking { query, policy: self.policy.method(), same, meant, threshold, search })
+    }
+
+    /// How similar an answer to this query must be. What is similar by letters alone has a scale of its own.
+    fn threshold_of(&self, query: &Query, terms: &Terms) -> f64 {
+        let threshold = self.threshold(terms);
+        match query.method == self.policy.method() {
+            true => threshold,
+            false => threshold.max(query.method.default_threshold()),
         }
-        Some(Asking { query, same, meant, threshold, search })
     }
 
     /// The answer among the entries with the same normalised text, or the one that was meant, for which nothing need be
@@ -210,8 +220,12 @@ impl Cache {
     pub fn find_same(&self, asking: &Asking, wanted: &Wanted<'_>) -> Option<Found> {
         let query = asking.query.text.as_ref()?;
         let same = asking.same.iter().map(|slot| (*slot, false));
+        let context = self.store.find_context(&wanted.identity.context)?;
         same.chain(asking.meant.iter().map(|slot| (*slot, true))).find_map(|(slot, misspelt)| {
-            let text = Text::read(&self.store.get(slot)?.prompt)?;
+            // The same hash is not yet the same context.
+            let entry = self.store.get(slot).filter(|entry| entry.context == context)?;
+            entry.serves(wanted.terms, wanted.now)?;
+            let text = Text::read(&entry.prompt)?;
             // The same hash is not yet the same text.
             let similarity = match misspelt {
                 false => (text.normal == query.normal).then_some(1.0)?,
@@ -232,11 +246,12 @@ impl Cache {
         if !matches!(exact, Found::Miss(_)) {
             return exact;
         }
-        let (mut found, untimely) = self.choose(asking, hits, wanted);
-        if untimely > 0 && untimely == hits.len() {
-            // Candidates that are no answers for their time alone may hide others behind them.
-            found = self.choose(asking, &asking.run(asking.floor(), LOOKED_AT_IN_A_CROWD), wanted).0;
+        // The policy may have changed while a search was on its way.
+        let same = self.policy.method() == asking.policy && self.is_similar(wanted) == Ok(true);
+        if !same {
+            return exact;
         }
+        let found = self.choose(asking, hits, wanted);
         match (exact, found) {
             // That its own answer has expired tells more than that no other is similar.
             (Found::Miss(Miss::Expired), Found::Miss(_)) => exact,
@@ -244,48 +259,55 @@ impl Cache {
         }
     }
 
-    /// The best of these that may be served, or why none may; and how many only their time keeps from it.
-    fn choose(&self, asking: &Asking, hits: &[Hit], wanted: &Wanted<'_>) -> (Found, usize) {
-        let (mut why, mut untimely) = (None, 0);
-        for candidate in &self.candidates(asking, hits, wanted) {
+    /// The best of these that may be served, or why none may.
+    fn choose(&self, asking: &Asking, hits: &[Hit], wanted: &Wanted<'_>) -> Found {
+        let (candidates, untimely) = self.candidates(asking, hits, wanted);
+        let mut why = untimely.then_some(Miss::Expired);
+        for candidate in &candidates {
             let miss = match self.judge(asking, candidate, wanted) {
                 Verdict::Serve(phase) => {
-                    let found = Found::Similar { slot: candidate.slot, phase, similarity: candidate.similarity };
-                    return (found, untimely);
+                    return Found::Similar { slot: candidate.slot, phase, similarity: candidate.similarity };
                 }
                 Verdict::BelowThreshold => break,
-                Verdict::Expired => {
-                    untimely += 1;
-                    Miss::Expired
-                }
+                Verdict::Expired => Miss::Expired,
                 Verdict::Feedback => Miss::Feedback,
                 Verdict::Guard(strike) => Miss::Guard(strike.guard),
             };
             why.get_or_insert(miss);
         }
-        let why = why.unwrap_or(if asking.search.is_some() { Miss::BelowThreshold } else { Miss::Absent });
-        (Found::Miss(why), untimely)
+        Found::Miss(why.unwrap_or(if asking.search.is_some() { Miss::BelowThreshold } else { Miss::Absent }))
     }
 
-    /// What a search has found, looked at closely, the best first.
-    pub fn candidates(&self, asking: &Asking, hits: &[Hit], wanted: &Wanted<'_>) -> Vec<Candidate> {
-        let Some(context) = self.store.find_context(&wanted.identity.context) else { return Vec::new() };
-        let mut candidates = Vec::with_capacity(hits.len());
-        let side = LazyCell::new(|| asking.query.text.as_ref().map(Side::new));
+    /// What a search has found, looked at closely, the best first; and whether there was something similar enough whose
+    /// time is over.
+    pub fn candidates(&self, asking: &Asking, hits: &[Hit], wanted: &Wanted<'_>) -> (Vec<Candidate>, bool) {
+        let Some(context) = self.store.find_context(&wanted.identity.context) else { return (Vec::new(), false) };
+        let (mut candidates, mut untimely) = (Vec::with_capacity(LOOKED_AT), false);
+        let side = LazyCell::new(|| asking.query.text.as_ref().filter(|text| is_short(text)).map(Side::new));
         for hit in hits {
             let Some(entry) = self.store.get(hit.slot) else { continue };
-            if entry.stamp() == hit.stamp && entry.context == context && entry.digest != wanted.digest {
+            if entry.stamp() != hit.stamp || entry.context != context || entry.digest == wanted.digest {
+                continue;
+            }
+            if entry.serves(wanted.terms, wanted.now).is_none() {
+                untimely |= hit.similarity >= asking.threshold;
+            } else if candidates.len() < LOOKED_AT {
                 candidates.push(look(asking, &side, entry, *hit));
             }
         }
         candidates.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
-        candidates
+        (candidates, untimely)
     }
 
     /// Whether a candidate is served.
     pub fn judge(&self, asking: &Asking, candidate: &Candidate, wanted: &Wanted<'_>) -> Verdict {
         let Some(entry) = self.store.get(candidate.slot) else { return Verdict::Expired };
-        if candidate.similarity < asking.threshold {
+        // Nothing ever crosses a context, whatever led here.
+        if self.store.find_context(&wanted.identity.context) != Some(entry.context) {
+            return Verdict::Expired;
+        }
+        let threshold = self.threshold_of(&asking.query, wanted.terms);
+        if candidate.similarity.is_nan() || candidate.similarity < threshold {
             return Verdict::BelowThreshold;
         }
         let Some(phase) = entry.serves(wanted.terms, wanted.now) else { return Verdict::Expired };
@@ -337,12 +359,20 @@ fn look(asking: &Asking, side: &Option<Side<'_>>, entry: &Entry, hit: Hit) -> Ca
         candidate.similarity = 1.0;
         return candidate;
     }
-    if let Some(side) = side.as_ref().filter(|_| similarity + LIFT >= asking.threshold) {
-        candidate.similarity = pair::score_sides(side, &Side::new(text), similarity as f32).into();
+    let near = similarity + LIFT >= asking.threshold && is_short(text);
+    if let Some(side) = side.as_ref().filter(|_| near) {
+        let score = f64::from(pair::score_sides(side, &Side::new(text), similarity as f32));
+        // Only the same text is the same.
+        candidate.similarity = score.clamp(0.0, ALMOST);
     }
     let slips = typo::similarity(query, text).map(f64::from).filter(|similarity| *similarity > candidate.similarity);
     if let Some(similarity) = slips {
         (candidate.misspelt, candidate.similarity) = (true, similarity);
     }
     candidate
+}
+
+/// Whether a text is short enough to be compared word by word.
+fn is_short(text: &Text) -> bool {
+    text.words.len() <= guards::MOST_WORDS
 }

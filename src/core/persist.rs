@@ -133,8 +133,14 @@ impl Cache {
 
     /// Takes over the policy, strategies and rules of a record. Nothing is evicted: who wrote it says what goes.
     pub fn read_policy(&mut self, record: &[u8]) -> Result<(), WireError> {
-        (self.policy, self.strategies) = read_policy(record)?;
-        self.asked_similar = false;
+        let (policy, strategies) = read_policy(record)?;
+        let before = std::mem::replace(&mut self.policy, policy);
+        self.strategies = strategies;
+        self.asked_similar &= before.mode == self.policy.mode || self.policy.mode != Mode::Exact;
+        if before.dim != self.policy.dim {
+            // What is left here of vectors of another size is dead on the node that decided this.
+            self.store.set_likeness(None);
+        }
         self.keep_likeness();
         Ok(())
     }
@@ -163,8 +169,9 @@ impl Cache {
 
     /// Takes over the bad pairs of a record, and forgives those that it calls good.
     pub fn read_feedback(&mut self, record: &[u8]) -> Result<(), WireError> {
+        let most = self.most_pairs();
         for (pair, good) in read_feedback(record)? {
-            self.feedback.note(pair, good);
+            self.feedback.note(pair, good, most);
         }
         Ok(())
     }
@@ -561,8 +568,13 @@ pub fn feedback_record(pairs: impl ExactSizeIterator<Item = (Pair, bool)>) -> Ve
 fn read_feedback(record: &[u8]) -> Result<Vec<(Pair, bool)>, WireError> {
     let (mut r, _) = Reader::record(record, FEEDBACK, V1)?;
     let mut pairs = Vec::new();
-    for _ in 0..below(r.u32()?, MAX_PAIRS)? {
+    let count = below(r.u32()?, MAX_PAIRS)?;
+    for _ in 0..count {
         let good = r.u8()? != 0;
+        // Pairs are forgiven one at a time.
+        if good && count > 1 {
+            return Err(WireError::Value);
+        }
         let (prompt, entry) = (EntryId::from_bytes(r.id()?), EntryId::from_bytes(r.id()?));
         pairs.push((Pair { prompt, entry }, good));
     }

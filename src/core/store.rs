@@ -183,8 +183,8 @@ impl Store {
 
     /// Makes an index of similar prompts, to be filled, or does away with the one that is there.
     pub(super) fn set_likeness(&mut self, method: Option<Method>) {
-        for entry in self.slots.iter_mut().flatten() {
-            entry.mark = None;
+        if self.likeness.is_some() {
+            self.slots.iter_mut().flatten().for_each(|entry| entry.mark = None);
         }
         self.likeness = method.map(|method| Box::new(Index::new(method)));
         self.indexed_to = 0;
@@ -201,6 +201,11 @@ impl Store {
             self.indexed_to = slot + 1;
         }
         self.is_indexing()
+    }
+
+    /// Up to which slot the index has what it can have.
+    pub fn indexed_to(&self) -> u64 {
+        self.indexed_to
     }
 
     /// Whether there are entries that the index may not have yet.

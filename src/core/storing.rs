@@ -221,7 +221,7 @@ impl Cache {
         }
         self.keep_likeness();
         let vector = self.vector_for(answer, there);
-        let needed = entry.memory() + shared + self.likeness_of(answer, vector.as_ref());
+        let needed = entry.memory() + shared + self.likeness_of(answer, vector.as_ref(), entry.memory() + shared);
         if limit > 0 && (self.policy_memory() + needed) as u64 > limit {
             return Ok((self.skip(Stored::TooLarge), effects));
         }
@@ -284,19 +284,18 @@ impl Cache {
     fn vector_for(&self, answer: &Answer<'_>, there: Option<Slot>) -> Option<Codes> {
         match answer.vector {
             Some(vector) => Index::codes(vector).ok(),
-            None if self.policy.similarity == Kind::Builtin => self.store.vector(self.store.get(there?)?),
-            None => None,
+            None => self.store.vector(self.store.get(there?)?),
         }
     }
 
     /// Bytes of the index with this answer alone, where there is a limit that it may come near.
-    fn likeness_of(&self, answer: &Answer<'_>, vector: Option<&Codes>) -> usize {
-        /// More than that it never is, but for the vector itself.
+    fn likeness_of(&self, answer: &Answer<'_>, vector: Option<&Codes>, beside: usize) -> usize {
+        /// More than that it never is, but for two bytes a dimension of a vector and what goes with them.
         const MOST: u64 = 64 << 10;
         let Some(index) = self.store.likeness().filter(|_| answer.comparable) else { return 0 };
         let dims = answer.vector.map_or(0, <[f32]>::len) as u64;
-        let near =
-            self.policy.max_memory > 0 && self.policy.max_memory < self.policy_memory() as u64 + MOST + 64 * dims;
+        let near = self.policy.max_memory > 0
+            && self.policy.max_memory < (self.policy_memory() + beside) as u64 + MOST + 64 * dims;
         if !near || (index.method() == Method::Vector && vector.is_none()) {
             return 0;
         }

@@ -13,6 +13,7 @@ use crate::core::time::UnixMs;
 use redis_module::{raw, Context, ContextFlags, RedisString};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Between two ticks, and between two when there was more to free than one tick may.
 const PERIODS_MS: (i64, i64) = (100, 20);
@@ -23,8 +24,8 @@ const CACHES: usize = 4096;
 /// How many entries one tick frees: a few milliseconds' work.
 const ENTRIES: usize = 3000;
 
-/// How many slots one tick looks at for entries that are to be indexed: a few milliseconds' work.
-const SLOTS: u64 = 1000;
+/// How long one tick puts entries into an index.
+const INDEXING: Duration = Duration::from_millis(2);
 
 /// How many bytes of hot copies one cache lets go in a tick when the server runs short.
 const COOLING: usize = 1 << 20;
@@ -39,6 +40,7 @@ const RELIEF_ENTRIES: usize = 64;
 /// Where the next tick goes on, and who is the next to give.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 static NEXT_TO_GIVE: AtomicU64 = AtomicU64::new(0);
+static NEXT_TO_INDEX: AtomicU64 = AtomicU64::new(0);
 
 /// Starts the timer.
 pub fn start(ctx: &Context) {
@@ -69,7 +71,8 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
 fn walk(ctx: &Context) -> bool {
     let now = server::now();
     let mut budget = ENTRIES;
-    let mut indexing: Option<(*mut Resident, Home)> = None;
+    let turn = NEXT_TO_INDEX.load(Ordering::Relaxed);
+    let mut indexing: Option<(u64, *mut Resident, Home)> = None;
     let mut freed: Vec<(*mut Resident, Home, u64)> = Vec::new();
     worker::bring_back();
     let next = registry::some(NEXT.load(Ordering::Relaxed), CACHES, |resident| {
@@ -82,8 +85,12 @@ fn walk(ctx: &Context) -> bool {
         if expired > 0 {
             freed.push((resident, resident.home.clone(), expired));
         }
+        // The next one in line, or the first.
         if resident.cache.store().is_indexing() {
-            indexing.get_or_insert_with(|| (resident, resident.home.clone()));
+            let is_next = resident.number() >= turn && indexing.as_ref().is_none_or(|(number, ..)| *number < turn);
+            if is_next || indexing.is_none() {
+                indexing = Some((resident.number(), resident, resident.home.clone()));
+            }
         }
     });
     // With the budget used up, the same caches are looked at again.
@@ -94,20 +101,28 @@ fn walk(ctx: &Context) -> bool {
         let effects = Effects { expired, ..Effects::default() };
         visit(ctx, &home, place, |_| effects);
     }
-    let is_indexing = indexing.is_some();
-    if let Some((place, home)) = indexing {
-        index(ctx, &home, place, now);
-    }
-    budget == 0 || is_indexing
+    let advanced = indexing.is_some_and(|(number, place, home)| {
+        NEXT_TO_INDEX.store(number + 1, Ordering::Relaxed);
+        index(ctx, &home, place, now)
+    });
+    budget == 0 || advanced
 }
 
-/// Fills the index of one cache a little more. A replica leaves it to its primary who goes for it; a primary that may not
-/// evict now waits until it may.
-fn index(ctx: &Context, home: &Home, place: *mut Resident, now: UnixMs) {
+/// Fills the index of one cache a little more; whether anything came of it. A primary that may not evict now waits until it
+/// may, a replica goes as far as there is room.
+fn index(ctx: &Context, home: &Home, place: *mut Resident, now: UnixMs) -> bool {
     let may_evict = server::may_decide(ctx);
+    let mut advanced = false;
     if may_evict || !ctx.get_flags().contains(ContextFlags::MASTER) {
-        visit(ctx, home, place, |resident| resident.cache.index_some(SLOTS, may_evict, now));
+        let started = Instant::now();
+        visit(ctx, home, place, |resident| {
+            let before = resident.cache.store().indexed_to();
+            let effects = resident.cache.index_some(may_evict, now, || started.elapsed() < INDEXING);
+            advanced = resident.cache.store().indexed_to() != before;
+            effects
+        });
     }
+    advanced
 }
 
 /// Gives memory back while the server is over its reserve: hot copies first, then entries, from all caches in turn and in

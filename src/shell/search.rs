@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 /// the main thread about ten.
 const INLINE_MICROS: u64 = 100;
 
+/// How many searches may wait. Each keeps the blocks that it is about to read from being freed.
+const MOST_JOBS: usize = 256;
+
 /// A search that was sent away, and what it brought back.
 #[derive(Debug)]
 pub struct Sought {
@@ -72,7 +75,7 @@ pub fn should_leave(ctx: &Context, asking: &Asking, floor: f64) -> bool {
 /// Sends a search away. The server runs the client's command again, with `again`, when it is done. Hands the search back
 /// where that cannot be.
 pub fn leave(ctx: &Context, sought: Box<Sought>, again: raw::RedisModuleCmdFunc) -> Result<(), Box<Sought>> {
-    if !ensure_threads() {
+    if jobs().len() >= MOST_JOBS || !ensure_threads() {
         return Err(sought);
     }
     // SAFETY: called while a command runs that may block; the callbacks have the signatures that the server expects.

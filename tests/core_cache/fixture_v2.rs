@@ -4,7 +4,7 @@ use super::support::{entries, loaded, saved, Ask, Saved};
 use llmcache::core::cache::{Cache, Found, Terms};
 use llmcache::core::codec::Codec;
 use llmcache::core::identity::{EntryId, Shape};
-use llmcache::core::matching::{Look, Wanted, LOOKED_AT};
+use llmcache::core::matching::{Look, Wanted, ASKED_FOR};
 use llmcache::core::persist::Sink;
 use llmcache::core::policy::Mode;
 use llmcache::core::similarity::lexical::Metric;
@@ -106,7 +106,7 @@ fn version_2_is_read_field_by_field() {
     let (digest, vector) = (identity.digest(), Some(&vector[..]));
     let wanted = Wanted { digest, identity, vector, comparable: true, terms: &terms, now: NOW };
     let Ok(Look::Search(asking)) = cache.look(&wanted) else { panic!("there is something to search in") };
-    let hits = asking.run(asking.floor(), LOOKED_AT);
+    let hits = asking.run(asking.floor(), ASKED_FOR);
     let Found::Similar { slot, similarity, .. } = cache.settle(&asking, &hits, &wanted) else { panic!("{hits:?}") };
     assert_eq!(similarity, 1.0);
     assert_eq!(cache.store().view(slot).unwrap().prompt(), b"with a vector");

@@ -198,14 +198,43 @@ fn whatever_happens_to_a_cache_meanwhile_does_no_harm() {
         }
         assert_eq!(c.words("PING"), "PONG", "{line}");
     }
-    // An answer of its own that comes meanwhile is the better one.
-    cmd!(other, "COPY", "heavy", "faq", "REPLACE");
+}
+
+#[test]
+fn what_is_stored_meanwhile_is_seen_for_what_it_is() {
+    let server = Server::start();
+    let (mut c, mut other) = (server.client(), server.client());
+    fill(&mut other, "faq");
+    // An answer of its own is the better one.
     at_once(&server, &mut c, |c| {
-        c.send(&args!["LLMCACHE.GET", "faq", asked]);
-        other.send(&args!["LLMCACHE.SET", "faq", asked, "its own", "PERSIST"]);
+        c.send(&args!["LLMCACHE.GET", "faq", query(1), "WITHMETA"]);
+        other.send(&args!["LLMCACHE.SET", "faq", query(1), "its own", "PERSIST"]);
     });
-    assert!(other.read().is_ok());
-    assert_eq!(c.read(), "its own");
+    other.read().ok();
+    let told = c.read();
+    assert_eq!([told.field("response").text(), told.field("match").text()], ["its own", "exact"]);
+    // Another entry in the place of the one that was found is not that one.
+    let id = id_of(&mut other, &prompt(2));
+    at_once(&server, &mut c, |c| {
+        c.send(&args!["LLMCACHE.GET", "faq", query(2)]);
+        other.send(&args!["LLMCACHE.DEL", "faq", id]);
+        other.send(&["LLMCACHE.SET", "faq", "Why is the sky blue?", "r"]);
+    });
+    assert_eq!(other.read(), 1);
+    other.read().ok();
+    assert!(c.read().is_null());
+    // Another cache in the place of the one that was searched has its entries elsewhere.
+    other.words("LLMCACHE.CREATE spare MODE similar SIMILARITY lexical METRIC levenshtein GUARDS off").ok();
+    for number in (3..100).rev() {
+        cmd!(other, "LLMCACHE.SET", "spare", prompt(number), "from the spare one", "PERSIST").ok();
+    }
+    at_once(&server, &mut c, |c| {
+        c.send(&args!["LLMCACHE.GET", "faq", query(3), "WITHMETA"]);
+        other.send(&["RENAME", "spare", "faq"]);
+    });
+    other.read().ok();
+    let told = c.read();
+    assert_eq!([told.field("response").text(), told.field("prompt").text()], ["from the spare one", &prompt(3)]);
 }
 
 #[test]

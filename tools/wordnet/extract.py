@@ -51,7 +51,11 @@ WORD = re.compile(r"[a-z]+")
 # A sense counts where it is the first of its word, or has this share of the word's uses in the tagged corpus.
 SHARE = 0.05
 
-# Nouns under these synsets (a word of each, and #n where it is not the word's first sense) name things of one kind: who asks about one of them does not ask about the other.
+# Words of at least so many letters may have two of them wrong (src/core/similarity/typo.rs).
+LONG = 9
+
+# Nouns under these synsets (a word of each, and #n where it is not the word's first sense) name things of one kind: who asks
+# about one of them does not ask about the other.
 KINDS = {
     "animal": ["animal"],
     "plant": ["plant#2"],
@@ -317,17 +321,21 @@ def parts(wordnet):
 
 
 def rare(wordnet):
-    """Words that model/words.tsv lacks and that are one slip of the pen away from one that it has: real words all the same."""
-    slips = collections.defaultdict(set)
-    for word in wordnet.known:
-        for i in range(len(word)):
-            slips[word[:i] + word[i + 1:]].add(word)
-    found = set()
-    for word in {lemma for lemma, _ in wordnet.senses if WORD.fullmatch(lemma) and len(lemma) > 3} - wordnet.known:
-        shorter = {word[:i] + word[i + 1:] for i in range(len(word))}
-        if word in slips or any(short in wordnet.known or short in slips for short in shorter):
-            found.add(word)
-    return found
+    """Words that model/words.tsv lacks and that a slip of the pen could make of one that it has: words all the same.
+
+    A slip is one letter, or two in a long word. Two words are that near if leaving out as many letters of each gives the
+    same: this finds a few more than there are, which does no harm.
+    """
+
+    def without(word):
+        found = {word}
+        for _ in range(2 if len(word) >= LONG else 1):
+            found |= {short[:i] + short[i + 1:] for short in found for i in range(len(short))}
+        return found
+
+    slips = {short for word in wordnet.known if len(word) > 2 for short in without(word)}
+    lemmas = {lemma for lemma, _ in wordnet.senses if WORD.fullmatch(lemma) and len(lemma) > 3}
+    return {word for word in lemmas - wordnet.known if not slips.isdisjoint(without(word))}
 
 
 # Endings that English words may have, and what the word is without them.

@@ -21,11 +21,15 @@ use std::hash::{BuildHasher, RandomState};
 pub struct Mark {
     /// Its row among the vectors of its context; terms know theirs, and have `NO_ROW`.
     row: u32,
-    /// The hash of its normalised text.
-    form: u32,
+    /// The hash of its normalised text, where it is listed under that.
+    form: Option<u32>,
 }
 
 const NO_ROW: u32 = u32::MAX;
+
+/// How many entries are listed under one normalised text. Prompts that differ in nothing that counts are as many as somebody
+/// cares to make up; the search finds the others.
+const LISTED: usize = 8;
 
 /// How prompts are compared whose words the built-in model does not know.
 const UNKNOWN_METRIC: Metric = Metric::Dice;
@@ -231,6 +235,9 @@ impl Index {
         let row = match (codes, &text) {
             (Some(codes), _) => {
                 let rows = place.rows.get_or_insert_with(|| Rows::new(codes.shape()));
+                if rows.shape() != codes.shape() {
+                    return None;
+                }
                 rows.insert(item.slot.0, item.stamp, codes)
             }
             (None, Some(text)) => {
@@ -242,15 +249,13 @@ impl Index {
         let after = place.memory();
         self.places_memory = self.places_memory - before + after;
         self.len += 1;
-        let hash = match (self.method, &text) {
-            (Method::Vector, _) | (_, None) => 0,
-            (_, Some(text)) => {
-                let hash = self.form_hash(item.context, &text.normal);
-                self.forms.insert_unique(spread(hash), Form { slot: item.slot, hash }, |form| spread(form.hash));
-                hash
-            }
-        };
-        Some(Mark { row, form: hash })
+        let text = text.filter(|_| self.method != Method::Vector);
+        let form = text.map(|text| self.form_hash(item.context, &text.normal));
+        let form = form.filter(|hash| self.forms.iter_hash(spread(*hash)).take(LISTED).count() < LISTED);
+        if let Some(hash) = form {
+            self.forms.insert_unique(spread(hash), Form { slot: item.slot, hash }, |form| spread(form.hash));
+        }
+        Some(Mark { row, form })
     }
 
     /// Takes an entry out. Answers the slot of the entry that got its row, and what that one's mark is now about: the row.
@@ -271,8 +276,8 @@ impl Index {
         }
         self.places_memory = self.places_memory + after - before;
         self.len -= 1;
-        if self.method != Method::Vector {
-            if let Ok(found) = self.forms.find_entry(spread(mark.form), |form| form.slot == item.slot) {
+        if let Some(hash) = mark.form {
+            if let Ok(found) = self.forms.find_entry(spread(hash), |form| form.slot == item.slot) {
                 found.remove();
             }
         }
@@ -304,11 +309,6 @@ impl Index {
         self.place(context)?.rows.as_ref()?.codes(mark.row)
     }
 
-    /// How many entries of a context there are to compare with.
-    pub fn in_context(&self, context: Symbol) -> usize {
-        self.place(context).map_or(0, Place::len)
-    }
-
     /// Entries of a context whose normalised text may be this one.
     pub fn with_form(&self, context: Symbol, normal: &str) -> impl Iterator<Item = Slot> + '_ {
         let hash = self.form_hash(context, normal);
@@ -338,21 +338,21 @@ impl Index {
     /// Checks that its parts agree with each other and with what is indexed.
     pub fn validate<'a>(&self, indexed: impl Iterator<Item = (Item<'a>, Mark)>) -> Result<(), String> {
         let check = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
-        let mut len = 0;
+        let (mut len, mut forms) = (0, 0);
         for (item, mark) in indexed {
             len += 1;
             let place = self.place(item.context).ok_or("an indexed entry's context has a place")?;
             if let Some(rows) = place.rows.as_ref().filter(|_| mark.row != NO_ROW) {
                 check(rows.owner(mark.row) == Some((item.slot.0, item.stamp)), "an entry's row is its own")?;
             }
-            if self.method != Method::Vector {
-                let hash = Text::read(item.prompt).map(|text| self.form_hash(item.context, &text.normal));
-                check(hash == Some(mark.form), "an entry's form is that of its prompt")?;
-                let listed = self.forms.iter_hash(spread(mark.form)).any(|form| form.slot == item.slot);
+            if let Some(hash) = mark.form {
+                let own = Text::read(item.prompt).map(|text| self.form_hash(item.context, &text.normal));
+                check(own == Some(hash), "an entry's form is that of its prompt")?;
+                let listed = self.forms.iter_hash(spread(hash)).any(|form| form.slot == item.slot);
                 check(listed, "an entry's form is listed")?;
+                forms += 1;
             }
         }
-        let forms = if self.method == Method::Vector { 0 } else { len };
         check(len == self.len && forms == self.forms.len(), "the index holds what is marked as indexed")?;
         let places = self.places.values();
         let (mut sum, mut rows) = (0, 0);

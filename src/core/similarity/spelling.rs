@@ -4,6 +4,7 @@
 //! easily found where it is an English word: one letter more, less, other or swapped. What the prompt reads like then is
 //! looked up among the normalised texts, and [`super::typo`] decides whether it was a slip.
 
+use super::guards::MOST_WORDS;
 use super::text::Text;
 use super::words::{self, Class, Word};
 
@@ -22,7 +23,7 @@ const LENGTHS: std::ops::RangeInclusive<usize> = 3..=24;
 /// The normalised texts that a prompt was possibly meant to have; none where nothing is misspelt.
 pub fn readings(text: &Text) -> Vec<String> {
     let unknown = text.words.iter().filter(|word| is_unknown(word)).count();
-    if unknown == 0 || unknown > MOST_UNKNOWN {
+    if unknown == 0 || unknown > MOST_UNKNOWN || text.words.len() > MOST_WORDS {
         return Vec::new();
     }
     let mut texts = vec![String::new()];

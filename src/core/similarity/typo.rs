@@ -95,6 +95,10 @@ fn distance(a: &Word, b: &Word) -> Option<usize> {
         (true, false) => (b, a),
         _ => (a, b),
     };
+    // Two letters in front make the opposite of a word: irreversible.
+    if long - short > 1 && (a.text.ends_with(&b.text) || b.text.ends_with(&a.text)) {
+        return None;
+    }
     let distance = strsim::osa_distance(&a.text, &b.text);
     let named = is_name(right) || !guards::is_word_or_name(right);
     let likely = if named {
@@ -136,4 +140,59 @@ fn is_split(one: &Word, two: &Word, whole: &Word) -> bool {
         && is_letters(whole)
         && whole.text.strip_prefix(one.text.as_str()) == Some(two.text.as_str())
         && !(one.known && two.known && whole.known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slips(a: &str, b: &str) -> Option<usize> {
+        let read =
+            |word: &str| Text::read(word.as_bytes()).and_then(|text| text.words.into_iter().next()).expect("a word");
+        let (one, other) = (distance(&read(a), &read(b)), distance(&read(b), &read(a)));
+        assert_eq!(one, other, "{a} {b}");
+        one
+    }
+
+    #[test]
+    fn a_slip_makes_a_word_none() {
+        for (a, b, letters) in [
+            ("receive", "recieve", 1),
+            ("what", "wat", 1),
+            ("the", "teh", 1),
+            ("necessary", "neccesary", 2),
+            ("cemetery", "cemetary", 1),
+            ("Warangal", "Warrangal", 1),
+        ] {
+            assert_eq!(slips(a, b), Some(letters), "{a} {b}");
+        }
+        for (a, b) in [
+            ("form", "from"),
+            ("cat", "car"),
+            ("absorption", "adsorption"),
+            ("numpy", "scipy"),
+            ("mp3", "mp4"),
+            ("Bihar", "Behar"),
+            ("xkcd", "xked"),
+            ("reversible", "irreversible"),
+            ("hyperthermia", "hypothermia"),
+            ("a", "an"),
+            ("moth", "month"),
+        ] {
+            assert_eq!(slips(a, b), None, "{a} {b}");
+        }
+        let long = "a".repeat(1000);
+        assert_eq!(slips(&long, &format!("{long}b")), None);
+    }
+
+    #[test]
+    fn the_similarity_falls_with_the_letters() {
+        let read = |prompt: &str| Text::read(prompt.as_bytes()).expect("a prompt");
+        let entry = read("where is the nearest hospital");
+        assert_eq!(similarity(&entry, &entry), Some(1.0));
+        let one = similarity(&read("where is the nearest hosptal"), &entry).expect("a slip");
+        let two = similarity(&read("where is the neerest hosptal"), &entry).expect("two slips");
+        assert!(two < one && one < 1.0 && two > 0.9, "{one} {two}");
+        assert_eq!(similarity(&read("where is the nearest"), &entry), None);
+    }
 }

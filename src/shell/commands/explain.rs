@@ -3,7 +3,7 @@
 use super::{similar, Call};
 use crate::core::cache::{Cache, Found, Miss};
 use crate::core::entry::Phase;
-use crate::core::matching::{Asking, Candidate, Verdict, Wanted, LOOKED_AT};
+use crate::core::matching::{Asking, Candidate, Verdict, Wanted, ASKED_FOR};
 use crate::core::policy::Mode;
 use crate::shell::failure::Outcome;
 use crate::shell::keyspace::{Intent, Key};
@@ -44,7 +44,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
     steps.done("identity");
     let mut key = Key::open(call.ctx, call.key(), Intent::Peek)?;
     steps.done("open");
-    let (mut found, mut candidates) = (Found::Miss(Miss::Absent), Vec::new());
+    let (mut found, mut candidates, mut threshold) = (Found::Miss(Miss::Absent), Vec::new(), None);
     if let Some(resident) = key.resident() {
         let is_similar = resident.cache.is_similar(&wanted)?;
         found = resident.cache.find(&wanted.digest, wanted.terms, call.now);
@@ -53,7 +53,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
             match look_closer(call, resident, &wanted, &mut steps) {
                 Closer::Away => return Ok(()),
                 Closer::Nothing => {}
-                Closer::Found(closer, shown) => (found, candidates) = (closer, shown),
+                Closer::Found(closer, shown, used) => (found, candidates, threshold) = (closer, shown, Some(used)),
             }
         }
     }
@@ -67,7 +67,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
         Found::Miss(_) => ("miss", None),
     };
     let mode = cache.mode(wanted.terms);
-    let threshold = (mode == Mode::Similar).then(|| cache.threshold(wanted.terms));
+    let threshold = threshold.or((mode == Mode::Similar).then(|| cache.threshold(wanted.terms)));
     reply_map!(call.reply(), {
         "verdict" => |r: Reply<'_>| r.bulk(verdict.as_bytes()),
         "match" => |r: Reply<'_>| r.optional(matched.map(str::as_bytes)),
@@ -151,8 +151,8 @@ enum Closer {
     Nothing,
     /// A thread is looking, and the client waits.
     Away,
-    /// What GET would find, and the best candidates whatever their similarity.
-    Found(Found, Vec<Shown>),
+    /// What GET would find, the best candidates whatever their similarity, and how similar one must be.
+    Found(Found, Vec<Shown>, f64),
 }
 
 fn look_closer(call: &Call<'_>, resident: &mut Resident, wanted: &Wanted<'_>, steps: &mut Steps) -> Closer {
@@ -164,7 +164,7 @@ fn look_closer(call: &Call<'_>, resident: &mut Resident, wanted: &Wanted<'_>, st
             let asking = cache.ask(wanted);
             steps.done("read");
             let Some(asking) = asking else { return Closer::Nothing };
-            let reach = (asking.bottom(), LOOKED_AT);
+            let reach = (asking.bottom(), ASKED_FOR);
             let Some(searched) = similar::search(call, number, asking, reach) else { return Closer::Away };
             searched
         }
@@ -173,9 +173,9 @@ fn look_closer(call: &Call<'_>, resident: &mut Resident, wanted: &Wanted<'_>, st
     let asking = &searched.asking;
     let near: Vec<_> = searched.hits.iter().copied().filter(|hit| hit.similarity >= asking.floor()).collect();
     let found = cache.find_same(asking, wanted).unwrap_or_else(|| cache.settle(asking, &near, wanted));
-    let mut candidates = cache.candidates(asking, &searched.hits, wanted);
+    let (mut candidates, _) = cache.candidates(asking, &searched.hits, wanted);
     candidates.truncate(SHOWN);
     let shown = candidates.into_iter().map(|candidate| Shown::new(cache, asking, candidate, wanted)).collect();
     steps.done("judge");
-    Closer::Found(found, shown)
+    Closer::Found(found, shown, asking.threshold)
 }

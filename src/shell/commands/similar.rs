@@ -2,7 +2,7 @@
 
 use super::Call;
 use crate::core::cache::Found;
-use crate::core::matching::{Asking, Look, Wanted, LOOKED_AT};
+use crate::core::matching::{Asking, Look, Wanted, ASKED_FOR};
 use crate::core::storing::VectorError;
 use crate::shell::registry::Resident;
 use crate::shell::search::{self, Sought};
@@ -50,7 +50,7 @@ pub fn find(call: &Call<'_>, resident: &mut Resident, wanted: &Wanted<'_>) -> Re
         None => match resident.cache.look(wanted)? {
             Look::Found(found) => return Ok(Some(found)),
             Look::Search(asking) => {
-                let reach = (asking.floor(), LOOKED_AT);
+                let reach = (asking.floor(), ASKED_FOR);
                 let Some(searched) = search(call, number, *asking, reach) else { return Ok(None) };
                 searched
             }

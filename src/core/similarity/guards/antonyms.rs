@@ -70,3 +70,34 @@ fn is_denied(compared: &Compared, query: usize, entry: usize) -> bool {
     };
     denied(&compared.query, query) != denied(&compared.entry, entry)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{says, test};
+    use super::super::Guard;
+
+    #[test]
+    fn opposites_exclude_each_other() {
+        let strikes = [
+            ("the best film", "the worst film"),
+            ("should i buy gold", "when should i sell gold"),
+            ("encrypted files", "decrypting a file"),
+            ("a reversible process", "an irreversible process"),
+            ("connect the cable", "disconnect the cable"),
+            ("a careless driver", "a careful driver"),
+            ("look up to him", "look down to him"),
+            ("walk in the house", "walk out the house"),
+            ("eat before noon", "eat after noon"),
+        ];
+        let passes = [
+            ("why is he not happy", "why is he unhappy"),
+            ("a cheap phone", "the least expensive phone"),
+            ("find out more in a book", "find more in a book"),
+            ("log in to it on monday", "log out of what on monday is it"),
+            ("is it hot or cold", "is it cold or hot"),
+            ("a port for ships", "the import of ships and a port for it"),
+        ];
+        test(Guard::Antonyms, &strikes, &passes);
+        assert_eq!(says(Guard::Antonyms, "buy gold", "sell gold").as_deref(), Some("buy and sell"));
+    }
+}

@@ -168,3 +168,42 @@ fn bare(word: &str) -> Cow<'_, str> {
     }
     Cow::Owned(letters)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::text::Text;
+    use super::*;
+
+    fn alone(a: &str, b: &str) -> (String, String) {
+        let read = |prompt: &str| Text::read(prompt.as_bytes()).expect("a prompt");
+        let (a, b) = (read(a), read(b));
+        let compared = Compared::new(&a.words, &b.words);
+        let words = |side: &Side| side.alone.iter().map(|at| side.text(*at)).collect::<Vec<_>>().join(" ");
+        (words(&compared.query), words(&compared.entry))
+    }
+
+    #[test]
+    fn what_is_left_is_the_difference() {
+        let cases = [
+            ("the cat sat", "a cat sits there", "the sat", "a sits there"),
+            ("running in the rain", "he runs in rain", "the", "he"),
+            ("to be or not to be", "to be", "or not to be", ""),
+            ("the USA and Bombay", "the US and mumbai", "", ""),
+            ("learn photosythesis", "learn photosynthesis", "", ""),
+            ("a b.tech degree", "a btech degree", "", ""),
+            ("learn c", "learn c++", "c", "c++"),
+        ];
+        for (a, b, asked, stored) in cases {
+            assert_eq!(alone(a, b), (asked.to_owned(), stored.to_owned()), "{a} | {b}");
+        }
+    }
+
+    #[test]
+    fn places_are_the_same_between_the_same_neighbours() {
+        let read = |prompt: &str| Text::read(prompt.as_bytes()).expect("a prompt");
+        let (a, b) = (read("the red car stops"), read("the blue car stops here"));
+        let compared = Compared::new(&a.words, &b.words);
+        assert!(compared.same_place(1, 1));
+        assert!(!compared.same_place(1, 4) && !compared.same_place(3, 4));
+    }
+}

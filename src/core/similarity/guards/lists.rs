@@ -116,7 +116,7 @@ impl Lists {
         let (verbs, adverbs) = (part("verb"), part("adverb"));
         let antonyms = Pairs::read(model!("antonyms.tsv"), &mut stems);
         let synonyms = Pairs::read(model!("synonyms.tsv"), &mut stems);
-        let rare = records(model!("rare.tsv")).map(|(word, _)| stems.key(word)).collect();
+        let rare = records(model!("rare.tsv")).map(|(word, _)| key(word)).collect();
         let coined = records(model!("coined.tsv")).map(|(word, _)| key(word)).collect();
         Self { antonyms, synonyms, names, openers, kinds, acts, verbs, adverbs, rare, coined }
     }
@@ -199,10 +199,11 @@ pub(super) fn is_adverb(stem: Key) -> bool {
 /// Whether a dictionary has this word. If not it is a name or a misspelling.
 pub(super) fn is_word(word: &Word) -> bool {
     if word.known {
-        word.class != Class::Content || !LISTS.coined.contains(&key(&word.text))
-    } else {
-        LISTS.rare.contains(&key(&word.stem))
+        return word.class != Class::Content || !LISTS.coined.contains(&key(&word.text));
     }
+    // By its letters, not by its stem, since the stem of a misspelling may be that of a word.
+    let is_rare = |ending: &str| word.text.strip_suffix(ending).is_some_and(|root| LISTS.rare.contains(&key(root)));
+    ["", "s", "es", "d", "ed", "ing", "ly"].into_iter().any(is_rare)
 }
 
 #[cfg(test)]

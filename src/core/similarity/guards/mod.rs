@@ -25,6 +25,9 @@ use super::words::Word;
 use super::Kind;
 use compared::Compared;
 
+/// The most words of a prompt that is compared with another one word by word.
+pub const MOST_WORDS: usize = 64;
+
 /// The guards, in the order in which they are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Guard {
@@ -46,6 +49,8 @@ pub enum Guard {
     Order,
     /// One word replaced by one that says something else.
     Replaced,
+    /// A prompt of so many words that what differs cannot be found in it.
+    Long,
     /// A prompt that guards cannot read, because it is too long or no text.
     Unread,
 }
@@ -76,14 +81,20 @@ impl Guard {
             Self::Kinds => "kinds",
             Self::Order => "order",
             Self::Replaced => "replaced",
+            Self::Long => "long",
             Self::Unread => "unread",
         }
     }
 
     /// Whether a candidate that was found by this method needs the guard.
-    fn is_for(self, kind: Kind) -> bool {
-        // A client's own vectors may know that two words say the same where a thesaurus does not.
-        self != Self::Replaced || kind != Kind::Vector
+    fn is_for(self, kind: Kind, words: usize) -> bool {
+        match self {
+            // A client's own vectors may know that two words say the same where a thesaurus does not.
+            Self::Replaced => kind != Kind::Vector,
+            // These take long where there are many words.
+            Self::Names | Self::Narrowed | Self::Quotes | Self::Order => words <= MOST_WORDS,
+            _ => true,
+        }
     }
 }
 
@@ -104,20 +115,36 @@ impl Strike {
     }
 }
 
+impl Strike {
+    /// What is said of prompts of so many words, of which the longer one has this many. Clients' vectors may see what differs.
+    fn long(words: usize, kind: Kind) -> Option<Self> {
+        let strikes = words > MOST_WORDS && kind != Kind::Vector;
+        strikes.then(|| Self { guard: Guard::Long, reason: format!("{words} words, {MOST_WORDS} can be compared") })
+    }
+}
+
 /// The first guard that strikes, if one does.
 pub fn first(query: &Text, entry: &Text, kind: Kind) -> Option<Strike> {
     if query.normal == entry.normal {
         return None;
     }
+    let most = query.words.len().max(entry.words.len());
+    if let Some(strike) = Strike::long(most, kind) {
+        return Some(strike);
+    }
     let compared = Compared::new(&query.words, &entry.words);
-    let asked = Guard::ALL.into_iter().filter(|guard| guard.is_for(kind));
+    let asked = Guard::ALL.into_iter().filter(|guard| guard.is_for(kind, most));
     asked.filter_map(|guard| Some(Strike { guard, reason: check(guard, query, entry, &compared)? })).next()
 }
 
 /// What each guard says: the reason, where it strikes.
 pub fn all(query: &Text, entry: &Text, kind: Kind) -> Vec<(Guard, Option<String>)> {
+    let most = query.words.len().max(entry.words.len());
+    if let Some(strike) = Strike::long(most, kind).filter(|_| query.normal != entry.normal) {
+        return vec![(strike.guard, Some(strike.reason))];
+    }
     let compared = Compared::new(&query.words, &entry.words);
-    let asked = Guard::ALL.into_iter().filter(|guard| guard.is_for(kind));
+    let asked = Guard::ALL.into_iter().filter(|guard| guard.is_for(kind, most));
     asked.map(|guard| (guard, check(guard, query, entry, &compared))).collect()
 }
 
@@ -132,7 +159,7 @@ fn check(guard: Guard, query: &Text, entry: &Text, compared: &Compared) -> Optio
         Guard::Kinds => kinds::check(compared),
         Guard::Order => order::check(compared),
         Guard::Replaced => replaced::check(compared),
-        Guard::Unread => None,
+        Guard::Long | Guard::Unread => None,
     }
 }
 
@@ -149,4 +176,29 @@ pub(super) fn is_named(word: &Word) -> bool {
 /// Reads the word lists now rather than with the first question.
 pub fn prepare() {
     lists::prepare();
+}
+
+#[cfg(test)]
+mod testing {
+    use super::*;
+
+    /// What a guard says of two prompts.
+    pub fn says(guard: Guard, query: &str, entry: &str) -> Option<String> {
+        let read = |prompt: &str| Text::read(prompt.as_bytes()).expect("a prompt");
+        let (query, entry) = (read(query), read(entry));
+        let compared = Compared::new(&query.words, &entry.words);
+        check(guard, &query, &entry, &compared)
+    }
+
+    /// A guard strikes these pairs, whichever of the two is asked, and not those.
+    pub fn test(guard: Guard, strikes: &[(&str, &str)], passes: &[(&str, &str)]) {
+        for (a, b) in strikes {
+            assert!(says(guard, a, b).is_some(), "{a} | {b}");
+            assert!(says(guard, b, a).is_some(), "{b} | {a}");
+        }
+        for (a, b) in passes {
+            assert_eq!(says(guard, a, b), None, "{a} | {b}");
+            assert_eq!(says(guard, b, a), None, "{b} | {a}");
+        }
+    }
 }

@@ -160,3 +160,44 @@ impl<'a> Spelled<'a> {
             && self.initials.windows(short.len()).any(|window| window == short.as_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{says, test};
+    use super::super::Guard;
+
+    #[test]
+    fn names_exclude_each_other() {
+        let strikes = [
+            ("who rules Denmark", "who rules Belgium"),
+            ("who rules denmark", "who rules belgium"),
+            ("WHO RULES DENMARK NOW", "WHO RULES BELGIUM NOW"),
+            ("Is Oracle a good employer", "Is Adobe a good employer"),
+            ("who is Mr Grumbleby", "who is Mr Snorkwell"),
+            ("who is grumbleby", "who is snorkwell"),
+            ("flights to New York", "flights to New Orleans"),
+            ("is swahili hard", "is finnish hard"),
+            ("how old is the ECB", "how old is the BBC"),
+        ];
+        let passes = [
+            ("who rules Denmark", "who rules denmark"),
+            ("who rules Denmark", "who is the ruler of Denmark"),
+            ("the Danish king", "the king of Denmark"),
+            ("flights to NYC", "flights to New York"),
+            ("the US economy", "the economy of America"),
+            ("learn ML", "learn machine learning"),
+            ("is Facebook dead", "is face book dead"),
+            ("a crêpe recipe", "a crepe recipe"),
+            ("i paid 500 rupees", "i paid Rs 500"),
+            ("The oracle spoke", "An oracle spoke"),
+            ("the weather in Denmark", "the weather today"),
+        ];
+        test(Guard::Names, &strikes, &passes);
+    }
+
+    #[test]
+    fn it_says_which_names() {
+        let said = says(Guard::Names, "Who rules Denmark?", "Who rules Belgium?");
+        assert_eq!(said.as_deref(), Some("denmark and belgium"));
+    }
+}

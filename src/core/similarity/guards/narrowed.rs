@@ -44,3 +44,31 @@ fn is_narrowing(side: &Side, at: usize) -> bool {
     let before = (at.saturating_sub(BETWEEN)..at).rev().find(|at| narrows(*at) || !phrase(at));
     (ends || begins) && before.is_some_and(narrows) && !matches!(side.text(at), "earth" | "world")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{says, test};
+    use super::super::Guard;
+
+    #[test]
+    fn a_named_place_narrows_the_question() {
+        let strikes = [
+            ("best colleges", "best colleges in Canada"),
+            ("best colleges", "best colleges in canada"),
+            ("how do i install it", "how do i install it on Debian"),
+            ("how do i vote", "in Sweden, how do i vote"),
+            ("who pays for school", "who pays for school at Eton"),
+        ];
+        let passes = [
+            ("best colleges", "best colleges for girls"),
+            ("the dangerous animals", "the dangerous animals on earth"),
+            ("who rules Denmark", "who rules denmark now"),
+            ("the rent in Gurgaon", "the rent in Gurgaon, Haryana"),
+            ("a flight from Rome", "a cheap flight from Rome"),
+            ("good places to live", "where is life good in Canada"),
+        ];
+        test(Guard::Narrowed, &strikes, &passes);
+        let said = says(Guard::Narrowed, "best colleges", "best colleges in Canada");
+        assert_eq!(said.as_deref(), Some("canada is stored only"));
+    }
+}

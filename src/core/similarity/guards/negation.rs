@@ -95,3 +95,39 @@ fn denies_otherwise(compared: &Compared, asked: bool, at: usize) -> bool {
 fn said_only(side: &Side, at: usize, asked: bool) -> String {
     format!("\"{}\" is {} only", side.text(at), if asked { "asked" } else { "stored" })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{says, test};
+    use super::super::Guard;
+
+    #[test]
+    fn one_more_denial_turns_the_question() {
+        let strikes = [
+            ("who was invited", "who was not invited"),
+            ("why does it work", "why doesn't it work"),
+            ("a cake with sugar", "a cake without sugar"),
+            ("should i ever do it", "should i never do it"),
+            ("how do i lie", "how do i avoid lying"),
+            ("which birds fly", "which birds fail to fly"),
+            ("ways to swim", "ways to swim without goggles"),
+        ];
+        let passes = [
+            ("why is he not happy", "why is he unhappy"),
+            ("why is the shop not open", "why is the shop closed"),
+            ("how do i not lie", "how do i avoid lying"),
+            ("isn't it cold", "is it cold"),
+            ("should i stay or not", "should i stay"),
+            ("nobody came, why", "why did no one come"),
+            ("how do i stop smoking", "how do i quit smoking"),
+            ("my router does not blink. how do i reset it to factory settings", "how do i reset my router"),
+        ];
+        test(Guard::Negation, &strikes, &passes);
+    }
+
+    #[test]
+    fn it_says_which_word_denies() {
+        let said = says(Guard::Negation, "who was not invited", "who was invited");
+        assert_eq!(said.as_deref(), Some("\"not\" is asked only"));
+    }
+}

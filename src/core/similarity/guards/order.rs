@@ -87,10 +87,15 @@ fn swapped(compared: &Compared) -> Option<(usize, usize)> {
     let mut moved = (0..query.words.len()).filter(|at| query.partner(*at) != Some(*at));
     let (first, last) = (moved.next()?, moved.next()?);
     let only = moved.next().is_none() && last > first + 1;
-    let between = || (first + 1..last).map(|at| query.text(at));
-    let listing = between().any(|word| LISTING.contains(&word)) || is_symmetric(query, first, last);
+    let listing = is_listed(query, first, last) || is_symmetric(query, first, last);
     let content = |at: usize| query.word(at).is_some_and(|word| is_content(word.class));
     (only && !(listing && content(first) && content(last))).then_some((first, last))
+}
+
+/// Whether the two are things of one list.
+fn is_listed(side: &Side, first: usize, last: usize) -> bool {
+    let between = || (first + 1..last).map(|at| side.text(at));
+    between().any(|word| LISTING.contains(&word)) && !between().any(|word| matches!(word, "but" | "not" | "than"))
 }
 
 /// Whether a word before or between the two says the same of both.
@@ -116,11 +121,7 @@ fn is_content(class: Class) -> bool {
 fn has_pivot(compared: &Compared, shared: &[(usize, usize)], first: (usize, usize), last: (usize, usize)) -> bool {
     let (query, entry) = (&compared.query, &compared.entry);
     let (from, to) = (last.1, first.1);
-    let listed = |side: &Side, from: usize, to: usize| {
-        let between = || (from + 1..to).map(|at| side.text(at));
-        between().any(|word| LISTING.contains(&word)) && !between().any(|word| matches!(word, "but" | "not" | "than"))
-    };
-    if (listed(query, first.0, last.0) && listed(entry, from, to))
+    if (is_listed(query, first.0, last.0) && is_listed(entry, from, to))
         || is_symmetric(query, first.0, last.0)
         || is_symmetric(entry, from, to)
     {
@@ -136,4 +137,36 @@ fn has_pivot(compared: &Compared, shared: &[(usize, usize)], first: (usize, usiz
     }
     let pivots = |side: &Side, from: usize, to: usize, word: &str| (from + 1..to).any(|at| side.text(at) == word);
     (first.0 + 1..last.0).map(|at| query.text(at)).any(|word| PIVOTS.contains(&word) && pivots(entry, from, to, word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{says, test};
+    use super::super::Guard;
+
+    #[test]
+    fn who_does_what_to_whom_matters() {
+        let strikes = [
+            ("convert dollars to euros", "convert euros to dollars"),
+            ("how do i convert inches to feet", "what is the way to convert feet to inches"),
+            ("man bites dog", "dog bites man"),
+            ("is milk better than tea", "why is tea better than milk"),
+            ("move files from a disk to a phone", "move files from a phone to a disk"),
+            ("is it safe to drink it", "is it drink to safe it"),
+            ("what belongs to art and not to craft", "what belongs to craft and not to art"),
+        ];
+        let passes = [
+            ("what should i plant in summer", "in summer what should i plant"),
+            ("the salary of a pilot", "a pilot's salary"),
+            ("pills for burning fat", "fat burning pills"),
+            ("tea or milk", "milk or tea"),
+            ("the difference between tea and milk", "the difference between milk and tea"),
+            ("how is tea different from milk", "how is milk different from tea"),
+            ("learn to cook quickly", "quickly learn to cook"),
+            ("which phone is best", "which is the best phone"),
+        ];
+        test(Guard::Order, &strikes, &passes);
+        let said = says(Guard::Order, "convert dollars to euros", "convert euros to dollars");
+        assert_eq!(said.as_deref(), Some("dollars … euros"));
+    }
 }

@@ -33,3 +33,27 @@ fn short(quoted: &str) -> String {
     }
     short
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{says, test};
+    use super::super::Guard;
+
+    #[test]
+    fn what_is_quoted_is_meant_letter_by_letter() {
+        let strikes = [
+            ("what does \"break a leg\" mean", "what does \"hit the road\" mean"),
+            ("who sings 'Yesterday Once More'", "who sings 'Top of the World'"),
+            ("print “hello there”", "print “good bye”"),
+        ];
+        let passes = [
+            ("what does \"break a leg\" mean", "what does 'Break a Leg' mean"),
+            ("what does \"break a leg\" mean", "what does break a leg mean"),
+            ("what does \"break a leg\" mean", "what is the meaning of “break a leg!”"),
+            ("is \"soft\" an adjective", "is soft an adjective"),
+        ];
+        test(Guard::Quotes, &strikes, &passes);
+        let long = says(Guard::Quotes, "say \"twelve angry men in a very small room\"", "say \"yes\"");
+        assert_eq!(long.as_deref(), Some("twelve angry men in a ve… and yes"));
+    }
+}

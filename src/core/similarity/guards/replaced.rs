@@ -53,3 +53,29 @@ fn is_kin(a: &str, b: &str) -> bool {
     let common = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
     common >= 5 || (common >= 4 && common + 2 >= a.len().min(b.len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{says, test};
+    use super::super::Guard;
+
+    #[test]
+    fn one_word_in_place_of_another_is_another_question() {
+        let strikes = [
+            ("who invented the microscope", "who invented the typewriter"),
+            ("how do i clean a saddle", "how do i clean a chandelier"),
+            ("what is the history of the umbrella", "the history of satellites"),
+        ];
+        let passes = [
+            ("who invented the microscope", "who devised the microscope"),
+            ("how do i mend a saddle", "how do i repair a saddle"),
+            ("some good things about tea", "some good facts about tea"),
+            ("who invented the microscope", "who invented the old microscope"),
+            ("why do scientists write", "why does a scientist write"),
+            ("the benefits of tea", "beneficial tea"),
+        ];
+        test(Guard::Replaced, &strikes, &passes);
+        let said = says(Guard::Replaced, "who made the microscope", "who made the typewriter");
+        assert_eq!(said.as_deref(), Some("microscope and typewriter"));
+    }
+}

@@ -31,8 +31,8 @@ impl Head {
 pub struct Row<M: Measure> {
     pub head: Head,
     pub units: Vec<M::Unit>,
-    /// None in the tail.
-    pub sketch: Option<M::Sketch>,
+    /// Nothing in the tail.
+    pub sketch: Vec<u64>,
 }
 
 /// Rows that lie together.
@@ -40,7 +40,7 @@ pub struct Row<M: Measure> {
 pub struct Block<M: Measure> {
     heads: Run<Head>,
     units: Run<M::Unit>,
-    sketches: Run<M::Sketch>,
+    sketches: Run<u64>,
 }
 
 impl<M: Measure> Default for Block<M> {
@@ -66,6 +66,10 @@ impl<M: Measure> Block<M> {
         at.checked_sub(1).and_then(|before| self.heads.get(before)).map_or(0, |head| head.end as usize)
     }
 
+    pub fn head(&self, at: usize) -> Option<&Head> {
+        self.heads.get(at)
+    }
+
     /// A row: what was said of it, and its units.
     pub fn get(&self, at: usize) -> Option<(Head, &[M::Unit])> {
         let head = *self.heads.get(at)?;
@@ -77,8 +81,8 @@ impl<M: Measure> Block<M> {
         (0..self.len()).filter_map(|at| self.get(at))
     }
 
-    /// The sketches of all rows; none in the tail.
-    pub fn sketches(&self) -> &[M::Sketch] {
+    /// The sketches of all rows, end to end; none in the tail.
+    pub fn sketches(&self) -> &[u64] {
         &self.sketches
     }
 
@@ -90,16 +94,16 @@ impl<M: Measure> Block<M> {
     pub fn push(&mut self, row: Row<M>) {
         self.units.extend(&row.units);
         self.heads.push(Head { end: self.units.len() as u32, ..row.head });
-        row.sketch.into_iter().for_each(|sketch| self.sketches.push(sketch));
+        self.sketches.extend(&row.sketch);
     }
 
     pub fn pop(&mut self) -> Option<Row<M>> {
         let (head, units) = self.get(self.len().checked_sub(1)?)?;
-        let row = Row { head, units: units.to_vec(), sketch: self.sketches.pop() };
+        let (units, words) = (units.to_vec(), self.sketches.len() / self.len());
+        let sketch = self.sketches.split_off(self.sketches.len() - words).to_vec();
+        self.units.truncate(self.units.len() - units.len());
         self.heads.pop();
-        let end = self.units.len();
-        self.units.replace(end - row.units.len()..end, &[]);
-        Some(row)
+        Some(Row { head, units, sketch })
     }
 
     /// Puts a row in the place of another.
@@ -115,8 +119,7 @@ impl<M: Measure> Block<M> {
                 head.end = head.end - old + new;
             }
         }
-        if let (Some(place), Some(sketch)) = (self.sketches.get_mut(at), row.sketch) {
-            *place = sketch;
-        }
+        let words = row.sketch.len();
+        self.sketches.replace(at * words..(at + 1) * words, &row.sketch);
     }
 }

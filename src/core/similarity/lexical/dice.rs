@@ -6,22 +6,14 @@
 //! prompt's length is bounded both ways, and one that shares none of the query's rarest bigrams shares too few.
 
 use super::super::text::Text;
-use super::grams::{common, grams, tokens};
-use super::measure::{Form, Measure, Token, SLACK};
-use super::sketch::{Mask, Sketch};
+use super::grams::{tokens, Counted, Scratch};
+use super::measure::{Form, Measure, Token, KEPT, SLACK};
+use super::sketch::{self, words_for, Gate};
 use std::hash::{BuildHasher, RandomState};
 
-/// What equality weighs: more than all bigrams.
-const WHOLE: u32 = 1 << 20;
-
-/// Whether two equal texts of this kind would get less than 1 from their bigrams. Such a text has itself for a token.
-fn is_odd(text: &[u8]) -> bool {
-    text.len() < 2 || !text.is_ascii()
-}
-
+/// The token of a text as a whole, where equal texts would get less than 1 from their bigrams.
 fn whole(text: &[u8], hasher: &RandomState) -> Option<u64> {
-    // Bigrams leave the highest bit alone.
-    is_odd(text).then(|| hasher.hash_one(text) | 1 << 63)
+    (text.len() < 2 || !text.is_ascii()).then(|| hasher.hash_one(text) | KEPT)
 }
 
 fn size_of_text(text: &[u8]) -> u32 {
@@ -32,21 +24,21 @@ fn size_of_text(text: &[u8]) -> u32 {
 #[derive(Clone, Debug)]
 pub struct Dice {
     text: Vec<u8>,
-    grams: Vec<u64>,
+    grams: Counted,
     tokens: Vec<Token>,
-    mask: Mask,
+    whole: Option<u64>,
 }
 
 impl Measure for Dice {
     /// Its text, without white space.
     type Unit = u8;
-    type Sketch = Sketch;
-    type Scratch = Vec<u64>;
+    type Gate = Gate;
+    type Scratch = Scratch;
 
     const THRESHOLD: f64 = super::Metric::Dice.default_threshold();
-    const LOOK: f64 = 8.0;
-    const COMPARISON: f64 = 0.8;
-    const COMPARED: f64 = 0.02;
+    const LOOK: f64 = 5.0;
+    const COMPARISON: f64 = 150.0;
+    const COMPARED: f64 = 0.01;
 
     fn form(text: &Text, _: &RandomState) -> Form<u8> {
         let text: String = text.normal.chars().filter(|letter| !letter.is_whitespace()).collect();
@@ -59,17 +51,18 @@ impl Measure for Dice {
         tokens
     }
 
-    fn sketch(size: u32, _: &[u8], hashes: &[u64]) -> Sketch {
-        Sketch::new(size, hashes)
+    fn words(class: u32) -> usize {
+        words_for(Self::sizes(class).0)
+    }
+
+    fn sketch(words: usize, _: &[u8], hashes: &[u64]) -> Vec<u64> {
+        sketch::sketch(words, hashes)
     }
 
     fn ask(text: &Text, hasher: &RandomState) -> Self {
         let text = Self::form(text, hasher).units;
-        let mut sorted = Vec::new();
-        grams(&text, &mut sorted);
-        let mut weighed: Vec<_> = tokens(&text).into_iter().map(|key| Token { key, weight: 1 }).collect();
-        weighed.extend(whole(&text, hasher).map(|key| Token { key, weight: WHOLE }));
-        Self { text, grams: sorted, tokens: weighed, mask: Mask::default() }
+        let tokens: Vec<_> = tokens(&text).into_iter().map(|key| Token { key, weight: 1 }).collect();
+        Self { grams: Counted::of(&text), tokens, whole: whole(&text, hasher), text }
     }
 
     fn size(&self) -> u32 {
@@ -80,13 +73,13 @@ impl Measure for Dice {
         &self.tokens
     }
 
-    fn learn(&mut self, hashes: &[u64]) {
-        self.mask = Mask::new(&self.tokens, hashes);
+    fn twin(&self) -> Option<u64> {
+        self.whole
     }
 
     fn reaches(&self, size: u32, common: u32, floor: f64) -> bool {
         let most = 2.0 * f64::from(common.min(size));
-        common >= WHOLE || most + SLACK >= floor * (f64::from(self.size()) + f64::from(size))
+        most + SLACK >= floor * (f64::from(self.size()) + f64::from(size))
     }
 
     fn reaches_within(&self, (from, to): (u32, u32), common: u32, floor: f64) -> bool {
@@ -94,19 +87,24 @@ impl Measure for Dice {
         self.reaches(common.clamp(from, to), common, floor)
     }
 
-    fn admits(&self, sketch: &Sketch, floor: f64) -> bool {
-        self.reaches(sketch.size, self.mask.most(sketch), floor)
+    fn gate(&self, class: u32, floor: f64, hashes: &[u64]) -> Gate {
+        Gate::new(Self::words(class), &self.tokens, hashes, self.least(class, floor))
     }
 
-    fn compare(&self, _: u32, units: &[u8], _: f64, scratch: &mut Vec<u64>) -> Option<f64> {
+    fn pass(gate: &Gate, sketch: &[u64]) -> Option<u32> {
+        gate.pass(sketch)
+    }
+
+    fn compare(&self, _: u32, units: &[u8], floor: f64, scratch: &mut Scratch) -> Option<f64> {
         if units == self.text {
             return Some(1.0);
         }
         if units.len() < 2 || self.text.len() < 2 {
             return Some(0.0);
         }
-        grams(units, scratch);
-        let common = common(&self.grams, scratch);
-        Some(f64::from(2 * common) / (units.len() + self.text.len() - 2) as f64)
+        let both = (units.len() + self.text.len() - 2) as f64;
+        let least = (floor * both / 2.0 - SLACK).ceil().max(0.0) as u32;
+        let common = self.grams.common(units, least, scratch)?;
+        Some(f64::from(2 * common) / both)
     }
 }

@@ -1,5 +1,6 @@
 //! Which rows hold a token.
 
+use super::measure::KEPT;
 use super::postings::Postings;
 use crate::core::memory;
 use hashbrown::HashTable;
@@ -47,7 +48,7 @@ impl Dictionary {
             Some(posted) => {
                 let before = posted.rows.memory();
                 posted.rows.insert(row);
-                if posted.rows.len() >= LONG && posted.rows.len() > all / COMMON {
+                if posted.rows.len() >= LONG && posted.rows.len() > all / COMMON && token & KEPT == 0 {
                     posted.rows = Postings::Common;
                 }
                 self.bytes = self.bytes + posted.rows.memory() - before;
@@ -61,8 +62,20 @@ impl Dictionary {
         }
     }
 
+    /// Gives a row of a token another number; if that is there already, takes the row out.
+    pub fn renumber(&mut self, token: u64, from: u32, to: u32) {
+        let hash = self.hash(token);
+        let Some(shard) = self.shards.get_mut(Self::shard_of(hash)) else { return };
+        let Some(posted) = shard.find_mut(hash, |posted| posted.token == token) else { return };
+        let before = posted.rows.memory();
+        posted.rows.remove(from);
+        posted.rows.insert(to);
+        self.bytes = self.bytes + posted.rows.memory() - before;
+    }
+
     /// Takes a row out, and the token with its last row.
-    pub fn remove(&mut self, token: u64, hash: u64, row: u32) {
+    pub fn remove(&mut self, token: u64, row: u32) {
+        let hash = self.hash(token);
         let Some(shard) = self.shards.get_mut(Self::shard_of(hash)) else { return };
         let Ok(mut found) = shard.find_entry(hash, |posted| posted.token == token) else { return };
         let posted = found.get_mut();

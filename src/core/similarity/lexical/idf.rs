@@ -1,124 +1,91 @@
 //! The cosine of stemmed words, weighted by how rare each is in the corpus of the model.
 //!
-//! How rare a word is does not depend on what else is cached, so two prompts are as similar in one cache as in another.
-//! Each stem counts once, however often it occurs; of its forms the rarest gives the weight. Weights are hundredths in
-//! whole numbers, so sums do not depend on their order and the index gives the definition's value to the last bit.
+//! How rare a stem is does not depend on what else is cached, so two prompts are as similar in one cache as in another.
+//! Each stem counts once, however often it occurs: counted by its frequency, recall at the same precision is lower by one
+//! to two points. Weights are hundredths in whole numbers, so sums do not depend on their order and the index gives the
+//! definition's value to the last bit.
 //!
-//! What makes the index fast is the inequality of Cauchy and Schwarz: two prompts that have only some of the words in
-//! common are at most as similar as the square root of those words' share in the squares of one prompt's weights. From
-//! 0.8 on, a prompt that has none of the words that make up 36 % of the query's squares need not be looked at.
+//! With c for the squares of the weights in common, a and b for those of each prompt, the similarity is c / √(ab). As c is
+//! no more than b, that is at most √(c / a): from 0.8 on, a prompt that has none of the words that make up 36 % of the
+//! query's squares need not be looked at.
 
 use super::super::text::Text;
+use super::super::words::rarity;
 use super::measure::{Form, Measure, Token, SLACK};
-use super::sketch::{Mask, Sketch};
-use std::cmp::Ordering;
+use super::sketch::{self, Gate};
 use std::hash::{BuildHasher, RandomState};
 
-/// The largest weight: 20.00, far above what any corpus gives.
-const MOST: f32 = 2000.0;
-/// A term is kept in 64 bits: so many for the weight, the others for the hash of the stem.
-const WEIGHT: u32 = 11;
-const WEIGHT_MASK: u64 = (1 << WEIGHT) - 1;
-
-fn hundredths(idf: f32) -> u32 {
+/// The square of a stem's weight, which is 20.00 at most: far more than any corpus gives, and few enough that the squares
+/// of a prompt's thousand words are a `u32`.
+fn square(stem: &str) -> u32 {
     // Not a number becomes 0.
-    (idf * 100.0).round().clamp(0.0, MOST) as u32
+    ((rarity(stem) * 100.0).round().clamp(0.0, 2000.0) as u32).pow(2)
 }
 
-/// What must be sorted by key and weight, each key with its largest weight.
-fn once<K: PartialEq>(terms: &mut Vec<(K, u32)>) {
-    terms.dedup_by(|next, kept| {
-        let same = next.0 == kept.0;
-        if same {
-            kept.1 = kept.1.max(next.1);
-        }
-        same
-    });
+fn sum(squares: impl Iterator<Item = u32>) -> u32 {
+    squares.fold(0, u32::saturating_add)
 }
 
-fn mass(weights: impl Iterator<Item = u32>) -> u32 {
-    weights.fold(0, |sum, weight| sum.saturating_add(weight * weight))
-}
-
-/// What two sorted lists of terms have in common: the sum of the products of their weights.
-fn product<K: Ord>(a: &[(K, u32)], b: &[(K, u32)]) -> u64 {
-    let (mut i, mut j, mut sum) = (0, 0, 0);
-    while let (Some((x, v)), Some((y, w))) = (a.get(i), b.get(j)) {
-        match x.cmp(y) {
-            Ordering::Less => i += 1,
-            Ordering::Greater => j += 1,
-            Ordering::Equal => {
-                sum += u64::from(*v) * u64::from(*w);
-                (i, j) = (i + 1, j + 1);
-            }
-        }
-    }
-    sum
-}
-
-fn quotient(product: u64, a: u32, b: u32) -> f64 {
-    if product == 0 {
+fn quotient(common: u32, a: u32, b: u32) -> f64 {
+    if common == 0 {
         return 0.0;
     }
-    (product as f64 / (f64::from(a) * f64::from(b)).sqrt()).min(1.0)
+    (f64::from(common) / (f64::from(a) * f64::from(b)).sqrt()).min(1.0)
 }
 
 /// The definition.
 pub fn cosine(a: &Text, b: &Text) -> f64 {
-    fn terms(text: &Text) -> Vec<(&str, u32)> {
-        let mut terms: Vec<_> = text.words.iter().map(|word| (&*word.stem, hundredths(word.idf))).collect();
-        terms.sort_unstable();
-        once(&mut terms);
-        terms
+    fn stems(text: &Text) -> Vec<&str> {
+        let mut stems: Vec<_> = text.words.iter().map(|word| &*word.stem).collect();
+        stems.sort_unstable();
+        stems.dedup();
+        stems
     }
-    let (a, b) = (terms(a), terms(b));
-    let mass = |terms: &[(&str, u32)]| mass(terms.iter().map(|term| term.1));
-    quotient(product(&a, &b), mass(&a), mass(&b))
+    let (a, b) = (stems(a), stems(b));
+    let common = a.iter().filter(|stem| b.binary_search(stem).is_ok());
+    let squares = |stems: &[&str]| sum(stems.iter().map(|stem| square(stem)));
+    quotient(sum(common.map(|stem| square(stem))), squares(&a), squares(&b))
 }
 
-fn split(unit: u64) -> (u64, u32) {
-    (unit >> WEIGHT, (unit & WEIGHT_MASK) as u32)
+/// The hash of each stem, and its square, by hash. Each index hashes with a key of its own, so nobody outside can choose
+/// stems that meet, and by chance no two ever will.
+fn weighed(text: &Text, hasher: &RandomState) -> Vec<Token> {
+    let token = |stem: &str| Token { key: hasher.hash_one(stem), weight: square(stem) };
+    let mut tokens: Vec<_> = text.words.iter().map(|word| token(&word.stem)).collect();
+    tokens.sort_unstable_by_key(|token| token.key);
+    tokens.dedup_by_key(|token| token.key);
+    tokens
 }
 
 /// A prompt that is asked for.
 #[derive(Clone, Debug)]
 pub struct Idf {
-    terms: Vec<(u64, u32)>,
     tokens: Vec<Token>,
-    mass: u32,
-    mask: Mask,
+    size: u32,
 }
 
 impl Measure for Idf {
-    /// A stem's hash and weight. The hash has a key of its own for each index, so nobody outside can make two stems
-    /// meet; by chance two words of two prompts do so once in 10¹⁵.
+    /// The hash of a stem.
     type Unit = u64;
-    type Sketch = Sketch;
+    type Gate = Gate;
     type Scratch = ();
 
     const THRESHOLD: f64 = super::Metric::Idf.default_threshold();
     const LOOK: f64 = 8.0;
-    const COMPARISON: f64 = 0.1;
+    const COMPARISON: f64 = 100.0;
     const COMPARED: f64 = 0.05;
 
     fn form(text: &Text, hasher: &RandomState) -> Form<u64> {
-        let term = |word: &super::super::words::Word| (hasher.hash_one(&*word.stem) >> WEIGHT, hundredths(word.idf));
-        let mut terms: Vec<_> = text.words.iter().map(term).collect();
-        terms.sort_unstable();
-        once(&mut terms);
-        let size = mass(terms.iter().map(|term| term.1));
-        Form { size, units: terms.into_iter().map(|(stem, weight)| stem << WEIGHT | u64::from(weight)).collect() }
+        let tokens = weighed(text, hasher);
+        let size = sum(tokens.iter().map(|token| token.weight));
+        Form { size, units: tokens.into_iter().map(|token| token.key).collect() }
     }
 
     fn tokens_of(units: &[u64], _: &RandomState) -> Vec<u64> {
-        units.iter().map(|unit| split(*unit).0).collect()
+        units.to_vec()
     }
 
-    fn sketch(size: u32, _: &[u64], hashes: &[u64]) -> Sketch {
-        Sketch::new(size, hashes)
-    }
-
-    /// A cosine does not depend on sizes.
+    /// One for all: the lists are short enough, and what a class costs is more than it would save.
     fn class(_: u32) -> u32 {
         0
     }
@@ -127,49 +94,52 @@ impl Measure for Idf {
         (0, u32::MAX)
     }
 
+    fn words(_: u32) -> usize {
+        2
+    }
+
+    fn sketch(words: usize, _: &[u64], hashes: &[u64]) -> Vec<u64> {
+        sketch::sketch(words, hashes)
+    }
+
     fn ask(text: &Text, hasher: &RandomState) -> Self {
-        let form = Self::form(text, hasher);
-        let terms: Vec<_> = form.units.into_iter().map(split).collect();
-        let tokens = terms.iter().map(|(key, weight)| Token { key: *key, weight: weight * weight }).collect();
-        Self { terms, tokens, mass: form.size, mask: Mask::default() }
+        let tokens = weighed(text, hasher);
+        let size = sum(tokens.iter().map(|token| token.weight));
+        Self { tokens, size }
     }
 
     fn size(&self) -> u32 {
-        self.mass
+        self.size
     }
 
     fn tokens(&self) -> &[Token] {
         &self.tokens
     }
 
-    fn learn(&mut self, hashes: &[u64]) {
-        self.mask = Mask::new(&self.tokens, hashes);
+    fn reaches(&self, size: u32, common: u32, floor: f64) -> bool {
+        let common = f64::from(common.min(size)) * (1.0 + SLACK);
+        floor <= 0.0 || common * common >= floor * floor * f64::from(self.size) * f64::from(size)
     }
 
-    fn reaches(&self, _: u32, common: u32, floor: f64) -> bool {
-        f64::from(common) * (1.0 + SLACK) >= floor * floor.abs() * f64::from(self.mass)
+    fn reaches_within(&self, (from, to): (u32, u32), common: u32, floor: f64) -> bool {
+        // A prompt that has nothing else is the most similar.
+        self.reaches(common.clamp(from, to), common, floor)
     }
 
-    fn reaches_within(&self, _: (u32, u32), common: u32, floor: f64) -> bool {
-        self.reaches(0, common, floor)
+    fn gate(&self, class: u32, floor: f64, hashes: &[u64]) -> Gate {
+        Gate::new(Self::words(class), &self.tokens, hashes, self.least(class, floor))
     }
 
-    fn admits(&self, sketch: &Sketch, floor: f64) -> bool {
-        self.reaches(0, self.mask.most(sketch), floor)
+    fn pass(gate: &Gate, sketch: &[u64]) -> Option<u32> {
+        gate.pass(sketch)
     }
 
     fn compare(&self, size: u32, units: &[u64], _: f64, (): &mut ()) -> Option<f64> {
-        let (mut at, mut sum) = (0, 0);
-        for (stem, weight) in units.iter().map(|unit| split(*unit)) {
-            while self.terms.get(at).is_some_and(|term| term.0 < stem) {
-                at += 1;
-            }
-            match self.terms.get(at) {
-                Some(term) if term.0 == stem => sum += u64::from(term.1) * u64::from(weight),
-                Some(_) => {}
-                None => break,
-            }
-        }
-        Some(quotient(sum, self.mass, size))
+        let mut units = units.iter().copied().peekable();
+        let common = self.tokens.iter().filter(|token| {
+            while units.next_if(|unit| *unit < token.key).is_some() {}
+            units.next_if_eq(&token.key).is_some()
+        });
+        Some(quotient(sum(common.map(|token| token.weight)), self.size, size))
     }
 }

@@ -8,8 +8,8 @@ use super::super::text::Text;
 use super::block::{Block, Head, Row};
 use super::dictionary::Dictionary;
 use super::measure::Measure;
-use super::search::{Found, Snapshot};
-use super::shelf::Shelf;
+use super::search::Snapshot;
+use super::shelf::{Shelf, BLOCK};
 use crate::core::memory;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::RandomState;
@@ -30,13 +30,9 @@ impl Number {
         Self(class << PLACE | at as u32)
     }
 
-    fn class(self) -> u32 {
-        self.0 >> PLACE
-    }
-
-    /// A row's place in its class.
-    pub fn place(row: u32) -> usize {
-        (row & ((1 << PLACE) - 1)) as usize
+    /// The class of a row, and its place there.
+    pub fn parts(row: u32) -> (u32, usize) {
+        (row >> PLACE, (row & ((1 << PLACE) - 1)) as usize)
     }
 
     /// All numbers of a class.
@@ -99,8 +95,8 @@ impl<M: Measure> Deep<M> {
     fn insert(&mut self, head: Head, units: Vec<M::Unit>) {
         let tokens = self.tokens(&units);
         let hashes: Vec<_> = tokens.iter().map(|token| self.dictionary.hash(*token)).collect();
-        let sketch = Some(M::sketch(head.size, &units, &hashes));
         let class = M::class(head.size);
+        let sketch = M::sketch(M::words(class), &units, &hashes);
         let Some(shelf) = self.shelf(class) else { return };
         let number = Number::new(class, shelf.push(Row { head, units, sketch }));
         self.places.insert(head.slot, number);
@@ -112,7 +108,7 @@ impl<M: Measure> Deep<M> {
 
     fn take(&mut self, slot: u32) -> bool {
         let Some(number) = self.places.remove(&slot) else { return false };
-        let (class, at) = (number.class(), Number::place(number.0));
+        let (class, at) = Number::parts(number.0);
         let Some(shelf) = self.shelf(class) else { return false };
         let Some(last) = shelf.pop() else { return false };
         let from = Number::new(class, shelf.len());
@@ -120,17 +116,17 @@ impl<M: Measure> Deep<M> {
             Some((_, units)) => units.to_vec(),
             None => last.units.clone(),
         };
+        // The last row comes to the place that becomes free, if that is not its own. Both may hold the same tokens.
+        let moved = if from == number { Vec::new() } else { self.tokens(&last.units) };
         for token in self.tokens(&gone) {
-            self.dictionary.remove(token, self.dictionary.hash(token), number.0);
+            if moved.binary_search(&token).is_err() {
+                self.dictionary.remove(token, number.0);
+            }
+        }
+        for token in moved {
+            self.dictionary.renumber(token, from.0, number.0);
         }
         if from != number {
-            // The last row comes to the place that became free.
-            let all = self.places.len();
-            for token in self.tokens(&last.units) {
-                let hash = self.dictionary.hash(token);
-                self.dictionary.insert(token, hash, number.0, all);
-                self.dictionary.remove(token, hash, from.0);
-            }
             self.places.insert(last.head.slot, number);
             if let Some(shelf) = self.shelf(class) {
                 shelf.replace(at, last);
@@ -162,7 +158,7 @@ impl<M: Measure> Index<M> {
         let head = Head::new(slot, stamp, form.size);
         let full = self.deep.is_some() || self.tail.len() >= TAIL;
         if !full || self.deep.as_ref().is_some_and(|deep| !deep.has_room(form.size)) {
-            Arc::make_mut(&mut self.tail).push(Row { head, units: form.units, sketch: None });
+            Arc::make_mut(&mut self.tail).push(Row { head, units: form.units, sketch: Vec::new() });
             return;
         }
         let deep = self.deep.get_or_insert_with(|| Box::new(Deep::new(self.hasher.clone())));
@@ -204,11 +200,7 @@ impl<M: Measure> Index<M> {
             Some(deep) => {
                 let find = |token| {
                     let hash = deep.dictionary.hash(token);
-                    let rows = match deep.dictionary.find(token, hash) {
-                        Some(rows) => Found::of(rows),
-                        None => Found::Nowhere,
-                    };
-                    (hash, rows)
+                    (hash, deep.dictionary.find(token, hash))
                 };
                 Snapshot::new(asked, self.tail.clone(), deep.shelves.clone(), deep.places.len(), find)
             }
@@ -233,8 +225,10 @@ impl<M: Measure> Index<M> {
                 check(deep.places.get(&head.slot) == Some(&number), "a slot's place is known")?;
                 let tokens = deep.tokens(units);
                 let hashes: Vec<_> = tokens.iter().map(|token| deep.dictionary.hash(*token)).collect();
-                let sketch = M::sketch(head.size, units, &hashes);
-                check(shelf.sketch(at) == Some(&sketch), "a row's sketch is its own")?;
+                let words = M::words(class);
+                let sketches = shelf.block(at).map(|block| block.sketches()).unwrap_or_default();
+                let sketch = sketches.get(at % BLOCK * words..).and_then(|rest| rest.get(..words));
+                check(sketch == Some(&M::sketch(words, units, &hashes)), "a row's sketch is its own")?;
                 for (token, hash) in tokens.iter().zip(hashes).filter(|(token, _)| !common.contains(token)) {
                     let found = deep.dictionary.find(*token, hash).ok_or("a token has a list")?;
                     check(found.within(number.0..number.0 + 1, &mut Vec::new()) == 1, "a list holds its rows")?;

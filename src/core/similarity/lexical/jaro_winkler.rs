@@ -12,24 +12,22 @@
 
 use super::super::text::Text;
 use super::letters::{count, each, Letters};
-use super::measure::{Form, Measure, Token, SLACK};
+use super::measure::{lowest, Form, Measure, Token, SLACK};
 use std::hash::RandomState;
 use std::ops::ControlFlow;
 
 /// Kinds of letters that a sketch counts.
 const KINDS: usize = 24;
+/// Words of a sketch.
+const WORDS: usize = KINDS / 8 + 1;
 /// What the front is worth, for each of four letters.
 const FRONT: f64 = 0.1;
 
-type Lead = [u8; 4];
-type Counts = [u8; KINDS];
-
-/// How many letters of which kinds a text has, and which four it begins with.
+/// What a sketch is made of: how many letters of which kinds a text has, and the four that it begins with.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sketch {
-    size: u32,
-    lead: Lead,
-    counts: Counts,
+struct Counts {
+    kinds: [u8; KINDS],
+    lead: u32,
 }
 
 fn kind_of(letter: char) -> usize {
@@ -53,16 +51,16 @@ fn kind_of(letter: char) -> usize {
     KIND.get(letter as usize).map_or(letter as usize % KINDS, |kind| usize::from(*kind))
 }
 
-impl Sketch {
+impl Counts {
     /// With the letters that were too many to be counted.
-    fn of(size: u32, text: &[u8]) -> (Self, u32) {
-        let mut sketch = Self { size, lead: Lead::default(), counts: Counts::default() };
+    fn of(text: &[u8]) -> (Self, u32) {
+        let mut counts = Self { kinds: [0; KINDS], lead: 0 };
         let (mut at, mut uncounted) = (0, 0);
         each(text, |letter| {
-            if let Some(place) = sketch.lead.get_mut(at) {
-                *place = (letter as u32 & 0x7f) as u8 | u8::from(!letter.is_ascii()) << 7;
+            if at < 4 {
+                counts.lead |= (u32::from(letter) & 0x7f | u32::from(!letter.is_ascii()) << 7) << (at * 8);
             }
-            if let Some(count) = sketch.counts.get_mut(kind_of(letter)) {
+            if let Some(count) = counts.kinds.get_mut(kind_of(letter)) {
                 match count.checked_add(1) {
                     Some(more) => *count = more,
                     None => uncounted += 1,
@@ -71,15 +69,24 @@ impl Sketch {
             at += 1;
             ControlFlow::Continue(())
         });
-        (sketch, uncounted)
+        (counts, uncounted)
     }
+}
+
+/// What a sketch is read with.
+#[derive(Debug)]
+pub struct Gate {
+    counts: Counts,
+    uncounted: u32,
+    /// How many letters must match, by how many are alike in front.
+    least: [u32; 5],
 }
 
 /// A prompt that is asked for.
 #[derive(Clone, Debug)]
 pub struct JaroWinkler {
     letters: Letters,
-    sketch: Sketch,
+    counts: Counts,
     uncounted: u32,
 }
 
@@ -104,18 +111,23 @@ fn winkler(jaro: f64, front: u32) -> f64 {
 impl JaroWinkler {
     /// The most that is possible with so many matches.
     fn most(&self, size: u32, matches: u32, front: u32) -> f64 {
-        if self.sketch.size == 0 || size == 0 {
-            return f64::from(u8::from(self.sketch.size == size));
+        if self.size() == 0 || size == 0 {
+            return f64::from(u8::from(self.size() == size));
         }
-        let matches = f64::from(matches);
-        winkler((matches / f64::from(self.sketch.size) + matches / f64::from(size) + 1.0) / 3.0, front)
+        let matches = f64::from(matches.min(size).min(self.size()));
+        winkler((matches / f64::from(self.size()) + matches / f64::from(size) + 1.0) / 3.0, front)
+    }
+
+    /// The same for the size of a class that allows most: the shortest that has room for the matches.
+    fn most_within(&self, (from, to): (u32, u32), matches: u32, front: u32) -> f64 {
+        self.most(matches.clamp(from, to), matches, front)
     }
 
     /// How many letters must match to reach a similarity.
     fn needed(&self, size: u32, front: u32, floor: f64) -> u32 {
         let front = FRONT * f64::from(front);
         let jaro = (floor - front) / (1.0 - front);
-        let parts = 1.0 / f64::from(self.sketch.size) + 1.0 / f64::from(size);
+        let parts = 1.0 / f64::from(self.size()) + 1.0 / f64::from(size);
         ((3.0 * jaro - 1.0) / parts - SLACK).ceil().max(0.0) as u32
     }
 
@@ -124,7 +136,7 @@ impl JaroWinkler {
         found.used.clear();
         found.used.resize(self.letters.words, 0);
         found.others.clear();
-        let window = (self.sketch.size.max(size) as usize / 2).saturating_sub(1);
+        let window = (self.size().max(size) as usize / 2).saturating_sub(1);
         let own = self.letters.chars.len();
         let (mut at, mut left) = (0usize, size);
         each(text, |letter| {
@@ -182,13 +194,13 @@ impl JaroWinkler {
 impl Measure for JaroWinkler {
     /// Its text.
     type Unit = u8;
-    type Sketch = Sketch;
+    type Gate = Gate;
     type Scratch = Matches;
 
     const THRESHOLD: f64 = super::Metric::JaroWinkler.default_threshold();
-    const LOOK: f64 = 15.0;
-    const COMPARISON: f64 = 0.4;
-    const COMPARED: f64 = 0.1;
+    const LOOK: f64 = 8.0;
+    const COMPARISON: f64 = 400.0;
+    const COMPARED: f64 = 0.005;
 
     fn form(text: &Text, _: &RandomState) -> Form<u8> {
         let units = text.normal.as_bytes().to_vec();
@@ -199,44 +211,63 @@ impl Measure for JaroWinkler {
         Vec::new()
     }
 
-    fn sketch(size: u32, units: &[u8], _: &[u64]) -> Sketch {
-        Sketch::of(size, units).0
+    fn words(_: u32) -> usize {
+        WORDS
     }
 
-    fn ask(text: &Text, hasher: &RandomState) -> Self {
-        let form = Self::form(text, hasher);
-        let (sketch, uncounted) = Sketch::of(form.size, &form.units);
-        Self { letters: Letters::of(&text.normal), sketch, uncounted }
+    fn sketch(_: usize, units: &[u8], _: &[u64]) -> Vec<u64> {
+        let counts = Counts::of(units).0;
+        let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        counts.kinds.chunks(8).map(word).chain([u64::from(counts.lead)]).collect()
+    }
+
+    fn ask(text: &Text, _: &RandomState) -> Self {
+        let (counts, uncounted) = Counts::of(text.normal.as_bytes());
+        Self { letters: Letters::of(&text.normal), counts, uncounted }
     }
 
     fn size(&self) -> u32 {
-        self.sketch.size
+        self.letters.chars.len() as u32
     }
 
+    /// None: letters alone are no tokens that a list could be kept of.
     fn tokens(&self) -> &[Token] {
         &[]
     }
 
-    fn learn(&mut self, _: &[u64]) {}
-
-    /// Knows of no tokens: the length decides.
-    fn reaches(&self, size: u32, _: u32, floor: f64) -> bool {
-        self.most(size, self.sketch.size.min(size), 4) + SLACK >= floor
+    fn total(&self) -> u32 {
+        self.size()
     }
 
-    fn reaches_within(&self, (from, to): (u32, u32), common: u32, floor: f64) -> bool {
-        self.reaches(self.sketch.size.clamp(from, to), common, floor)
+    fn reaches(&self, size: u32, common: u32, floor: f64) -> bool {
+        self.most(size, common, 4) + SLACK >= floor
     }
 
-    fn admits(&self, sketch: &Sketch, floor: f64) -> bool {
-        let counted = self.sketch.counts.iter().zip(&sketch.counts).map(|(a, b)| u16::from(*a.min(b)));
-        let matches = u32::from(counted.sum::<u16>()) + self.uncounted;
-        let front = self.sketch.lead.iter().zip(&sketch.lead).take_while(|(a, b)| a == b).count() as u32;
-        self.most(sketch.size, matches.min(sketch.size), front) + SLACK >= floor
+    fn reaches_within(&self, sizes: (u32, u32), common: u32, floor: f64) -> bool {
+        self.most_within(sizes, common, 4) + SLACK >= floor
+    }
+
+    fn gate(&self, class: u32, floor: f64, _: &[u64]) -> Gate {
+        let (sizes, total) = (Self::sizes(class), self.total());
+        let enough = |front, matches| self.most_within(sizes, matches, front) + SLACK >= floor;
+        let least = [0, 1, 2, 3, 4].map(|front| lowest(total + 1, |matches| enough(front, matches)));
+        Gate { counts: self.counts, uncounted: self.uncounted, least }
+    }
+
+    fn pass(gate: &Gate, sketch: &[u64]) -> Option<u32> {
+        let mut kinds = [0; KINDS];
+        for (place, word) in kinds.chunks_exact_mut(8).zip(sketch) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        let counted = gate.counts.kinds.iter().zip(&kinds).map(|(a, b)| u16::from(*a.min(b)));
+        let matches = u32::from(counted.sum::<u16>()) + gate.uncounted;
+        let lead = sketch.last().map_or(0, |word| *word as u32);
+        let front = (gate.counts.lead ^ lead).trailing_zeros() / 8;
+        gate.least.get(front as usize).filter(|least| matches >= **least).map(|_| matches)
     }
 
     fn compare(&self, size: u32, units: &[u8], floor: f64, scratch: &mut Matches) -> Option<f64> {
-        if self.sketch.size == 0 || size == 0 {
+        if self.size() == 0 || size == 0 {
             return Some(self.most(size, 0, 0));
         }
         let front = self.front(units);
@@ -245,10 +276,9 @@ impl Measure for JaroWinkler {
             return Some(0.0);
         }
         let (transpositions, found) = (self.transpositions(scratch), f64::from(matches));
-        let jaro = (found / f64::from(self.sketch.size)
-            + found / f64::from(size)
-            + f64::from(matches - transpositions) / found)
-            / 3.0;
+        let jaro =
+            (found / f64::from(self.size()) + found / f64::from(size) + f64::from(matches - transpositions) / found)
+                / 3.0;
         Some(winkler(jaro, front))
     }
 }

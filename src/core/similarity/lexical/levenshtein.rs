@@ -5,10 +5,10 @@
 //! only. Distances come from Myers' algorithm, 64 characters of the query at a time (Hyyrö's form for longer ones).
 
 use super::super::text::Text;
-use super::grams::tokens;
+use super::grams::{tokens, Counted, Scratch};
 use super::letters::{count, each, Letters};
 use super::measure::{Form, Measure, Token};
-use super::sketch::{Mask, Sketch};
+use super::sketch::{self, words_for, Gate};
 use std::hash::RandomState;
 use std::ops::ControlFlow;
 
@@ -19,8 +19,8 @@ const ROUNDING: f64 = 1e-6;
 #[derive(Clone, Debug)]
 pub struct Levenshtein {
     letters: Letters,
+    grams: Counted,
     tokens: Vec<Token>,
-    mask: Mask,
 }
 
 /// A column of the table of distances, as differences between neighbours: 64 rows of it.
@@ -83,13 +83,13 @@ impl Levenshtein {
 impl Measure for Levenshtein {
     /// Its text.
     type Unit = u8;
-    type Sketch = Sketch;
-    type Scratch = Vec<Column>;
+    type Gate = Gate;
+    type Scratch = (Vec<Column>, Scratch);
 
     const THRESHOLD: f64 = super::Metric::Levenshtein.default_threshold();
-    const LOOK: f64 = 8.0;
-    const COMPARISON: f64 = 0.3;
-    const COMPARED: f64 = 0.05;
+    const LOOK: f64 = 5.0;
+    const COMPARISON: f64 = 200.0;
+    const COMPARED: f64 = 0.01;
 
     fn form(text: &Text, _: &RandomState) -> Form<u8> {
         let units = text.normal.as_bytes().to_vec();
@@ -100,13 +100,17 @@ impl Measure for Levenshtein {
         tokens(units)
     }
 
-    fn sketch(size: u32, _: &[u8], hashes: &[u64]) -> Sketch {
-        Sketch::new(size, hashes)
+    fn words(class: u32) -> usize {
+        words_for(Self::sizes(class).0)
+    }
+
+    fn sketch(words: usize, _: &[u8], hashes: &[u64]) -> Vec<u64> {
+        sketch::sketch(words, hashes)
     }
 
     fn ask(text: &Text, _: &RandomState) -> Self {
         let tokens = tokens(text.normal.as_bytes()).into_iter().map(|key| Token { key, weight: 1 }).collect();
-        Self { letters: Letters::of(&text.normal), tokens, mask: Mask::default() }
+        Self { letters: Letters::of(&text.normal), grams: Counted::of(text.normal.as_bytes()), tokens }
     }
 
     fn size(&self) -> u32 {
@@ -115,10 +119,6 @@ impl Measure for Levenshtein {
 
     fn tokens(&self) -> &[Token] {
         &self.tokens
-    }
-
-    fn learn(&mut self, hashes: &[u64]) {
-        self.mask = Mask::new(&self.tokens, hashes);
     }
 
     fn reaches(&self, size: u32, common: u32, floor: f64) -> bool {
@@ -135,17 +135,26 @@ impl Measure for Levenshtein {
         f64::from(self.size().abs_diff(size)) <= edits && f64::from(common) + 1.0 + 2.0 * edits >= f64::from(longer)
     }
 
-    fn admits(&self, sketch: &Sketch, floor: f64) -> bool {
-        self.reaches(sketch.size, self.mask.most(sketch), floor)
+    fn gate(&self, class: u32, floor: f64, hashes: &[u64]) -> Gate {
+        Gate::new(Self::words(class), &self.tokens, hashes, self.least(class, floor))
     }
 
-    fn compare(&self, size: u32, units: &[u8], floor: f64, scratch: &mut Vec<Column>) -> Option<f64> {
+    fn pass(gate: &Gate, sketch: &[u64]) -> Option<u32> {
+        gate.pass(sketch)
+    }
+
+    fn compare(&self, size: u32, units: &[u8], floor: f64, scratch: &mut Self::Scratch) -> Option<f64> {
         let longer = self.size().max(size);
         if longer == 0 {
             return Some(1.0);
         }
         let limit = Self::edits(longer, floor).clamp(0.0, longer.into()) as u32;
-        let distance = self.distance(units, size, limit, scratch)?;
+        // Counting bigrams takes a part of the time that the distance takes, and settles most.
+        let least = longer.saturating_sub(2 * limit + 1);
+        if least > 0 {
+            self.grams.common(units, least, &mut scratch.1)?;
+        }
+        let distance = self.distance(units, size, limit, &mut scratch.0)?;
         Some(1.0 - f64::from(distance) / f64::from(longer))
     }
 }
@@ -155,7 +164,8 @@ mod tests {
     use super::*;
 
     fn distance(a: &str, b: &str, limit: u32) -> Option<u32> {
-        let asked = Levenshtein { letters: Letters::of(a), tokens: Vec::new(), mask: Mask::default() };
+        let (letters, grams) = (Letters::of(a), Counted::of(a.as_bytes()));
+        let asked = Levenshtein { letters, grams, tokens: Vec::new() };
         asked.distance(b.as_bytes(), count(b.as_bytes()), limit, &mut Vec::new())
     }
 

@@ -26,19 +26,22 @@ pub struct Token {
     pub weight: u32,
 }
 
+/// The bit of tokens whose lists are kept however long they are.
+pub const KEPT: u64 = 1 << 63;
+
 /// A prompt that is asked for, by one metric.
 pub trait Measure: Clone + Debug + Send + Sync + 'static {
     /// What prompts are kept in.
     type Unit: Copy + Debug + Default + Send + Sync + 'static;
-    /// What a row shows of itself before it is compared.
-    type Sketch: Copy + Debug + PartialEq + Send + Sync + 'static;
+    /// What sketches are read with.
+    type Gate;
     /// Room to compare in.
     type Scratch: Default;
     /// What is served where nobody says from which similarity on.
     const THRESHOLD: f64;
     /// Nanoseconds for a look at a sketch.
     const LOOK: f64;
-    /// Microseconds for a comparison.
+    /// Nanoseconds for a comparison.
     const COMPARISON: f64;
     /// Which share of the looks is followed by one.
     const COMPARED: f64;
@@ -46,11 +49,8 @@ pub trait Measure: Clone + Debug + Send + Sync + 'static {
     /// What is kept of a prompt.
     fn form(text: &Text, hasher: &RandomState) -> Form<Self::Unit>;
 
-    /// The tokens of a prompt, each once.
+    /// The tokens of a prompt, each once, in order.
     fn tokens_of(units: &[Self::Unit], hasher: &RandomState) -> Vec<u64>;
-
-    /// The sketch of a prompt whose tokens have these hashes.
-    fn sketch(size: u32, units: &[Self::Unit], hashes: &[u64]) -> Self::Sketch;
 
     /// In which of 64 classes the prompts of a size stand.
     fn class(size: u32) -> u32 {
@@ -62,6 +62,12 @@ pub trait Measure: Clone + Debug + Send + Sync + 'static {
         sizes_of(class)
     }
 
+    /// Words of a sketch in a class.
+    fn words(class: u32) -> usize;
+
+    /// The sketch of a prompt whose tokens have these hashes, of so many words.
+    fn sketch(words: usize, units: &[Self::Unit], hashes: &[u64]) -> Vec<u64>;
+
     /// Asks for a prompt.
     fn ask(text: &Text, hasher: &RandomState) -> Self;
 
@@ -71,20 +77,49 @@ pub trait Measure: Clone + Debug + Send + Sync + 'static {
     /// Its tokens.
     fn tokens(&self) -> &[Token];
 
-    /// Learns the hashes of its tokens, by which sketches are read.
-    fn learn(&mut self, hashes: &[u64]);
+    /// What its tokens weigh together, or what else is the most to have in common with it.
+    fn total(&self) -> u32 {
+        self.tokens().iter().fold(0, |sum, token| sum.saturating_add(token.weight))
+    }
 
-    /// Whether a prompt of this size with at most `common` in common may reach a similarity. Never a wrong no.
+    /// A token that only equal prompts have, where these may be more similar than their tokens say.
+    fn twin(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether a prompt of this size with at most `common` in common may reach a similarity. Never a wrong no, but for
+    /// twins.
     fn reaches(&self, size: u32, common: u32, floor: f64) -> bool;
 
-    /// Whether any of these sizes may. Never a wrong no.
+    /// Whether any of these sizes may.
     fn reaches_within(&self, sizes: (u32, u32), common: u32, floor: f64) -> bool;
 
-    /// Whether a prompt with this sketch may. Never a wrong no.
-    fn admits(&self, sketch: &Self::Sketch, floor: f64) -> bool;
+    /// What the sketches of a class must show to reach a similarity; `hashes` are those of the tokens.
+    fn gate(&self, class: u32, floor: f64, hashes: &[u64]) -> Self::Gate;
+
+    /// The most that a row with this sketch has in common with the prompt, if that may be enough.
+    fn pass(gate: &Self::Gate, sketch: &[u64]) -> Option<u32>;
 
     /// How similar a prompt is, to the last bit as the definition says. None only if that is below `floor`.
     fn compare(&self, size: u32, units: &[Self::Unit], floor: f64, scratch: &mut Self::Scratch) -> Option<f64>;
+
+    /// The least to have in common with the prompt that may be enough in a class.
+    fn least(&self, class: u32, floor: f64) -> u32 {
+        lowest(self.total(), |common| self.reaches_within(Self::sizes(class), common, floor))
+    }
+}
+
+/// The lowest number up to `most` that is enough, where what is more is enough as well; `most` if none is.
+pub fn lowest(most: u32, enough: impl Fn(u32) -> bool) -> u32 {
+    let (mut from, mut to) = (0, most);
+    while from < to {
+        let middle = from + (to - from) / 2;
+        match enough(middle) {
+            true => to = middle,
+            false => from = middle + 1,
+        }
+    }
+    from
 }
 
 /// What is added where a bound is compared with a similarity, so that rounding never makes a no of a yes.

@@ -74,14 +74,15 @@ impl Metric {
         Self::ALL.into_iter().find(|metric| *metric as u8 == tag)
     }
 
-    /// How similar a prompt must be where nobody has said so. `tests/core_lexical.rs` prints the table that these were
-    /// chosen from.
+    /// How similar a prompt must be where nobody has said so: with the guards on, some 84 % of the hits on the public
+    /// part of the simulation are right. `tests/core_lexical.rs` prints the table. Without guards that takes 0.90, 0.96,
+    /// 0.975 and 0.99.
     pub const fn default_threshold(self) -> f64 {
         match self {
-            Self::Idf => 0.85,
-            Self::Dice => 0.85,
-            Self::Levenshtein => 0.85,
-            Self::JaroWinkler => 0.95,
+            Self::Idf => 0.875,
+            Self::Dice => 0.815,
+            Self::Levenshtein => 0.81,
+            Self::JaroWinkler => 0.955,
         }
     }
 }

@@ -73,6 +73,11 @@ impl<T> Run<T> {
         self.0.insert(at.min(self.0.len()), item);
     }
 
+    pub fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+        self.shrink();
+    }
+
     pub fn remove(&mut self, at: usize) -> Option<T> {
         let item = (at < self.len()).then(|| self.0.remove(at));
         self.shrink();

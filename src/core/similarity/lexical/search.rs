@@ -4,7 +4,8 @@
 //!
 //! 1. A class whose sizes cannot reach the floor is left out.
 //! 2. From the query's tokens, the cheapest lists are chosen that leave too little for a row that is in none of them.
-//!    Where no lists do that, or they name as many rows as the class has, all its rows are looked at.
+//!    Some more lists, and a row must be in several; counting that costs less than looking at each row. Where the lists
+//!    do not suffice, or name far more rows than the class has, all its rows are looked at.
 //! 3. A row's sketch says how much it can have in common at most. Only if that is enough, it is compared.
 
 use super::block::Block;
@@ -20,26 +21,10 @@ use std::sync::Arc;
 /// enough, the many rows that are a little like everything need not be compared.
 const LOW: f64 = 0.55;
 const FIRST: f64 = 0.7;
-
-/// The rows of a token.
-#[derive(Debug)]
-pub enum Found {
-    /// No row holds it.
-    Nowhere,
-    /// These do.
-    Rows(Postings),
-    /// Too many do.
-    Everywhere,
-}
-
-impl Found {
-    pub fn of(rows: &Postings) -> Self {
-        match rows {
-            Postings::Common => Self::Everywhere,
-            rows => Self::Rows(rows.clone()),
-        }
-    }
-}
+/// Lists beyond those that must be read, where each token weighs the same.
+const MORE: usize = 3;
+/// How many rows of lists are read in the time of a look at one row.
+const READS: usize = 3;
 
 /// A list that may be looked into.
 #[derive(Debug)]
@@ -54,10 +39,16 @@ pub struct Snapshot<M: Measure> {
     asked: M,
     tail: Arc<Block<M>>,
     shelves: Arc<Shelves<M>>,
+    /// The hashes of the query's tokens.
+    hashes: Vec<u64>,
     /// The cheapest for their weight first.
     lists: Vec<Listed>,
+    /// Rows that may equal the query.
+    twins: Postings,
     /// What those of the query's tokens weigh that any row of the shelves holds.
     total: u32,
+    /// Whether each token weighs 1.
+    alike: bool,
 }
 
 /// What a search can do.
@@ -70,7 +61,8 @@ pub trait Find: Debug + Send {
 enum Plan<'a> {
     Nothing,
     All,
-    Lists(Vec<&'a [u32]>, usize),
+    /// Rows that are in so many of these lists.
+    Lists(Vec<&'a [u32]>, u8),
 }
 
 /// The best so far.
@@ -82,7 +74,8 @@ struct Best {
 
 impl Best {
     fn offer(&mut self, hit: Hit) {
-        if hit.similarity < self.floor {
+        // What is in several lists may come several times.
+        if hit.similarity < self.floor || self.hits.iter().any(|held| held.slot == hit.slot) {
             return;
         }
         let before = |other: &Hit| {
@@ -96,47 +89,57 @@ impl Best {
     }
 }
 
+/// A class whose rows are looked at.
+struct Visit<'a, M: Measure> {
+    class: u32,
+    shelf: &'a Shelf<M>,
+    gate: M::Gate,
+    /// The floor that the gate is for.
+    floor: f64,
+}
+
 impl<M: Measure> Snapshot<M> {
     pub fn of_tail(asked: M, tail: Arc<Block<M>>) -> Self {
-        Self { asked, tail, shelves: Arc::default(), lists: Vec::new(), total: 0 }
+        let (hashes, lists, twins) = (Vec::new(), Vec::new(), Postings::default());
+        Self { asked, tail, shelves: Arc::default(), hashes, lists, twins, total: 0, alike: false }
     }
 
     /// `find` answers the hash of a token and its rows, `all` is how many rows there are.
-    pub fn new(
-        mut asked: M,
+    pub fn new<'a>(
+        asked: M,
         tail: Arc<Block<M>>,
         shelves: Arc<Shelves<M>>,
         all: usize,
-        find: impl Fn(u64) -> (u64, Found),
+        find: impl Fn(u64) -> (u64, Option<&'a Postings>),
     ) -> Self {
-        let mut hashes = Vec::with_capacity(asked.tokens().len());
-        let (mut lists, mut total) = (Vec::with_capacity(asked.tokens().len()), 0u32);
-        for token in asked.tokens() {
-            let (hash, found) = find(token.key);
+        let tokens = asked.tokens();
+        let (mut hashes, mut found) = (Vec::with_capacity(tokens.len()), Vec::with_capacity(tokens.len()));
+        let mut total = asked.total();
+        for token in tokens {
+            let (hash, rows) = find(token.key);
             hashes.push(hash);
-            match found {
-                // What no row holds, no row has in common with the query. It keeps its part in the query's size.
-                Found::Nowhere => {}
-                Found::Rows(rows) => {
-                    total = total.saturating_add(token.weight);
-                    lists.push(Listed { weight: token.weight, rows });
+            match rows {
+                Some(Postings::Common) => {}
+                Some(rows) => {
+                    let price = ((rows.len() as u64) << 24) / u64::from(token.weight.max(1));
+                    found.push((price, token.weight, rows));
                 }
-                Found::Everywhere => total = total.saturating_add(token.weight),
+                // What no row holds, no row has in common with the query.
+                None => total = total.saturating_sub(token.weight),
             }
         }
-        asked.learn(&hashes);
-        let price = |list: &Listed| list.rows.len() as f64 / f64::from(list.weight.max(1));
-        lists.sort_by(|a, b| price(a).total_cmp(&price(b)));
-        // Lists that name more rows together than half of all are dearer than a look at every row, and what is not held
+        found.sort_unstable_by_key(|(price, ..)| *price);
+        // Lists that name more rows together than there are say less than a look at every row, and what is not held
         // here a writer need not copy.
         let mut named = 0;
-        let worth = lists.iter().take_while(|list| {
-            named += list.rows.len();
-            named <= all / 2
+        let worth = found.into_iter().take_while(|(.., rows)| {
+            named += rows.len();
+            named <= all
         });
-        let worth = worth.count();
-        lists.truncate(worth);
-        Self { asked, tail, shelves, lists, total }
+        let lists = worth.map(|(_, weight, rows)| Listed { weight, rows: rows.clone() }).collect();
+        let twins = asked.twin().and_then(|twin| find(twin).1).cloned().unwrap_or_default();
+        let alike = tokens.iter().all(|token| token.weight == 1);
+        Self { asked, tail, shelves, hashes, lists, twins, total, alike }
     }
 
     fn plan(&self, class: u32, shelf: &Shelf<M>, floor: f64) -> Plan<'_> {
@@ -150,13 +153,26 @@ impl<M: Measure> Snapshot<M> {
         let (mut slices, mut named) = (Vec::new(), 0);
         while reaches(rest) {
             let Some(list) = lists.next() else { return Plan::All };
-            rest -= list.weight;
+            rest = rest.saturating_sub(list.weight);
             named += list.rows.within(Number::all(class), &mut slices);
-            if named >= shelf.len() {
+            if named > shelf.len() {
                 return Plan::All;
             }
         }
-        Plan::Lists(slices, named)
+        let mut times = 1;
+        if self.alike && named > 64 {
+            // A row that reaches the floor is in one list at least; with each further list, in one more.
+            for list in lists.take(MORE) {
+                let before = slices.len();
+                named += list.rows.within(Number::all(class), &mut slices);
+                if named > shelf.len() * READS {
+                    slices.truncate(before);
+                    break;
+                }
+                times += 1;
+            }
+        }
+        Plan::Lists(slices, times)
     }
 
     /// The classes, the query's own first.
@@ -171,24 +187,33 @@ impl<M: Measure> Snapshot<M> {
     fn run(&self, floor: f64, k: usize) -> Vec<Hit> {
         let mut best = Best { hits: Vec::new(), k, floor };
         let mut scratch = M::Scratch::default();
-        let all = self.asked.tokens().iter().fold(0u32, |sum, token| sum.saturating_add(token.weight));
-        for (head, units) in self.tail.iter() {
-            if self.asked.reaches(head.size, all, best.floor) {
-                if let Some(similarity) = self.asked.compare(head.size, units, best.floor, &mut scratch) {
-                    best.offer(Hit { slot: head.slot, stamp: head.stamp, similarity });
-                }
+        (0..self.tail.len()).for_each(|at| self.compare(&self.tail, at, &mut best, &mut scratch));
+        let mut twins = Vec::new();
+        self.twins.within(0..u32::MAX, &mut twins);
+        for row in twins.into_iter().flatten() {
+            let (class, at) = Number::parts(*row);
+            if let Some(block) = self.shelves.get(class as usize).and_then(|shelf| shelf.block(at)) {
+                self.compare(block, at % BLOCK, &mut best, &mut scratch);
             }
         }
+        let mut counts = Vec::new();
         for (class, shelf) in self.classes() {
-            match self.plan(class, shelf, best.floor) {
+            let floor = best.floor;
+            let visit = || Visit { class, shelf, gate: self.asked.gate(class, floor, &self.hashes), floor };
+            match self.plan(class, shelf, floor) {
                 Plan::Nothing => {}
-                Plan::All => self.look_at_all(shelf, &mut best, &mut scratch),
-                Plan::Lists(slices, _) => self.look_at(shelf, &slices, &mut best, &mut scratch),
+                Plan::All => self.look_at_all(visit(), &mut best, &mut scratch),
+                Plan::Lists(slices, times) => {
+                    counts.clear();
+                    counts.resize(if times > 1 { shelf.len() } else { 0 }, 0);
+                    self.look_at(visit(), (&slices, times), &mut counts, &mut best, &mut scratch);
+                }
             }
         }
         best.hits
     }
 
+    /// Compares a row of which more cannot be said beforehand.
     fn compare(&self, block: &Block<M>, at: usize, best: &mut Best, scratch: &mut M::Scratch) {
         let Some((head, units)) = block.get(at) else { return };
         if let Some(similarity) = self.asked.compare(head.size, units, best.floor, scratch) {
@@ -196,30 +221,59 @@ impl<M: Measure> Snapshot<M> {
         }
     }
 
-    fn look_at_all(&self, shelf: &Shelf<M>, best: &mut Best, scratch: &mut M::Scratch) {
-        for block in shelf.blocks() {
-            for (at, sketch) in block.sketches().iter().enumerate() {
-                if self.asked.admits(sketch, best.floor) {
-                    self.compare(block, at, best, scratch);
+    /// Compares a row with so much in common at most, if that can be enough for its size.
+    fn admit(&self, visit: &mut Visit<'_, M>, at: usize, common: u32, best: &mut Best, scratch: &mut M::Scratch) {
+        let Some(block) = visit.shelf.block(at) else { return };
+        let Some(head) = block.head(at % BLOCK) else { return };
+        if !self.asked.reaches(head.size, common, best.floor) {
+            return;
+        }
+        self.compare(block, at % BLOCK, best, scratch);
+        if best.floor > visit.floor {
+            visit.floor = best.floor;
+            visit.gate = self.asked.gate(visit.class, best.floor, &self.hashes);
+        }
+    }
+
+    fn look_at_all(&self, mut visit: Visit<'_, M>, best: &mut Best, scratch: &mut M::Scratch) {
+        let words = M::words(visit.class);
+        for (nth, block) in visit.shelf.blocks().enumerate() {
+            for (at, sketch) in block.sketches().chunks_exact(words).enumerate() {
+                if let Some(common) = M::pass(&visit.gate, sketch) {
+                    self.admit(&mut visit, nth * BLOCK + at, common, best, scratch);
                 }
             }
         }
     }
 
-    fn look_at(&self, shelf: &Shelf<M>, slices: &[&[u32]], best: &mut Best, scratch: &mut M::Scratch) {
-        // What is in several lists is compared once.
-        let mut seen = vec![0u64; shelf.len().div_ceil(64)];
-        for row in slices.iter().copied().flatten() {
-            let at = Number::place(*row);
-            let Some(block) = shelf.block(at) else { continue };
-            let Some(sketch) = block.sketches().get(at % BLOCK) else { continue };
-            if !self.asked.admits(sketch, best.floor) {
-                continue;
+    /// Looks at the rows that are in so many of the lists. `counts` has a place for each row, unless once is enough.
+    fn look_at(
+        &self,
+        mut visit: Visit<'_, M>,
+        (slices, times): (&[&[u32]], u8),
+        counts: &mut [u8],
+        best: &mut Best,
+        scratch: &mut M::Scratch,
+    ) {
+        let words = M::words(visit.class);
+        let sketches: Vec<_> = visit.shelf.blocks().map(|block| block.sketches()).collect();
+        let mut look = |at: usize| {
+            let from = at % BLOCK * words;
+            let Some(sketch) = sketches.get(at / BLOCK).and_then(|all| all.get(from..from + words)) else { return };
+            if let Some(common) = M::pass(&visit.gate, sketch) {
+                self.admit(&mut visit, at, common, best, scratch);
             }
-            let Some(word) = seen.get_mut(at / 64) else { continue };
-            if *word >> (at % 64) & 1 == 0 {
-                *word |= 1 << (at % 64);
-                self.compare(block, at % BLOCK, best, scratch);
+        };
+        let rows = slices.iter().copied().flatten().map(|row| Number::parts(*row).1);
+        if times == 1 {
+            return rows.for_each(look);
+        }
+        for at in rows {
+            if let Some(count) = counts.get_mut(at) {
+                *count = count.saturating_add(1);
+                if *count == times {
+                    look(at);
+                }
             }
         }
     }
@@ -241,16 +295,19 @@ impl<M: Measure> Find for Snapshot<M> {
 
     fn cost(&self, floor: Option<f64>) -> u64 {
         let floor = floor.unwrap_or(M::THRESHOLD);
-        let mut looks = 0;
+        let (mut reads, mut looks) = (0, 0);
         for (class, shelf) in self.classes() {
-            looks += match self.plan(class, shelf, floor) {
-                Plan::Nothing => 0,
-                Plan::All => shelf.len(),
-                Plan::Lists(_, named) => named,
+            match self.plan(class, shelf, floor) {
+                Plan::Nothing => {}
+                Plan::All => looks += shelf.len(),
+                Plan::Lists(slices, times) => {
+                    let named: usize = slices.iter().map(|rows| rows.len()).sum();
+                    *(if times > 1 { &mut reads } else { &mut looks }) += named;
+                }
             };
         }
-        let compared = self.tail.len() as f64 + looks as f64 * M::COMPARED;
-        // Comparisons take longer with longer texts; most prompts have some 60 letters.
-        (looks as f64 * M::LOOK / 1000.0 + compared * M::COMPARISON) as u64 + 1
+        let looks = looks as f64 + reads as f64 / READS as f64;
+        let compared = self.tail.len() as f64 + looks * M::COMPARED;
+        ((looks * M::LOOK + compared * M::COMPARISON) / 1000.0) as u64 + 1
     }
 }

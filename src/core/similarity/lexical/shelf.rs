@@ -10,7 +10,7 @@ use crate::core::memory;
 use std::sync::Arc;
 
 /// Rows in a block.
-pub const BLOCK: usize = 256;
+pub const BLOCK: usize = 128;
 /// Blocks in a group.
 const GROUP: usize = 64;
 
@@ -54,10 +54,6 @@ impl<M: Measure> Shelf<M> {
         self.block(at)?.get(at % BLOCK)
     }
 
-    pub fn sketch(&self, at: usize) -> Option<&M::Sketch> {
-        self.block(at)?.sketches().get(at % BLOCK)
-    }
-
     /// All blocks in order.
     pub fn blocks(&self) -> impl Iterator<Item = &Arc<Block<M>>> {
         self.groups.iter().flat_map(|group| group.iter())
@@ -96,12 +92,12 @@ impl<M: Measure> Shelf<M> {
         let at = self.len.checked_sub(1)?;
         let row = self.edit(at, Block::pop)??;
         self.len = at;
-        if at % BLOCK == 0 {
+        if at.is_multiple_of(BLOCK) {
             if let Some(group) = self.groups.get_mut(at / BLOCK / GROUP) {
                 self.bytes -= Arc::make_mut(group).pop().map_or(0, |block| block.memory());
             }
         }
-        if at % (BLOCK * GROUP) == 0 {
+        if at.is_multiple_of(BLOCK * GROUP) {
             self.groups.pop();
         }
         Some(row)

@@ -1,85 +1,80 @@
-//! A glance at a row: its size, and a bit for each of its tokens.
+//! A glance at a row: a bit for each of its tokens.
 //!
 //! What two prompts have in common weighs at most what the tokens weigh whose bits both have. Tokens that happen to
-//! share a bit make that too much, never too little.
+//! share a bit make that too much, never too little. Longer prompts have longer sketches, three to six bits to a
+//! token: with fewer, long searches compare many rows in vain.
 
 use super::measure::Token;
 
-const BITS: usize = 96;
-type Bits = [u32; BITS / 32];
-
-/// What a row shows of itself.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sketch {
-    pub size: u32,
-    bits: Bits,
+/// Words for a sketch of so many tokens.
+pub fn words_for(tokens: u32) -> usize {
+    ((tokens / 16).next_power_of_two() as usize).clamp(2, 64)
 }
 
-/// The same of the prompt that is asked for, with what its tokens weigh.
-#[derive(Clone, Debug, Default)]
-pub struct Mask {
-    bits: Bits,
+fn bit_of(hash: u64, words: usize) -> (usize, u64) {
+    // Other bits of the hash than those that the tables use. The number of words is a power of two.
+    let bit = (hash >> 36) as usize & (words * 64 - 1);
+    (bit / 64, 1 << (bit % 64))
+}
+
+/// The sketch of a prompt whose tokens have these hashes.
+pub fn sketch(words: usize, hashes: &[u64]) -> Vec<u64> {
+    let mut sketch = vec![0; words];
+    for hash in hashes {
+        let (word, bit) = bit_of(*hash, words);
+        if let Some(word) = sketch.get_mut(word) {
+            *word |= bit;
+        }
+    }
+    sketch
+}
+
+/// What the sketch of a row must show for the row to be compared with the prompt that is asked for.
+#[derive(Debug)]
+pub struct Gate {
+    bits: Vec<u64>,
     /// By bit. None where each token weighs 1, so that counting bits is enough.
-    weights: Option<Box<[u32]>>,
+    weights: Option<Vec<u32>>,
     /// What tokens weigh that share the bits of others.
     spare: u32,
+    /// What the tokens in common must weigh.
+    least: u32,
 }
 
-fn bit_of(hash: u64) -> (usize, u32) {
-    // Other bits of the hash than those that the tables use.
-    let bit = ((hash >> 36 & 0xfff_ffff) * BITS as u64) >> 28;
-    (bit as usize / 32, bit as u32 % 32)
-}
-
-fn set(bits: &mut Bits, hash: u64) -> bool {
-    let (word, bit) = bit_of(hash);
-    let Some(word) = bits.get_mut(word) else { return false };
-    let fresh = *word >> bit & 1 == 0;
-    *word |= 1 << bit;
-    fresh
-}
-
-impl Sketch {
-    pub fn new(size: u32, hashes: &[u64]) -> Self {
-        let mut bits = Bits::default();
-        hashes.iter().for_each(|hash| {
-            set(&mut bits, *hash);
-        });
-        Self { size, bits }
-    }
-}
-
-impl Mask {
-    pub fn new(tokens: &[Token], hashes: &[u64]) -> Self {
-        let mut mask = Self::default();
-        let alike = tokens.iter().all(|token| token.weight == 1);
-        let mut weights = vec![0u32; BITS];
+impl Gate {
+    pub fn new(words: usize, tokens: &[Token], hashes: &[u64], least: u32) -> Self {
+        let bits = sketch(words, hashes);
+        if tokens.iter().all(|token| token.weight == 1) {
+            let distinct: u32 = bits.iter().map(|word| word.count_ones()).sum();
+            return Self { bits, weights: None, spare: tokens.len() as u32 - distinct, least };
+        }
+        let mut weights = vec![0u32; words * 64];
         for (token, hash) in tokens.iter().zip(hashes) {
-            if !set(&mut mask.bits, *hash) && alike {
-                mask.spare += 1;
-            }
-            let (word, bit) = bit_of(*hash);
-            if let Some(weight) = weights.get_mut(word * 32 + bit as usize) {
+            let (word, bit) = bit_of(*hash, words);
+            if let Some(weight) = weights.get_mut(word * 64 + bit.trailing_zeros() as usize) {
                 *weight = weight.saturating_add(token.weight);
             }
         }
-        mask.weights = (!alike).then(|| weights.into());
-        mask
+        Self { bits, weights: Some(weights), spare: 0, least }
     }
 
-    /// The most that a row with this sketch can have in common with the prompt.
-    pub fn most(&self, sketch: &Sketch) -> u32 {
-        let [a, b, c] = [0, 1, 2].map(|i| self.bits[i] & sketch.bits[i]);
-        let Some(weights) = &self.weights else {
-            return (u64::from(a) << 32 | u64::from(b)).count_ones() + c.count_ones() + self.spare;
-        };
-        let mut sum = 0u32;
-        for (word, mut bits) in weights.chunks_exact(32).zip([a, b, c]) {
-            while bits != 0 {
-                sum = sum.saturating_add(word.get(bits.trailing_zeros() as usize).copied().unwrap_or(0));
-                bits &= bits - 1;
+    /// The most that a row with this sketch can have in common with the prompt, if that is enough.
+    pub fn pass(&self, sketch: &[u64]) -> Option<u32> {
+        let both = self.bits.iter().zip(sketch).map(|(a, b)| a & b);
+        let most = match (&self.weights, &*self.bits, sketch) {
+            (None, [a, b], [x, y]) => (a & x).count_ones() + (b & y).count_ones() + self.spare,
+            (None, ..) => both.map(u64::count_ones).sum::<u32>() + self.spare,
+            (Some(weights), ..) => {
+                let mut sum = 0u32;
+                for (weights, mut bits) in weights.chunks_exact(64).zip(both) {
+                    while bits != 0 {
+                        sum = sum.saturating_add(weights.get(bits.trailing_zeros() as usize).copied().unwrap_or(0));
+                        bits &= bits - 1;
+                    }
+                }
+                sum
             }
-        }
-        sum
+        };
+        (most >= self.least).then_some(most)
     }
 }

@@ -10,6 +10,9 @@ const NEGATIONS: [&str; 7] = ["cannot", "neither", "never", "no", "none", "nor",
 /// Words that tell what is asked for.
 const ASKING: [&str; 9] = ["how", "what", "when", "where", "which", "who", "whom", "whose", "why"];
 
+/// The longest words, in bytes, whose letters are compared.
+const LONGEST: usize = 40;
+
 /// Words without a partner, at most, that are compared by their letters.
 const SPELLED: usize = 4;
 
@@ -195,7 +198,12 @@ impl<'a> Alignment<'a> {
         if few.is_empty() || many.len() > SPELLED {
             return if many.is_empty() { 1.0 } else { 0.0 };
         }
-        let alike = |word: &&str| many.iter().map(|other| strsim::jaro_winkler(word, other) as f32).fold(0.0, f32::max);
+        // The time goes with the square of the length, and nothing so long is a word.
+        let jaro_winkler = |a: &str, b: &str| match a.len().max(b.len()) <= LONGEST {
+            true => strsim::jaro_winkler(a, b) as f32,
+            false => f32::from(u8::from(a == b)),
+        };
+        let alike = |word: &&str| many.iter().map(|other| jaro_winkler(word, other)).fold(0.0, f32::max);
         few.iter().map(alike).fold(1.0, f32::min)
     }
 }

@@ -46,3 +46,61 @@ fn has_number(words: &[Word]) -> bool {
     };
     words.iter().any(|word| word.class == Class::Number || digits(word))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{says, test};
+    use super::super::Guard;
+
+    #[test]
+    fn amounts_count_and_not_how_they_are_written() {
+        let strikes = [
+            ("boil 2 eggs", "boil 3 eggs"),
+            ("boil two eggs", "boil 3 eggs"),
+            ("a rope of 5 m", "a rope of 5 ft"),
+            ("pay $20", "pay €20"),
+            ("pay $20", "pay $20 million"),
+            ("a rise of 5%", "a rise of 5 points and 7%"),
+            ("is it -3 outside", "is it 3 outside"),
+            ("python 3.10", "python 3.1"),
+            ("from 10-20 people", "from 10-25 people"),
+            ("the 1980s", "the 1990s"),
+            ("call me at 5 pm", "call me at 5 am"),
+            ("lose weight in 10 days", "lose weight"),
+            ("chapter iii of it", "chapter ii of it"),
+            ("the ps4", "the ps5"),
+        ];
+        let passes = [
+            ("boil 2 eggs", "boil two eggs"),
+            ("a rope of 5 m", "a rope of 500 cm"),
+            ("a rope of 5 m", "a 5m rope"),
+            ("two dozen eggs", "24 eggs"),
+            ("earn 1,000,000 dollars", "earn $1 million"),
+            ("it costs $3.10", "it costs 3.1 dollars"),
+            ("in the season 2015-16", "in the season 2015-2016"),
+            ("what are the top 10 songs", "what are the best songs"),
+            ("name three rivers", "name rivers"),
+            ("the first man", "the man"),
+            ("which one is it", "which is it"),
+            ("90 minutes", "90 min"),
+            ("call me at 17:00", "call me at 5 pm"),
+            ("the iphone6", "the iphone 6"),
+        ];
+        test(Guard::Numbers, &strikes, &passes);
+    }
+
+    #[test]
+    fn it_says_which_numbers() {
+        let said = |a, b| says(Guard::Numbers, a, b);
+        assert_eq!(said("run 5 km", "run 10 km").as_deref(), Some("5 km and 10 km"));
+        assert_eq!(said("run 5 km", "run far").as_deref(), Some("5 km is asked only"));
+        assert_eq!(said("run far", "run 5 km").as_deref(), Some("5 km is stored only"));
+    }
+
+    #[test]
+    fn long_tables_must_be_the_same() {
+        let table = |last: u32| (0..100).chain([last]).map(|number| format!("{number} ")).collect::<String>();
+        assert_eq!(says(Guard::Numbers, &table(7), &table(8)).as_deref(), Some("101 and 101 of them"));
+        assert_eq!(says(Guard::Numbers, &table(7), &table(7)), None);
+    }
+}
