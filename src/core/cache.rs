@@ -215,9 +215,9 @@ impl Cache {
 
     /// Bytes behind what the cache is, apart from what it holds.
     pub fn policy_memory(&self) -> usize {
-        let index = if self.needs_likeness() { Index::OWN } else { 0 };
+        // Counted also where there is no index yet, so that one that comes does not pass the limit.
         super::memory::allocated(size_of::<Self>())
-            + index
+            + Index::OWN
             + self.policy.memory()
             + self.strategies.memory()
             + self.feedback.memory()
@@ -378,13 +378,13 @@ impl Cache {
     /// Puts entries into the index that were stored before there was one, a few at a time while it may go on. It makes room
     /// for them where this node may evict and the policy wants the index; otherwise it goes as far as there is room.
     pub fn index_some(&mut self, may_evict: bool, now: UnixMs, mut go_on: impl FnMut() -> bool) -> Effects {
-        /// What a few more entries may take, with a block of the index that grows.
-        const MOST: u64 = 256 << 10;
+        // What a few more entries may take, with a block of the index that grows.
+        let most = |cache: &Self| 8192 + (cache.store.likeness_memory() as u64 / 2).min(128 << 10);
         let mut effects = Effects::default();
         let limit = self.policy.max_memory;
         let may_evict = may_evict && self.policy.mode == Mode::Similar;
         while go_on() {
-            if !may_evict && limit > 0 && self.memory() as u64 + MOST > limit {
+            if !may_evict && limit > 0 && self.memory() as u64 + most(self) > limit {
                 break;
             }
             let more = self.store.index_some(INDEX_STEP);

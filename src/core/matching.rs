@@ -261,9 +261,8 @@ impl Cache {
 
     /// The best of these that may be served, or why none may.
     fn choose(&self, asking: &Asking, hits: &[Hit], wanted: &Wanted<'_>) -> Found {
-        let (candidates, untimely) = self.candidates(asking, hits, wanted);
-        let mut why = untimely.then_some(Miss::Expired);
-        for candidate in &candidates {
+        let mut why = None;
+        for candidate in &self.candidates(asking, hits, wanted) {
             let miss = match self.judge(asking, candidate, wanted) {
                 Verdict::Serve(phase) => {
                     return Found::Similar { slot: candidate.slot, phase, similarity: candidate.similarity };
@@ -278,25 +277,26 @@ impl Cache {
         Found::Miss(why.unwrap_or(if asking.search.is_some() { Miss::BelowThreshold } else { Miss::Absent }))
     }
 
-    /// What a search has found, looked at closely, the best first; and whether there was something similar enough whose
-    /// time is over.
-    pub fn candidates(&self, asking: &Asking, hits: &[Hit], wanted: &Wanted<'_>) -> (Vec<Candidate>, bool) {
-        let Some(context) = self.store.find_context(&wanted.identity.context) else { return (Vec::new(), false) };
-        let (mut candidates, mut untimely) = (Vec::with_capacity(LOOKED_AT), false);
+    /// What a search has found, looked at closely, the best first. Those whose time is over do not keep others out.
+    pub fn candidates(&self, asking: &Asking, hits: &[Hit], wanted: &Wanted<'_>) -> Vec<Candidate> {
+        let Some(context) = self.store.find_context(&wanted.identity.context) else { return Vec::new() };
+        let mut candidates = Vec::with_capacity(2 * LOOKED_AT);
+        let mut left = [LOOKED_AT; 2];
         let side = LazyCell::new(|| asking.query.text.as_ref().filter(|text| is_short(text)).map(Side::new));
         for hit in hits {
             let Some(entry) = self.store.get(hit.slot) else { continue };
             if entry.stamp() != hit.stamp || entry.context != context || entry.digest == wanted.digest {
                 continue;
             }
-            if entry.serves(wanted.terms, wanted.now).is_none() {
-                untimely |= hit.similarity >= asking.threshold;
-            } else if candidates.len() < LOOKED_AT {
+            let [timely, untimely] = &mut left;
+            let left = if entry.serves(wanted.terms, wanted.now).is_some() { timely } else { untimely };
+            if *left > 0 {
+                *left -= 1;
                 candidates.push(look(asking, &side, entry, *hit));
             }
         }
         candidates.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
-        (candidates, untimely)
+        candidates
     }
 
     /// Whether a candidate is served.

@@ -284,7 +284,8 @@ impl Cache {
     fn vector_for(&self, answer: &Answer<'_>, there: Option<Slot>) -> Option<Codes> {
         match answer.vector {
             Some(vector) => Index::codes(vector).ok(),
-            None => self.store.vector(self.store.get(there?)?),
+            None if self.policy.similarity == Kind::Builtin => self.store.vector(self.store.get(there?)?),
+            None => None,
         }
     }
 

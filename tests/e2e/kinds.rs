@@ -159,7 +159,7 @@ fn nothing_ever_crosses_a_context() {
     for (kind, policy) in KINDS {
         c.words(&format!("LLMCACHE.CREATE faq MODE similar THRESHOLD 0.5 GUARDS off {policy}")).ok();
         let mut similar = 0;
-        for step in 0..700 {
+        for step in 0..500 {
             let ask = Ask::by_chance(&mut dice);
             match dice.below(40) {
                 0..=14 => {
@@ -212,7 +212,7 @@ fn nothing_ever_crosses_a_context() {
                 _ => {}
             }
         }
-        assert!(similar > 20, "{kind}: hardly anything was found, {similar} times");
+        assert!(similar > 15, "{kind}: hardly anything was found, {similar} times");
         c.words("DEL faq");
     }
 }
@@ -316,24 +316,31 @@ fn an_index_that_is_made_later_keeps_to_the_limit() {
     let server = Server::start();
     let mut c = server.client3();
     for (_, policy) in KINDS {
-        for how in ["a call", "a policy"] {
-            c.words(&format!("LLMCACHE.CREATE faq MAXMEMORY 100000 COMPRESS none {policy}")).ok();
-            for number in 0..400 {
-                cmd!(c, "LLMCACHE.SET", "faq", question(number), "r", "PERSIST").ok();
-            }
-            assert!(c.words("LLMCACHE.INFO faq").field("memory_bytes").int() > 90_000);
-            if how == "a policy" {
+        for by_policy in [true, false] {
+            c.words(&format!("LLMCACHE.CREATE faq MAXMEMORY 400000 COMPRESS none {policy}")).ok();
+            let commands: Vec<_> =
+                (0..1500).map(|n| args!["LLMCACHE.SET", "faq", question(n), "r", "PERSIST"]).collect();
+            c.pipeline(&commands).iter().for_each(Reply::ok);
+            let before = c.words("LLMCACHE.INFO faq").field("entries").int();
+            assert!(before > 500 && stat(&mut c, "evictions") > 0, "{before} entries");
+            if by_policy {
+                // Who says so for the cache wants it more than the oldest entries.
                 c.words("LLMCACHE.ALTER faq MODE similar").ok();
+                until("the index is ready", PATIENCE, || {
+                    keeps_its_limits(&mut c, i64::MAX, 400_000);
+                    *c.words("LLMCACHE.INFO faq").field("index").field("state") == "ready"
+                });
+                let entries = c.words("LLMCACHE.INFO faq").field("entries").int();
+                assert!(entries > before / 4, "{policy}: {entries} of {before} entries are left");
             } else if !policy.contains("vector") {
-                cmd!(c, "LLMCACHE.GET", "faq", "How do I bake bread?", "SIMILAR");
+                // A call may not displace anything.
+                for _ in 0..20 {
+                    cmd!(c, "LLMCACHE.GET", "faq", "How do I bake bread?", "SIMILAR");
+                    keeps_its_limits(&mut c, i64::MAX, 400_000);
+                    pass(5);
+                }
+                assert_eq!(c.words("LLMCACHE.INFO faq").field("entries").int(), before, "{policy}");
             }
-            keeps_its_limits(&mut c, i64::MAX, 100_000);
-            until("the index is ready", PATIENCE, || {
-                keeps_its_limits(&mut c, i64::MAX, 100_000);
-                *c.words("LLMCACHE.INFO faq").field("index").field("state") == "ready"
-            });
-            let entries = c.words("LLMCACHE.INFO faq").field("entries").int();
-            assert!(entries > 50, "{policy}, {how}: {entries} entries are left");
             c.words("DEL faq");
         }
     }
@@ -342,19 +349,22 @@ fn an_index_that_is_made_later_keeps_to_the_limit() {
 #[test]
 fn bad_pairs_are_within_the_limit() {
     both(|c| {
-        c.words("LLMCACHE.CREATE faq MODE similar MAXMEMORY 60000").ok();
-        for number in 0..30 {
+        c.words("LLMCACHE.CREATE faq MODE similar MAXMEMORY 60000 COMPRESS none").ok();
+        for number in 0..200 {
             cmd!(c, "LLMCACHE.SET", "faq", question(number), "r", "PERSIST").ok();
         }
+        let (entries, evicted) = (stat(c, "entries"), stat(c, "evictions"));
         for number in 0..1500 {
-            let page = c.words("LLMCACHE.SCAN faq 0");
-            let Some(first) = page.at(1).items().first() else { break };
-            cmd!(c, "LLMCACHE.FEEDBACK", "faq", first.at(0).text(), "bad", "FOR", question(number)).ok();
+            let page = c.words("LLMCACHE.SCAN faq 0 COUNT 1000");
+            let id = page.at(1).at(number % 10).at(0).text();
+            cmd!(c, "LLMCACHE.FEEDBACK", "faq", id, "bad", "FOR", question(number)).ok();
             if number % 25 == 0 {
                 keeps_its_limits(c, i64::MAX, 60_000);
             }
         }
-        assert!(stat(c, "evictions") > 0);
+        assert!(stat(c, "evictions") > evicted);
+        assert!(stat(c, "entries") > entries / 2, "most of the memory is for answers");
+        assert!(c.words("LLMCACHE.INFO faq").field("index").field("feedback").int() > 10);
     });
 }
 
@@ -415,7 +425,7 @@ fn a_policy_may_change_and_entries_that_are_there_follow() {
             continue;
         }
         assert_eq!(entries, 3000, "{now} then {kind}");
-        for number in (0..3000).step_by(7) {
+        for number in (0..3000).step_by(19) {
             let (prompt, query) = (question(number), question(number).to_uppercase());
             assert_eq!(cmd!(c, "LLMCACHE.GET", "faq", query), prompt.as_str(), "{now} then {kind}");
         }
@@ -646,7 +656,7 @@ fn a_replica_finds_what_its_primary_finds() {
     for (kind, _) in KINDS {
         assert_eq!(cmd!(replica, "LLMCACHE.STATS", kind).field("lookups").int(), 0);
     }
-    for _ in 0..4 {
+    for _ in 0..3 {
         (0..25).for_each(|_| change_something(&mut primary, &mut dice));
         pair.wait_in_sync();
         same(&found(&mut replica, own), &found(&mut primary, own));

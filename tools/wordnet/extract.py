@@ -161,6 +161,13 @@ def pair(a, b):
     return (a, b) if a < b else (b, a)
 
 
+def around(wordnet, synset):
+    """The words of a synset, and of the adjectives around it, that people use in this sense."""
+    near = [synset] + [pointer[1] for pointer in wordnet.synsets[synset][1] if pointer[0] == "&"]
+    return {word for synset in near for word in wordnet.synsets[synset][0]
+            if word in wordnet.known and wordnet.common(word, synset)}
+
+
 def antonyms(wordnet, own):
     pairs = set()
     for synset, (_, pointers, _) in wordnet.synsets.items():
@@ -170,6 +177,11 @@ def antonyms(wordnet, own):
                     a, b = a.lower(), b.lower()
                     if WORD.fullmatch(a) and WORD.fullmatch(b) and a != b and {a, b} & wordnet.known:
                         pairs.add(pair(a, b))
+        # What is alike to one side excludes the other side as well: fast, and not only slow but sluggish.
+        for pointer in pointers:
+            if pointer[0] == "!":
+                here, there = around(wordnet, synset), around(wordnet, pointer[1])
+                pairs |= {pair(a, b) for a in here for b in there if a != b and not here & there}
     for line in lines_of(own):
         sides = [side.split() for side in line.split("|")]
         for i, side in enumerate(sides):

@@ -173,7 +173,7 @@ fn look_closer(call: &Call<'_>, resident: &mut Resident, wanted: &Wanted<'_>, st
     let asking = &searched.asking;
     let near: Vec<_> = searched.hits.iter().copied().filter(|hit| hit.similarity >= asking.floor()).collect();
     let found = cache.find_same(asking, wanted).unwrap_or_else(|| cache.settle(asking, &near, wanted));
-    let (mut candidates, _) = cache.candidates(asking, &searched.hits, wanted);
+    let mut candidates = cache.candidates(asking, &searched.hits, wanted);
     candidates.truncate(SHOWN);
     let shown = candidates.into_iter().map(|candidate| Shown::new(cache, asking, candidate, wanted)).collect();
     steps.done("judge");

@@ -2,6 +2,7 @@
 
 use super::strategy::{show_rules, show_strategies};
 use super::{settle_figures, Call};
+use crate::core::policy::Mode;
 use crate::shell::datatype::memory;
 use crate::shell::failure::Outcome;
 use crate::shell::keyspace::{Intent, Key};
@@ -63,6 +64,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
             let index = store.likeness();
             let state = match index {
                 None => "none",
+                Some(_) if store.is_indexing() && policy.mode == Mode::Exact && policy.max_memory > 0 => "partial",
                 Some(_) if store.is_indexing() => "building",
                 Some(_) => "ready",
             };

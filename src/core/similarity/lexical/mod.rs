@@ -79,9 +79,9 @@ impl Metric {
     /// 0.975 and 0.99.
     pub const fn default_threshold(self) -> f64 {
         match self {
-            Self::Idf => 0.875,
+            Self::Idf => 0.88,
             Self::Dice => 0.815,
-            Self::Levenshtein => 0.81,
+            Self::Levenshtein => 0.82,
             Self::JaroWinkler => 0.955,
         }
     }

@@ -307,7 +307,9 @@ impl<M: Measure> Find for Snapshot<M> {
             };
         }
         let looks = looks as f64 + reads as f64 / READS as f64;
-        let compared = self.tail.len() as f64 + looks * M::COMPARED;
+        // From low similarities on, a look keeps hardly anything from being compared.
+        let share = if floor < M::THRESHOLD { 1.0 } else { M::COMPARED };
+        let compared = self.tail.len() as f64 + looks * share;
         ((looks * M::LOOK + compared * M::COMPARISON) / 1000.0) as u64 + 1
     }
 }
