@@ -249,7 +249,7 @@ fn long_lists_and_those_that_were_given_up_are_searched_the_same() {
 
 #[test]
 fn twins_that_share_no_bigrams_are_found_however_many_they_are() {
-    const TWINS: u32 = 4200; // from 4,096 on a list may be given up
+    const TWINS: u32 = 4200; // beyond 4,096 a list may be given up
     let (mut terms, mut rows) = (Terms::new(Metric::Dice), Rows::new());
     for slot in 0..TWINS + 200 {
         let text = if slot < TWINS { text("o ù") } else { text(&format!("où {slot}")) };

@@ -36,6 +36,7 @@ impl Measure for Dice {
     type Scratch = Scratch;
 
     const THRESHOLD: f64 = super::Metric::Dice.default_threshold();
+    const COMMON: usize = 8;
     const LOOK: f64 = 5.0;
     const COMPARISON: f64 = 150.0;
     const COMPARED: f64 = 0.01;

@@ -8,9 +8,8 @@ use std::hash::{BuildHasher, RandomState};
 
 /// Tables that the tokens are spread over: one that must grow holds up whoever is writing, for a sixteenth of the time.
 const SHARDS: usize = 16;
-/// From this length on a list is given up when it holds more than one row in [`COMMON`].
+/// A list that is shorter is kept in any case.
 const LONG: usize = 4096;
-const COMMON: usize = 8;
 
 #[derive(Clone, Debug)]
 struct Posted {
@@ -41,14 +40,14 @@ impl Dictionary {
         (hash >> 32) as usize % SHARDS
     }
 
-    /// Puts a row in, one of `all`.
-    pub fn insert(&mut self, token: u64, hash: u64, row: u32, all: usize) {
+    /// Puts a row in. A list that has come to more rows than `most` is given up.
+    pub fn insert(&mut self, token: u64, hash: u64, row: u32, most: usize) {
         let Some(shard) = self.shards.get_mut(Self::shard_of(hash)) else { return };
         match shard.find_mut(hash, |posted| posted.token == token) {
             Some(posted) => {
                 let before = posted.rows.memory();
                 posted.rows.insert(row);
-                if posted.rows.len() >= LONG && posted.rows.len() > all / COMMON && token & KEPT == 0 {
+                if posted.rows.len() > most.max(LONG) && token & KEPT == 0 {
                     posted.rows = Postings::Common;
                 }
                 self.bytes = self.bytes + posted.rows.memory() - before;

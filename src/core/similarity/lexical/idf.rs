@@ -71,6 +71,7 @@ impl Measure for Idf {
     type Scratch = ();
 
     const THRESHOLD: f64 = super::Metric::Idf.default_threshold();
+    const COMMON: usize = 16;
     const LOOK: f64 = 8.0;
     const COMPARISON: f64 = 100.0;
     const COMPARED: f64 = 0.05;

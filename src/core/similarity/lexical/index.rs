@@ -100,9 +100,9 @@ impl<M: Measure> Deep<M> {
         let Some(shelf) = self.shelf(class) else { return };
         let number = Number::new(class, shelf.push(Row { head, units, sketch }));
         self.places.insert(head.slot, number);
-        let all = self.places.len();
+        let most = self.places.len() / M::COMMON;
         for (token, hash) in tokens.into_iter().zip(hashes) {
-            self.dictionary.insert(token, hash, number.0, all);
+            self.dictionary.insert(token, hash, number.0, most);
         }
     }
 

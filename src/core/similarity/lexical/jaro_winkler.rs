@@ -198,6 +198,7 @@ impl Measure for JaroWinkler {
     type Scratch = Matches;
 
     const THRESHOLD: f64 = super::Metric::JaroWinkler.default_threshold();
+    const COMMON: usize = 8;
     const LOOK: f64 = 8.0;
     const COMPARISON: f64 = 400.0;
     const COMPARED: f64 = 0.005;

@@ -87,6 +87,7 @@ impl Measure for Levenshtein {
     type Scratch = (Vec<Column>, Scratch);
 
     const THRESHOLD: f64 = super::Metric::Levenshtein.default_threshold();
+    const COMMON: usize = 16;
     const LOOK: f64 = 5.0;
     const COMPARISON: f64 = 200.0;
     const COMPARED: f64 = 0.01;

@@ -37,8 +37,10 @@ pub trait Measure: Clone + Debug + Send + Sync + 'static {
     type Gate;
     /// Room to compare in.
     type Scratch: Default;
-    /// What is served where nobody says from which similarity on.
+    /// What is served where nobody says from which similarity on, and from where on [`Self::COMPARED`] holds.
     const THRESHOLD: f64;
+    /// One row in how many may hold a token before its list is given up: such a list is long to keep and long to read.
+    const COMMON: usize;
     /// Nanoseconds for a look at a sketch.
     const LOOK: f64;
     /// Nanoseconds for a comparison.

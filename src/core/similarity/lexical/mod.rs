@@ -188,13 +188,8 @@ impl Search {
         self.0.best(floor, k)
     }
 
-    /// About how many microseconds a search from the metric's default threshold takes.
-    pub fn cost(&self) -> u64 {
-        self.0.cost(None)
-    }
-
     /// About how many microseconds a search from this similarity takes.
     pub fn cost_from(&self, floor: f64) -> u64 {
-        self.0.cost(Some(floor))
+        self.0.cost(floor)
     }
 }

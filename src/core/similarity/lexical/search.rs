@@ -54,7 +54,7 @@ pub struct Snapshot<M: Measure> {
 /// What a search can do.
 pub trait Find: Debug + Send {
     fn best(&self, floor: f64, k: usize) -> Vec<Hit>;
-    fn cost(&self, floor: Option<f64>) -> u64;
+    fn cost(&self, floor: f64) -> u64;
 }
 
 /// How to find the rows of a class.
@@ -256,10 +256,9 @@ impl<M: Measure> Snapshot<M> {
         scratch: &mut M::Scratch,
     ) {
         let words = M::words(visit.class);
-        let sketches: Vec<_> = visit.shelf.blocks().map(|block| block.sketches()).collect();
         let mut look = |at: usize| {
-            let from = at % BLOCK * words;
-            let Some(sketch) = sketches.get(at / BLOCK).and_then(|all| all.get(from..from + words)) else { return };
+            let (Some(block), from) = (visit.shelf.block(at), at % BLOCK * words) else { return };
+            let Some(sketch) = block.sketches().get(from..from + words) else { return };
             if let Some(common) = M::pass(&visit.gate, sketch) {
                 self.admit(&mut visit, at, common, best, scratch);
             }
@@ -293,8 +292,7 @@ impl<M: Measure> Find for Snapshot<M> {
         self.run(floor, k)
     }
 
-    fn cost(&self, floor: Option<f64>) -> u64 {
-        let floor = floor.unwrap_or(M::THRESHOLD);
+    fn cost(&self, floor: f64) -> u64 {
         let (mut reads, mut looks) = (0, 0);
         for (class, shelf) in self.classes() {
             match self.plan(class, shelf, floor) {
