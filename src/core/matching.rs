@@ -33,7 +33,7 @@ pub const ASKED_FOR: usize = 128;
 
 /// A closer look finds prompts more alike than their built-in vectors by this much at most, which is how far below the
 /// threshold candidates are looked for.
-const LIFT: f64 = 0.15;
+const LIFT: f64 = 0.09;
 
 /// The same for a prompt with words that the model does not know: misspelt ones leave little of a vector.
 const LIFT_OF_UNKNOWN: f64 = 0.3;

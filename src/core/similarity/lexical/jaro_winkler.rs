@@ -2,9 +2,9 @@
 //!
 //! It forgives so much (any order within half the text's length) that no token two prompts must share is rare: there is
 //! no list to look into. What bounds the work is a sketch: no more letters can match than both texts have of each, and
-//! from the lengths, that number and the letters in front follows the most that Jaro-Winkler can give. Prompts in one
-//! language have three quarters of their letters in common by nature, so about the threshold many sketches still admit
-//! their text, and such a search takes milliseconds where the others take microseconds.
+//! from the lengths, that number and the letters in front follows the most that Jaro-Winkler can give. So each search reads
+//! all sketches of its sizes; and as prompts in one language have three quarters of their letters in common by nature,
+//! below 0.9 many sketches admit their text, and a search of 100,000 prompts takes milliseconds.
 //!
 //! The matches are those of strsim's two loops, found by words of bits. Which letters match does not depend on which
 //! text comes first: of the places of one letter in both texts, both ways take the first pair that lies within the

@@ -12,7 +12,8 @@
 //!
 //! What a prompt is taken apart into, how much two prompts must share to reach a similarity, and the comparison itself
 //! is each metric's own ([`measure::Measure`]); everything else is the same for all of them. Every bound errs on the
-//! side of looking once too often.
+//! side of looking once too often, and no number of comparisons is the last: what is far below any threshold of use is
+//! found as well (EXPLAIN asks for it), by comparing nearly everything.
 //!
 //! A search holds `Arc`s of what it reads, so it may run on any thread. Whoever writes meanwhile copies the few pieces
 //! that it changes, a few kilobytes each, and never waits.
