@@ -69,10 +69,11 @@ impl Ask {
         let prompt = frame.replace('V', pick(&VERBS[..4])).replace('N', pick(&NOUNS[..4]));
         Ask {
             shape,
-            scope: pick(&["", "ann", "bob"]),
-            model: pick(&["gpt", "gpt-mini"]),
-            system: pick(&["", "Be brief."]),
-            temperature: pick(&["0", "0.5"]),
+            // Some are more frequent than others, so that there is something to be found in them.
+            scope: pick(&["", "ann", "ann", "bob"]),
+            model: pick(&["gpt", "gpt", "gpt", "gpt-mini"]),
+            system: pick(&["", "", "", "Be brief."]),
+            temperature: pick(&["0", "0", "0", "0.5"]),
             turns: if shape == "plain" { "" } else { pick(&["", "", "history", "silent"]) },
             prompt,
         }
