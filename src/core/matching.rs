@@ -23,7 +23,7 @@ use super::similarity::text::Text;
 use super::similarity::{spelling, typo, Kind, Method};
 use super::storing::VectorError;
 use super::time::UnixMs;
-use std::cell::LazyCell;
+use std::cell::OnceCell;
 
 /// How many candidates a lookup looks at closely.
 pub const LOOKED_AT: usize = 8;
@@ -31,12 +31,14 @@ pub const LOOKED_AT: usize = 8;
 /// How many it asks a search for: some may have gone by then, or their time may be over.
 pub const ASKED_FOR: usize = 128;
 
-/// A closer look finds prompts more alike than their built-in vectors by this much at most, which is how far below the
-/// threshold candidates are looked for.
+/// By how much a closer look makes prompts more alike than their built-in vectors are, at most. Candidates are looked for
+/// as far below the threshold.
 const LIFT: f64 = 0.09;
 
-/// The same for a prompt with words that the model does not know: misspelt ones leave little of a vector.
-const LIFT_OF_UNKNOWN: f64 = 0.3;
+/// The same for a prompt with words that the model does not know: misspelt ones leave little of a vector. By that much for
+/// every such word among all, in parts of one, and at most.
+const LIFT_OF_UNKNOWN: f64 = 0.8;
+const HIGHEST_LIFT: f64 = 0.3;
 
 /// The most that different texts are similar.
 const ALMOST: f64 = 0.9999;
@@ -87,17 +89,23 @@ pub struct Asking {
 }
 
 impl Asking {
-    /// From which similarity on the index need look.
-    pub fn floor(&self) -> f64 {
+    /// By how much a closer look makes a candidate more alike than the index finds it, at most.
+    fn lift(&self) -> f64 {
         match self.query.method {
             Method::Builtin => {
-                let words = self.query.text.iter().flat_map(|text| &text.words);
-                let lift = if words.into_iter().all(|word| word.known) { LIFT } else { LIFT_OF_UNKNOWN };
-                self.threshold - lift
+                let words = self.query.text.as_ref().map_or(&[][..], |text| &text.words);
+                let unknown = words.iter().filter(|word| !word.known).count();
+                let share = unknown as f64 / words.len().max(1) as f64;
+                (LIFT + LIFT_OF_UNKNOWN * share).min(HIGHEST_LIFT)
             }
-            Method::Lexical(_) => self.threshold,
-            Method::Vector => self.threshold - 0.5 / DECIMALS,
+            Method::Lexical(_) => 0.0,
+            Method::Vector => 0.5 / DECIMALS,
         }
+    }
+
+    /// From which similarity on the index need look.
+    pub fn floor(&self) -> f64 {
+        self.threshold - self.lift()
     }
 
     /// The least similarity there is.
@@ -259,11 +267,24 @@ impl Cache {
         }
     }
 
-    /// The best of these that may be served, or why none may.
+    /// The best of these that may be served, or why none may. Those that cannot be the best any more are not looked at.
     fn choose(&self, asking: &Asking, hits: &[Hit], wanted: &Wanted<'_>) -> Found {
+        let lens = Lens::new(asking);
+        let mut eligible = self.eligible(hits, wanted).peekable();
+        let mut seen: Vec<Candidate> = Vec::with_capacity(LOOKED_AT);
         let mut why = None;
-        for candidate in &self.candidates(asking, hits, wanted) {
-            let miss = match self.judge(asking, candidate, wanted) {
+        loop {
+            let bound = eligible.peek().map_or(f64::NEG_INFINITY, |(_, hit)| hit.similarity + lens.lift);
+            let best = seen.iter().enumerate().rev().max_by(|(_, a), (_, b)| a.similarity.total_cmp(&b.similarity));
+            let Some((best, _)) = best.filter(|(_, best)| best.similarity >= bound) else {
+                match eligible.next() {
+                    Some((entry, hit)) if bound >= asking.threshold => seen.push(lens.look(entry, hit)),
+                    _ => break,
+                }
+                continue;
+            };
+            let candidate = seen.remove(best);
+            let miss = match self.judge(asking, &candidate, wanted) {
                 Verdict::Serve(phase) => {
                     return Found::Similar { slot: candidate.slot, phase, similarity: candidate.similarity };
                 }
@@ -277,26 +298,29 @@ impl Cache {
         Found::Miss(why.unwrap_or(if asking.search.is_some() { Miss::BelowThreshold } else { Miss::Absent }))
     }
 
-    /// What a search has found, looked at closely, the best first. Those whose time is over do not keep others out.
+    /// All that a search has found, looked at closely, the best first.
     pub fn candidates(&self, asking: &Asking, hits: &[Hit], wanted: &Wanted<'_>) -> Vec<Candidate> {
-        let Some(context) = self.store.find_context(&wanted.identity.context) else { return Vec::new() };
-        let mut candidates = Vec::with_capacity(2 * LOOKED_AT);
+        let lens = Lens::new(asking);
+        let mut candidates: Vec<_> = self.eligible(hits, wanted).map(|(entry, hit)| lens.look(entry, hit)).collect();
+        candidates.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+        candidates
+    }
+
+    /// The entries that a search has found and that are still there, as many as are looked at. Those whose time is over do
+    /// not keep others out.
+    fn eligible<'a>(&'a self, hits: &'a [Hit], wanted: &'a Wanted<'_>) -> impl Iterator<Item = (&'a Entry, Hit)> {
+        let context = self.store.find_context(&wanted.identity.context);
         let mut left = [LOOKED_AT; 2];
-        let side = LazyCell::new(|| asking.query.text.as_ref().filter(|text| is_short(text)).map(Side::new));
-        for hit in hits {
-            let Some(entry) = self.store.get(hit.slot) else { continue };
-            if entry.stamp() != hit.stamp || entry.context != context || entry.digest == wanted.digest {
-                continue;
+        hits.iter().filter_map(move |hit| {
+            let entry = self.store.get(hit.slot)?;
+            if entry.stamp() != hit.stamp || Some(entry.context) != context || entry.digest == wanted.digest {
+                return None;
             }
             let [timely, untimely] = &mut left;
             let left = if entry.serves(wanted.terms, wanted.now).is_some() { timely } else { untimely };
-            if *left > 0 {
-                *left -= 1;
-                candidates.push(look(asking, &side, entry, *hit));
-            }
-        }
-        candidates.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
-        candidates
+            *left = left.checked_sub(1)?;
+            Some((entry, *hit))
+        })
     }
 
     /// Whether a candidate is served.
@@ -343,33 +367,52 @@ impl Asking {
     }
 }
 
-/// Looks at an entry that a search has found: the index knows vectors and terms, here the texts are compared.
-fn look(asking: &Asking, side: &Option<Side<'_>>, entry: &Entry, hit: Hit) -> Candidate {
-    let text = Text::read(&entry.prompt);
-    let similarity = match asking.query.method {
-        // The vectors of clients are kept to about five places.
-        Method::Vector => (hit.similarity * DECIMALS).round() / DECIMALS,
-        Method::Builtin | Method::Lexical(_) => hit.similarity,
-    };
-    let mut candidate = Candidate { slot: hit.slot, similarity, text, misspelt: false };
-    let (Method::Builtin, Some(query), Some(text)) = (asking.query.method, &asking.query.text, &candidate.text) else {
-        return candidate;
-    };
-    if query.normal == text.normal {
-        candidate.similarity = 1.0;
-        return candidate;
+/// Looks closely at entries that a search has found: the index knows vectors and terms, here the texts are compared.
+struct Lens<'a> {
+    asking: &'a Asking,
+    side: OnceCell<Option<Side<'a>>>,
+    lift: f64,
+}
+
+impl<'a> Lens<'a> {
+    fn new(asking: &'a Asking) -> Self {
+        Self { asking, side: OnceCell::new(), lift: asking.lift() }
     }
-    let near = similarity + LIFT >= asking.threshold && is_short(text);
-    if let Some(side) = side.as_ref().filter(|_| near) {
-        let score = f64::from(pair::score_sides(side, &Side::new(text), similarity as f32));
-        // Only the same text is the same.
-        candidate.similarity = score.clamp(0.0, ALMOST);
+
+    /// The prompt as the pair scorer reads it, if it does.
+    fn side(&self) -> Option<&Side<'a>> {
+        let read = || self.asking.query.text.as_ref().filter(|text| is_short(text)).map(Side::new);
+        self.side.get_or_init(read).as_ref()
     }
-    let slips = typo::similarity(query, text).map(f64::from).filter(|similarity| *similarity > candidate.similarity);
-    if let Some(similarity) = slips {
-        (candidate.misspelt, candidate.similarity) = (true, similarity);
+
+    fn look(&self, entry: &Entry, hit: Hit) -> Candidate {
+        let Asking { query, threshold, .. } = self.asking;
+        let text = Text::read(&entry.prompt);
+        let similarity = match query.method {
+            // The vectors of clients are kept to about five places.
+            Method::Vector => (hit.similarity * DECIMALS).round() / DECIMALS,
+            Method::Builtin | Method::Lexical(_) => hit.similarity,
+        };
+        let mut candidate = Candidate { slot: hit.slot, similarity, text, misspelt: false };
+        let (Method::Builtin, Some(asked), Some(text)) = (query.method, &query.text, &candidate.text) else {
+            return candidate;
+        };
+        if asked.normal == text.normal {
+            candidate.similarity = 1.0;
+            return candidate;
+        }
+        let most = similarity + self.lift;
+        if let Some(side) = self.side().filter(|_| most >= *threshold && is_short(text)) {
+            let score = f64::from(pair::score_sides(side, &Side::new(text), similarity as f32));
+            // Only the same text is the same.
+            candidate.similarity = score.clamp(0.0, ALMOST).min(most);
+        }
+        let slips = typo::similarity(asked, text).map(|similarity| f64::from(similarity).min(most));
+        if let Some(similarity) = slips.filter(|similarity| *similarity > candidate.similarity) {
+            (candidate.misspelt, candidate.similarity) = (true, similarity);
+        }
+        candidate
     }
-    candidate
 }
 
 /// Whether a text is short enough to be compared word by word.
