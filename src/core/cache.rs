@@ -203,7 +203,7 @@ impl Cache {
         &mut self.store
     }
 
-    /// What INVALIDATE ALL has left behind. To free a large one takes long, so whoever takes it says where.
+    /// What INVALIDATE ALL has left behind, or another way to compare. To free a large one takes long, so whoever takes it says where.
     pub fn take_debris(&mut self) -> Option<Store> {
         self.debris.take()
     }
@@ -371,7 +371,7 @@ impl Cache {
     pub(super) fn keep_likeness(&mut self) {
         let needed = self.needs_likeness().then(|| self.policy.method());
         if self.store.likeness().map(Index::method) != needed {
-            self.store.set_likeness(needed);
+            self.debris = self.store.set_likeness(needed).or(self.debris.take());
         }
     }
 

@@ -121,6 +121,16 @@ impl Asking {
         self.search.as_ref().map_or(0, |search| search.cost(floor))
     }
 
+    /// Into how many parts the search can be split among threads.
+    pub fn parts(&self) -> usize {
+        self.search.as_ref().map_or(0, Search::parts)
+    }
+
+    /// The best candidates in some of the parts.
+    pub fn run_parts(&self, parts: impl Iterator<Item = usize>, floor: f64, count: usize) -> Vec<Hit> {
+        self.search.as_ref().map_or_else(Vec::new, |search| search.run_parts(parts, floor, count))
+    }
+
     /// The best candidates for an answer, from this similarity on.
     pub fn run(&self, floor: f64, count: usize) -> Vec<Hit> {
         self.search.as_ref().map_or_else(Vec::new, |search| search.run(floor, count))

@@ -139,7 +139,7 @@ impl Cache {
         self.asked_similar &= before.mode == self.policy.mode || self.policy.mode != Mode::Exact;
         if before.dim != self.policy.dim {
             // What is left here of vectors of another size is dead on the node that decided this.
-            self.store.set_likeness(None);
+            self.debris = self.store.set_likeness(None);
         }
         self.keep_likeness();
         Ok(())

@@ -181,13 +181,21 @@ impl Store {
         self.likeness.as_deref()
     }
 
-    /// Makes an index of similar prompts, to be filled, or does away with the one that is there.
-    pub(super) fn set_likeness(&mut self, method: Option<Method>) {
-        if self.likeness.is_some() {
-            self.slots.iter_mut().flatten().for_each(|entry| entry.mark = None);
-        }
-        self.likeness = method.map(|method| Box::new(Index::new(method)));
+    /// Makes an index of similar prompts, to be filled, or none. Hands back what was there: the index, in a store that has
+    /// nothing else.
+    pub(super) fn set_likeness(&mut self, method: Option<Method>) -> Option<Self> {
+        let made = method.map(|method| Box::new(Index::new(method)));
+        let before = std::mem::replace(&mut self.likeness, made);
         self.indexed_to = 0;
+        before.map(|before| {
+            self.slots.iter_mut().flatten().for_each(|entry| entry.mark = None);
+            Self { likeness: Some(before), ..Self::default() }
+        })
+    }
+
+    /// How much there is to be freed.
+    pub fn parts(&self) -> usize {
+        self.len().max(self.likeness.as_ref().map_or(0, |index| index.len()))
     }
 
     /// Looks at `budget` slots for entries that the index does not have yet; whether more are left.

@@ -50,9 +50,14 @@ fn numbers() -> [Number; 4] {
     [
         number("max-prompt-bytes", &MAX_PROMPT_BYTES, 1 << 20, bulk, bytes()),
         number("max-response-bytes", &MAX_RESPONSE_BYTES, 64 << 20, bulk, bytes()),
-        number("threads", &THREADS, 1, (1, 128), count()),
+        number("threads", &THREADS, processors(), (1, 128), count()),
         number("memory-reserve-percent", &MEMORY_RESERVE_PERCENT, 5, (0, 50), count()),
     ]
+}
+
+/// As many threads as there are processors, four at most.
+fn processors() -> i64 {
+    std::thread::available_parallelism().map_or(1, |count| count.get().min(4)) as i64
 }
 
 const MEMORY_PRICE_NAME: &str = "memory-usd-per-gb-month";
@@ -136,7 +141,7 @@ pub fn bounds(now: UnixMs) -> Bounds {
     Bounds { now, max_prompt_bytes: limit(&MAX_PROMPT_BYTES), max_response_bytes: limit(&MAX_RESPONSE_BYTES) }
 }
 
-/// How many threads compress.
+/// How many threads compress, and how many search.
 pub fn threads() -> usize {
     usize::try_from(THREADS.load(Ordering::Relaxed)).unwrap_or(1)
 }

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What a command finds out by itself takes no longer than that, in microseconds. A client that is blocked and woken costs
@@ -23,7 +23,7 @@ const INLINE_MICROS: u64 = 100;
 /// How many searches may wait. Each keeps the blocks that it is about to read from being freed.
 const MOST_JOBS: usize = 256;
 
-/// A search that was sent away, and what it brought back.
+/// A search, and what it brought back.
 #[derive(Debug)]
 pub struct Sought {
     /// The number of the cache it is about.
@@ -48,21 +48,55 @@ impl Sought {
     }
 }
 
-/// A client that waits, and its search.
-struct Job(*mut raw::RedisModuleBlockedClient, Box<Sought>);
+/// A search that was sent away, and the client that waits for it. All threads that have nothing else to do work on it.
+struct Job {
+    client: *mut raw::RedisModuleBlockedClient,
+    sought: Box<Sought>,
+    /// The first part of it that no thread has taken.
+    next: AtomicUsize,
+    found: Mutex<Vec<Hit>>,
+    since: Instant,
+}
 
 // SAFETY: the server lets any thread unblock a client, once, which is all that is done with it.
 unsafe impl Send for Job {}
+// SAFETY: the client is touched by none but the last thread that holds the job; everything else is plain data.
+unsafe impl Sync for Job {}
+
+impl Job {
+    /// Searches part by part until no part is left.
+    fn work(&self) {
+        let Sought { asking, reach: (floor, count), .. } = &*self.sought;
+        let parts = asking.parts();
+        let next = || Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|part| *part < parts);
+        let hits = asking.run_parts(std::iter::from_fn(next), *floor, *count);
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).extend(hits);
+    }
+
+    /// Lets the server run the command again.
+    fn answer(self) {
+        let Self { client, mut sought, found, since, .. } = self;
+        sought.hits = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Hit::keep_best(&mut sought.hits, sought.reach.1);
+        sought.took = since.elapsed();
+        // SAFETY: the client was blocked for this search and nobody else unblocks it; the box goes to the server, which
+        // hands it to the command and then to `free`.
+        unsafe {
+            raw::RedisModule_BlockedClientMeasureTimeEnd.map(|end| end(client));
+            raw::RedisModule_UnblockClient.map(|unblock| unblock(client, Box::into_raw(sought).cast()));
+        }
+    }
+}
 
 lazy_static! {
-    static ref JOBS: Mutex<VecDeque<Job>> = Mutex::new(VecDeque::new());
+    static ref JOBS: Mutex<VecDeque<Arc<Job>>> = Mutex::new(VecDeque::new());
 }
 
 static WORK: Condvar = Condvar::new();
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-fn jobs() -> MutexGuard<'static, VecDeque<Job>> {
-    JOBS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn jobs() -> MutexGuard<'static, VecDeque<Arc<Job>>> {
+    JOBS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a search is better done elsewhere, and this client may wait for it: one in a transaction or a script may not,
@@ -83,8 +117,9 @@ pub fn leave(ctx: &Context, sought: Box<Sought>, again: raw::RedisModuleCmdFunc)
     let Some(client) = client.filter(|client| !client.is_null()) else { return Err(sought) };
     // SAFETY: the client was just blocked.
     unsafe { raw::RedisModule_BlockedClientMeasureTimeStart.map(|start| start(client)) };
-    jobs().push_back(Job(client, sought));
-    WORK.notify_one();
+    let job = Job { client, sought, next: AtomicUsize::new(0), found: Mutex::default(), since: Instant::now() };
+    jobs().push_back(Arc::new(job));
+    WORK.notify_all();
     Ok(())
 }
 
@@ -127,22 +162,27 @@ fn ensure_threads() -> bool {
 
 fn work(number: usize) {
     loop {
-        let Job(client, mut sought) = {
+        let job = {
             let mut jobs = jobs();
             loop {
-                match jobs.pop_front() {
-                    Some(job) => break job,
-                    None => jobs = WORK.wait(jobs).unwrap_or_else(std::sync::PoisonError::into_inner),
+                match jobs.front() {
+                    Some(job) => break Arc::clone(job),
+                    None => jobs = WORK.wait(jobs).unwrap_or_else(PoisonError::into_inner),
                 }
             }
         };
-        // After a panic nothing was found; the hook has logged where.
-        let _ = catch_unwind(AssertUnwindSafe(|| sought.run()));
-        // SAFETY: the client was blocked for this search and nobody else unblocks it; the box goes to the server, which
-        // hands it to the command and then to `free`.
-        unsafe {
-            raw::RedisModule_BlockedClientMeasureTimeEnd.map(|end| end(client));
-            raw::RedisModule_UnblockClient.map(|unblock| unblock(client, Box::into_raw(sought).cast()));
+        // After a panic there is nothing that this thread has found; the hook has logged where.
+        let _ = catch_unwind(AssertUnwindSafe(|| job.work()));
+        // Nothing of it is left for another thread to begin.
+        {
+            let mut jobs = jobs();
+            if jobs.front().is_some_and(|front| Arc::ptr_eq(front, &job)) {
+                jobs.pop_front();
+            }
+        }
+        // The last one to be done answers.
+        if let Some(job) = Arc::into_inner(job) {
+            job.answer();
         }
         // Threads end from the last one on, so that the count tells which are left.
         if number > 0

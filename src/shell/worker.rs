@@ -63,10 +63,10 @@ pub fn bring_back() {
     }
 }
 
-/// Frees what is left of a cache's entries, on a thread of its own if that takes long.
+/// Frees what is left of a cache's entries or of their index, on a thread of its own if that takes long.
 pub fn discard(debris: Store) {
     const QUICK: usize = 1000;
-    if debris.len() > QUICK {
+    if debris.parts() > QUICK {
         // Where no thread can be had, the closure is dropped here, and with it what it holds.
         let _ = std::thread::Builder::new().name("llmcache-free".into()).spawn(move || drop(debris));
     }

@@ -137,3 +137,25 @@ fn what_is_not_there_is_not_found() {
     assert_eq!(other.similarity(&codes), None);
     assert_eq!(rows.best(&probe, -1.0, 3), [Hit { slot: 5, stamp: 6, similarity: 1.0 }]);
 }
+
+#[test]
+fn the_parts_of_a_search_find_what_the_whole_finds() {
+    with_seeds(0..2, |rng| {
+        let dim = 6000;
+        let mut rows = Rows::new(Shape { dim, fine: true });
+        for slot in 0..2000 {
+            rows.insert(slot, 0, &Codes::from_f32(&rng.vector(dim), true).unwrap());
+        }
+        let parts = rows.parts();
+        assert!(parts > 3, "{parts}");
+        let probe = Probe::from_f32(&rng.vector(dim)).unwrap();
+        for floor in [-1.0, 0.02] {
+            let (even, odd) = (0..parts + 3).partition::<Vec<_>, _>(|part| part % 2 == 0);
+            let mut found = [even, odd].map(|parts| rows.best_of(parts.into_iter(), &probe, floor, 20)).concat();
+            found.sort_by(|a, b| b.cmp(a));
+            found.truncate(20);
+            assert_eq!(found, rows.best(&probe, floor, 20), "from {floor}");
+        }
+        assert_eq!(rows.best_of(std::iter::empty(), &probe, -1.0, 20), []);
+    });
+}

@@ -77,6 +77,14 @@ pub struct Hit {
     pub similarity: f64,
 }
 
+impl Hit {
+    /// Keeps the best of what was found in several parts.
+    pub fn keep_best(hits: &mut Vec<Self>, count: usize) {
+        hits.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.slot.cmp(&b.slot)));
+        hits.truncate(count);
+    }
+}
+
 /// A search, with all that it needs: it may run on any thread, and what is stored meanwhile does not touch it.
 #[derive(Debug)]
 pub enum Search {
@@ -89,14 +97,27 @@ pub enum Search {
 impl Search {
     /// The best `count` entries from this similarity on, the best first.
     pub fn run(&self, floor: f64, count: usize) -> Vec<Hit> {
+        self.run_parts(0..self.parts(), floor, count)
+    }
+
+    /// Into how many parts it can be split among threads.
+    pub fn parts(&self) -> usize {
+        match self {
+            Self::Vectors(rows, _) => rows.parts(),
+            Self::Terms(_) => 1,
+        }
+    }
+
+    /// The same in some of the parts.
+    pub fn run_parts(&self, mut parts: impl Iterator<Item = usize>, floor: f64, count: usize) -> Vec<Hit> {
         let hit = |slot, stamp, similarity| Hit { slot: Slot(slot), stamp, similarity };
         match self {
             Self::Vectors(rows, probe) => {
-                let hits = rows.best(probe, floor as f32, count);
+                let hits = rows.best_of(parts, probe, floor as f32, count);
                 hits.into_iter().map(|found| hit(found.slot, found.stamp, found.similarity.into())).collect()
             }
             Self::Terms(search) => {
-                let hits = search.best(floor, count);
+                let hits = if parts.next() == Some(0) { search.best(floor, count) } else { Vec::new() };
                 hits.into_iter().map(|found| hit(found.slot, found.stamp, found.similarity)).collect()
             }
         }

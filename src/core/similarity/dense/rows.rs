@@ -6,6 +6,7 @@ use super::probe::Probe;
 use super::search::{self, Hit};
 use super::shape::{Shape, LANES};
 use crate::core::memory::{allocated, of_vec};
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// Blocks of a shelf. With shelves, a snapshot of a million rows clones sixty pointers instead of four thousand.
@@ -152,10 +153,21 @@ impl Rows {
     /// The `k` rows most like the query, the best first, none of them less like it than `floor`; of rows that are alike
     /// the ones with the lowest slots. There is no approximation in this. A query of other dimensions finds nothing.
     pub fn best(&self, query: &Probe, floor: f32, k: usize) -> Vec<Hit> {
+        self.best_of(0..self.parts(), query, floor, k)
+    }
+
+    /// Into how many parts a search can be split.
+    pub fn parts(&self) -> usize {
+        self.shelves.len()
+    }
+
+    /// The same in some of the parts.
+    pub fn best_of(&self, parts: impl Iterator<Item = usize>, query: &Probe, floor: f32, k: usize) -> Vec<Hit> {
         if query.dim() != self.shape.dim {
             return Vec::new();
         }
-        search::best(self.shape, self.blocks(), query, floor, k)
+        let shelves = parts.filter_map(|part| self.shelves.get(part));
+        search::best(self.shape, shelves.flat_map(|shelf| shelf.iter()).map(Arc::as_ref), query, floor, k)
     }
 
     /// About how long a search takes, in microseconds.
@@ -178,15 +190,11 @@ impl Rows {
     }
 }
 
-impl Snapshot {
-    /// See [`Rows::best`].
-    pub fn best(&self, query: &Probe, floor: f32, k: usize) -> Vec<Hit> {
-        self.0.best(query, floor, k)
-    }
+impl Deref for Snapshot {
+    type Target = Rows;
 
-    /// See [`Rows::cost`].
-    pub fn cost(&self) -> u64 {
-        self.0.cost()
+    fn deref(&self) -> &Rows {
+        &self.0
     }
 }
 

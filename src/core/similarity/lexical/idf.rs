@@ -117,6 +117,10 @@ impl Measure for Idf {
         &self.tokens
     }
 
+    fn length(&self) -> u32 {
+        self.tokens.len() as u32
+    }
+
     fn reaches(&self, size: u32, common: u32, floor: f64) -> bool {
         let common = f64::from(common.min(size)) * (1.0 + SLACK);
         floor <= 0.0 || common * common >= floor * floor * f64::from(self.size) * f64::from(size)

@@ -79,6 +79,11 @@ pub trait Measure: Clone + Debug + Send + Sync + 'static {
     /// Its tokens.
     fn tokens(&self) -> &[Token];
 
+    /// How much there is of it to be compared.
+    fn length(&self) -> u32 {
+        self.size()
+    }
+
     /// What its tokens weigh together, or what else is the most to have in common with it.
     fn total(&self) -> u32 {
         self.tokens().iter().fold(0, |sum, token| sum.saturating_add(token.weight))

@@ -26,6 +26,9 @@ const MORE: usize = 3;
 /// How many rows of lists are read in the time of a look at one row.
 const READS: usize = 3;
 
+/// The length of a prompt that takes as long to compare as its metric says.
+const USUAL: u32 = 64;
+
 /// A list that may be looked into.
 #[derive(Debug)]
 struct Listed {
@@ -52,7 +55,7 @@ pub struct Snapshot<M: Measure> {
 }
 
 /// What a search can do.
-pub trait Find: Debug + Send {
+pub trait Find: Debug + Send + Sync {
     fn best(&self, floor: f64, k: usize) -> Vec<Hit>;
     fn cost(&self, floor: f64) -> u64;
 }
@@ -307,7 +310,9 @@ impl<M: Measure> Find for Snapshot<M> {
         let looks = looks as f64 + reads as f64 / READS as f64;
         // From low similarities on, a look keeps hardly anything from being compared.
         let share = if floor < M::THRESHOLD { 1.0 } else { M::COMPARED };
-        let compared = self.tail.len() as f64 + looks * share;
+        // A comparison takes as long as what is asked for is.
+        let longer = (f64::from(self.asked.length()) / f64::from(USUAL)).max(1.0);
+        let compared = (self.tail.len() as f64 + looks * share) * longer;
         ((looks * M::LOOK + compared * M::COMPARISON) / 1000.0) as u64 + 1
     }
 }
