@@ -4,7 +4,7 @@
 //! the client's command again, on the main thread, with what was found; until then the client is blocked, and everybody
 //! else is served.
 
-use super::config;
+use super::{config, worker};
 use crate::core::matching::Asking;
 use crate::core::similarity::index::Hit;
 use lazy_static::lazy_static;
@@ -161,6 +161,7 @@ fn ensure_threads() -> bool {
 }
 
 fn work(number: usize) {
+    worker::lower_priority();
     loop {
         let job = {
             let mut jobs = jobs();

@@ -116,8 +116,8 @@ fn work(number: usize) {
     }
 }
 
-/// Commands come first: compression takes what they leave.
-fn lower_priority() {
+/// Commands come first: threads take what they leave.
+pub fn lower_priority() {
     #[cfg(target_os = "linux")]
     // SAFETY: changes the priority of the calling thread alone, which may always go down.
     unsafe {
