@@ -11,6 +11,7 @@ use super::entry::{EntryView, Phase, Slot};
 use super::feedback::Feedback;
 use super::hot::{is_worth_warming, Queues};
 use super::identity::{Digest, EntryId};
+use super::plans::{Plans, MAX_PROFILES};
 use super::policy::{Mode, Policy, PolicyChange};
 use super::similarity::guards::Guard;
 use super::similarity::index::Index;
@@ -38,6 +39,7 @@ pub struct Cache {
     pub(super) queues: Queues,
     pub(super) debris: Option<Store>,
     pub(super) feedback: Feedback,
+    pub(super) plans: Plans,
     /// Whether a similar lookup came to a cache whose own mode is exact.
     pub(super) asked_similar: bool,
 }
@@ -87,6 +89,8 @@ pub enum AlterError {
         /// The size that was asked for.
         got: u32,
     },
+    /// There are as many plans as there may be.
+    Profiles,
 }
 
 impl From<StrategyError> for AlterError {
@@ -110,6 +114,7 @@ impl std::fmt::Display for AlterError {
             Self::OtherDim { dim, got } => {
                 write!(f, "DIM is {dim} by the vectors that are stored, and cannot become {got} while they are")
             }
+            Self::Profiles => write!(f, "PLAN would be one profile too many, a cache may have {MAX_PROFILES}"),
         }
     }
 }
@@ -221,6 +226,7 @@ impl Cache {
             + self.policy.memory()
             + self.strategies.memory()
             + self.feedback.memory()
+            + self.plans.memory()
     }
 
     /// Which entry answers this digest on these terms.
@@ -428,7 +434,7 @@ impl Cache {
     }
 
     /// A limit that the cache would not keep without any entries is none.
-    fn check_room(&self) -> Result<(), AlterError> {
+    pub(super) fn check_room(&self) -> Result<(), AlterError> {
         let (limit, needed) = (self.policy.max_memory, self.policy_memory() as u64);
         if limit > 0 && limit < needed {
             return Err(AlterError::NoRoom { limit, needed });

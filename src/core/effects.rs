@@ -23,6 +23,10 @@ pub struct Effects {
     pub renewed: Option<EntryId>,
     /// A prompt and an entry that were called a bad pair, or are one no more.
     pub judged: Option<(Pair, bool)>,
+    /// The plan that was made or changed.
+    pub planned: Option<Box<[u8]>>,
+    /// The plan that was given up.
+    pub unplanned: Option<Box<[u8]>>,
     /// How many dead entries gave their memory back. Each node does that by itself.
     pub expired: u64,
 }

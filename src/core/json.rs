@@ -56,6 +56,53 @@ pub fn parse(bytes: &[u8]) -> Result<Json, JsonError> {
     serde_json::from_slice(bytes).map_err(|error| JsonError::of(&error))
 }
 
+/// Why a text is no array of JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArrayError {
+    /// It is no JSON at all.
+    NotJson(JsonError),
+    /// It is JSON, but not an array.
+    NotAnArray,
+}
+
+/// Hands out the elements of a JSON array one after the other, so that a long one is never held as a whole, until one is
+/// not taken. Of one that ends in an error the first elements have been handed out.
+pub fn each_element(bytes: &[u8], take: impl FnMut(Json) -> bool) -> Result<(), ArrayError> {
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[') {
+        return Err(parse(bytes).map_or_else(ArrayError::NotJson, |_| ArrayError::NotAnArray));
+    }
+    let mut elements = Elements { take, enough: false };
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let read = reader.deserialize_seq(&mut elements).and_then(|()| reader.end());
+    match read {
+        Err(error) if !elements.enough => Err(ArrayError::NotJson(JsonError::of(&error))),
+        _ => Ok(()),
+    }
+}
+
+struct Elements<F> {
+    take: F,
+    enough: bool,
+}
+
+impl<'de, F: FnMut(Json) -> bool> Visitor<'de> for &mut Elements<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(element) = seq.next_element()? {
+            if !(self.take)(element) {
+                self.enough = true;
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The canonical text of a plain `PARAMS` option; empty for an object without fields, as if it had been left out.
 pub fn canonical_params(bytes: &[u8]) -> Result<String, ParamsError> {
     match parse(bytes).map_err(ParamsError::NotJson)? {

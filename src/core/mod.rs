@@ -18,6 +18,7 @@ pub mod matching;
 mod memory;
 pub mod money;
 pub mod persist;
+pub mod plans;
 pub mod policy;
 pub mod request;
 pub mod similarity;

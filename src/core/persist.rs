@@ -5,13 +5,14 @@
 //! version wrote.
 //!
 //! ```text
-//!   cache    FORMAT, policy, counters, feedback, n, n × context, m, m × entry       numbers and records by turns
+//!   cache    FORMAT, policy, counters, feedback, p, p × plan, n, n × context, m, m × entry   numbers and records by turns
 //!   policy   'P'  policy, strategies that were changed, rules
 //!   counters 'K'  n × number
 //!   context  'C'  shape, scope, model, system, params
 //!   entry    'E'  index of its context, times, effort, answer as it is stored, prompt, names, meta, vector
 //!   feedback 'F'  n × (good or bad, prompt, entry)
 //!   lives    'L'  n × (id, fresh until, dead at, stale time)
+//!   plan     'W'  name, how old answers may become, how many may be out, options, items   (in `plans.rs`)
 //! ```
 //!
 //! Entries are written from the least to the most recently used, so that a reader gets the order of use by inserting.
@@ -37,7 +38,7 @@ use super::wire::{Reader, WireError, Writer};
 use std::collections::HashMap;
 
 /// The version of the order in which the records of a cache follow each other.
-pub const FORMAT: u64 = 2;
+pub const FORMAT: u64 = 3;
 
 const POLICY: u8 = b'P';
 const COUNTERS: u8 = b'K';
@@ -74,6 +75,10 @@ pub fn save(cache: &Cache, sink: &mut impl Sink) {
     sink.record(&policy_record(cache));
     sink.record(&counters_record(&cache.counters));
     sink.record(&cache.feedback_record());
+    sink.number(cache.plans.len() as u64);
+    for record in cache.plans.list().filter_map(|(name, _)| cache.plan_record(name)) {
+        sink.record(&record);
+    }
     sink.number(cache.store.contexts_len() as u64);
     let mut index = HashMap::new();
     for (i, (symbol, context, _)) in (0u32..).zip(cache.store.contexts()) {
@@ -101,6 +106,11 @@ pub fn load(source: &mut impl Source) -> Result<Cache, WireError> {
     cache.counters = read_counters(source.record()?.as_ref())?;
     if format > 1 {
         cache.read_feedback(source.record()?.as_ref())?;
+    }
+    if format > 2 {
+        for _ in 0..source.number()? {
+            cache.read_plan(source.record()?.as_ref())?;
+        }
     }
     cache.keep_likeness();
     // Contexts are held here until their entries hold them, so that one without entries goes again.

@@ -174,6 +174,9 @@ unsafe extern "C" fn aof_rewrite(aof: *mut raw::RedisModuleIO, key: *mut raw::Re
         let aof = Aof { io: aof, key };
         aof.apply("POLICY", &[&cache.policy_record()]);
         aof.apply("FEEDBACK", &[&cache.feedback_record()]);
+        for record in cache.plans().list().filter_map(|(name, _)| cache.plan_record(name)) {
+            aof.apply("PLAN", &[&record]);
+        }
         let store = cache.store();
         for id in store.by_recency().filter_map(|slot| store.view(slot)).map(|view| view.id()) {
             if let Some((context, entry)) = cache.entry_records(&id) {
@@ -260,6 +263,7 @@ fn digest_cache(digest: &Digest, cache: &Cache) {
     let mut codec = Codec::new();
     digest.bytes(&cache.policy_record());
     digest.bytes(&cache.feedback_record());
+    cache.plans().list().filter_map(|(name, _)| cache.plan_record(name)).for_each(|record| digest.bytes(&record));
     digest.end();
     for (_, view) in cache.store().from_slot(0).filter(|(_, view)| view.life().phase(now) != Phase::Dead) {
         let (life, effort) = (view.life(), view.effort());

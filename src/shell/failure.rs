@@ -28,6 +28,8 @@ pub enum Failure {
     Damaged(Damaged),
     /// A record cannot be read.
     Record(WireError),
+    /// This node has become a replica meanwhile.
+    Demoted,
     /// A defect of ours.
     Panic,
 }
@@ -49,6 +51,7 @@ impl fmt::Display for Failure {
             }
             Self::Damaged(e) => write!(f, "ERR {e}, delete the entry or store it again"),
             Self::Record(e) => write!(f, "ERR record cannot be applied: {e}"),
+            Self::Demoted => f.write_str("READONLY the server has become a replica meanwhile"),
             Self::Panic => f.write_str("ERR internal error of the llmcache module, the server's log has more"),
         }
     }

@@ -6,6 +6,7 @@
 //! logged, and answers an error where there is somebody to answer.
 
 pub mod alloc;
+mod batch;
 mod commands;
 mod config;
 mod cron;
@@ -15,6 +16,7 @@ mod events;
 mod failure;
 mod info;
 mod keyspace;
+mod leases;
 mod publish;
 mod registry;
 mod reply;

@@ -30,6 +30,12 @@ pub fn replicate(ctx: &Context, key: &[u8], cache: &Cache, effects: &Effects) {
         let record = feedback_record(std::iter::once(judged));
         ctx.replicate("LLMCACHE.APPLY", &[key, b"FEEDBACK", &record]);
     }
+    if let Some(record) = effects.planned.as_deref().and_then(|name| cache.plan_record(name)) {
+        ctx.replicate("LLMCACHE.APPLY", &[key, b"PLAN", &record]);
+    }
+    if let Some(name) = &effects.unplanned {
+        ctx.replicate("LLMCACHE.APPLY", &[key, b"UNPLAN", name]);
+    }
     for (id, what) in [(effects.renewed, &b"RENEW"[..]), (effects.stored, b"STORE")] {
         if let Some((context, entry)) = id.and_then(|id| cache.entry_records(&id)) {
             ctx.replicate("LLMCACHE.APPLY", &[key, what, &context, &entry]);

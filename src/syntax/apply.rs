@@ -18,6 +18,10 @@ pub enum Apply<'a> {
     Counters(&'a [u8]),
     /// Take over what was said of pairs of prompts and entries.
     Feedback(&'a [u8]),
+    /// Take over a plan.
+    Plan(&'a [u8]),
+    /// Give up the plan of this name.
+    Unplan(&'a [u8]),
     /// Take all entries out.
     Clear,
 }
@@ -35,8 +39,13 @@ impl<'a> Apply<'a> {
             "LIVES" => Self::Lives(args.positional()?),
             "COUNTERS" => Self::Counters(args.positional()?),
             "FEEDBACK" => Self::Feedback(args.positional()?),
+            "PLAN" => Self::Plan(args.positional()?),
+            "UNPLAN" => Self::Unplan(args.positional()?),
             "CLEAR" => Self::Clear,
-            _ => return Err(args.not_one_of("action", "POLICY, STORE, RENEW, LIVES, COUNTERS, FEEDBACK or CLEAR")),
+            _ => {
+                let known = "POLICY, STORE, RENEW, LIVES, COUNTERS, FEEDBACK, PLAN, UNPLAN or CLEAR";
+                return Err(args.not_one_of("action", known));
+            }
         };
         args.finish()?;
         Ok(apply)

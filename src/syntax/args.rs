@@ -18,7 +18,8 @@ pub struct Token {
 }
 
 impl Token {
-    fn new(word: &[u8]) -> Self {
+    /// A word's name as an option.
+    pub fn of(word: &[u8]) -> Self {
         let mut upper = [0; 16];
         let length = match upper.get_mut(..word.len()) {
             Some(place) => {
@@ -70,6 +71,16 @@ impl<'a> Args<'a> {
         Self { all, next: 0 }
     }
 
+    /// The arguments from this one on.
+    pub fn after(all: &'a [&'a [u8]], next: usize) -> Self {
+        Self { all, next: next.min(all.len()) }
+    }
+
+    /// All that is left.
+    pub fn rest(self) -> &'a [&'a [u8]] {
+        self.all.get(self.next..).unwrap_or_default()
+    }
+
     /// How many are left.
     pub fn left(&self) -> usize {
         self.all.len() - self.next
@@ -88,7 +99,7 @@ impl<'a> Args<'a> {
 
     /// The next option's name, until there is none.
     pub fn option(&mut self) -> Option<Token> {
-        self.take().map(Token::new)
+        self.take().map(Token::of)
     }
 
     /// The word that was read last.

@@ -12,6 +12,7 @@ pub mod feedback;
 pub mod grammar;
 pub mod identity;
 pub mod invalidate;
+pub mod items;
 pub mod lookup;
 pub mod policy;
 pub mod set;
@@ -19,6 +20,7 @@ pub mod stats;
 pub mod strategy;
 pub mod table;
 pub mod vector;
+pub mod warm;
 
 use crate::core::time::UnixMs;
 use error::SyntaxError;

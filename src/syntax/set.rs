@@ -36,92 +36,135 @@ const KNOWN: &[&str] = &[
     "EXAT", "PXAT", "KEEPTTL", "PERSIST", "STALE", "TYPE", "TAGS", "TOKENS", "COST", "LATENCY", "META",
 ];
 
+/// The options of an answer, as they were read.
+#[derive(Debug, Default)]
+pub struct SetOptions<'a> {
+    identity: IdentityOptions<'a>,
+    vector: VectorOption,
+    request: bool,
+    condition: Option<(&'static str, Condition)>,
+    lifetime: Option<(&'static str, Lifetime<'a>)>,
+    stale_ms: Option<u64>,
+    typ: Option<&'a [u8]>,
+    tags: Option<Vec<&'a [u8]>>,
+    tokens: Option<(u64, u64)>,
+    cost: Option<MicroUsd>,
+    latency: Option<u64>,
+    meta: Option<&'a [u8]>,
+}
+
+impl<'a> SetOptions<'a> {
+    /// Reads all that is left.
+    pub fn parse(args: &mut Args<'a>, bounds: &Bounds) -> Result<Self, SyntaxError> {
+        let mut options = Self::default();
+        while let Some(token) = args.option() {
+            if !options.read(token.name(), args, bounds)? {
+                return Err(args.unknown(KNOWN));
+            }
+        }
+        Ok(options)
+    }
+
+    /// Reads the value of one option; answers whether it is one.
+    fn read(&mut self, name: &str, args: &mut Args<'a>, bounds: &Bounds) -> Result<bool, SyntaxError> {
+        match name {
+            "REQUEST" => flag(&mut self.request, "REQUEST")?,
+            "NX" => one_of(&mut self.condition, "NX", Condition::Absent)?,
+            "XX" => one_of(&mut self.condition, "XX", Condition::Present)?,
+            name @ "TOKEN" => return Err(SyntaxError::NotYet(name.to_owned())),
+            "STRATEGY" => {
+                let name = args.named("STRATEGY", LABEL_LIMIT)?;
+                let name = std::str::from_utf8(name)
+                    .map_err(|_| SyntaxError::value("STRATEGY", "the name of a strategy", name))?;
+                let auto = name.eq_ignore_ascii_case("auto");
+                let chosen = if auto { Lifetime::Auto } else { Lifetime::Strategy(name) };
+                one_of(&mut self.lifetime, "STRATEGY", chosen)?;
+            }
+            "EX" => {
+                let ms = args.seconds("EX", 1, bounds.now)?;
+                one_of(&mut self.lifetime, "EX", Lifetime::After(ms))?;
+            }
+            "PX" => {
+                let ms = args.span("PX", 1, 1, "milliseconds", bounds.now)?;
+                one_of(&mut self.lifetime, "PX", Lifetime::After(ms))?;
+            }
+            "EXAT" => {
+                let at = args.moment("EXAT", 1000, "seconds")?;
+                one_of(&mut self.lifetime, "EXAT", Lifetime::Until(at))?;
+            }
+            "PXAT" => {
+                let at = args.moment("PXAT", 1, "milliseconds")?;
+                one_of(&mut self.lifetime, "PXAT", Lifetime::Until(at))?;
+            }
+            "KEEPTTL" => one_of(&mut self.lifetime, "KEEPTTL", Lifetime::Keep)?,
+            "PERSIST" => one_of(&mut self.lifetime, "PERSIST", Lifetime::Never)?,
+            "STALE" => once(&mut self.stale_ms, "STALE", args.seconds("STALE", 0, bounds.now)?)?,
+            "TYPE" => once(&mut self.typ, "TYPE", args.named("TYPE", LABEL_LIMIT)?)?,
+            "TAGS" => once(&mut self.tags, "TAGS", read_tags("TAGS", args)?)?,
+            "TOKENS" => {
+                let asked = args.number("TOKENS", 0, i64::MAX)?;
+                once(&mut self.tokens, "TOKENS", (asked, args.number("TOKENS", 0, i64::MAX)?))?;
+            }
+            "COST" => once(&mut self.cost, "COST", args.dollars("COST")?)?,
+            "LATENCY" => once(&mut self.latency, "LATENCY", args.number("LATENCY", 0, i64::from(u32::MAX))?)?,
+            "META" => {
+                let json = bounds.prompt("META", args.value("META")?)?;
+                json::parse(json).map_err(|e| SyntaxError::Unfit("META", format!("must be JSON: {e}")))?;
+                once(&mut self.meta, "META", json)?;
+            }
+            name => return Ok(self.identity.read(name, args, bounds)? || self.vector.read(name, args)?),
+        }
+        Ok(true)
+    }
+
+    /// Whether the prompt is the body of a request.
+    pub fn is_request(&self) -> bool {
+        self.request
+    }
+
+    /// Whose answer it is.
+    pub fn asked(self, prompt: &'a [u8], bounds: &Bounds) -> Result<Asked<'a>, SyntaxError> {
+        self.identity.resolve(prompt, self.request, bounds)
+    }
+}
+
 impl<'a> Set<'a> {
     /// Reads `key prompt response identity vector [REQUEST] …`.
     pub fn parse(words: &'a [&'a [u8]], bounds: &Bounds) -> Result<Self, SyntaxError> {
         let mut args = Args::new(words);
         args.positional()?;
-        let prompt = args.positional()?;
-        let response = bounds.response("response", args.positional()?)?;
-        let mut identity = IdentityOptions::default();
-        let mut vector = VectorOption::default();
-        let mut request = false;
-        let mut condition: Option<(&'static str, Condition)> = None;
-        let mut lifetime: Option<(&'static str, Lifetime<'a>)> = None;
-        let mut tags: Option<Vec<&'a [u8]>> = None;
-        let (mut stale_ms, mut typ, mut tokens, mut cost, mut latency, mut meta) = (None, None, None, None, None, None);
-        while let Some(token) = args.option() {
-            match token.name() {
-                "REQUEST" => flag(&mut request, "REQUEST")?,
-                "NX" => one_of(&mut condition, "NX", Condition::Absent)?,
-                "XX" => one_of(&mut condition, "XX", Condition::Present)?,
-                name @ "TOKEN" => return Err(SyntaxError::NotYet(name.to_owned())),
-                "STRATEGY" => {
-                    let name = args.named("STRATEGY", LABEL_LIMIT)?;
-                    let name = std::str::from_utf8(name)
-                        .map_err(|_| SyntaxError::value("STRATEGY", "the name of a strategy", name))?;
-                    let auto = name.eq_ignore_ascii_case("auto");
-                    let chosen = if auto { Lifetime::Auto } else { Lifetime::Strategy(name) };
-                    one_of(&mut lifetime, "STRATEGY", chosen)?;
-                }
-                "EX" => {
-                    let ms = args.seconds("EX", 1, bounds.now)?;
-                    one_of(&mut lifetime, "EX", Lifetime::After(ms))?;
-                }
-                "PX" => {
-                    let ms = args.span("PX", 1, 1, "milliseconds", bounds.now)?;
-                    one_of(&mut lifetime, "PX", Lifetime::After(ms))?;
-                }
-                "EXAT" => {
-                    let at = args.moment("EXAT", 1000, "seconds")?;
-                    one_of(&mut lifetime, "EXAT", Lifetime::Until(at))?;
-                }
-                "PXAT" => {
-                    let at = args.moment("PXAT", 1, "milliseconds")?;
-                    one_of(&mut lifetime, "PXAT", Lifetime::Until(at))?;
-                }
-                "KEEPTTL" => one_of(&mut lifetime, "KEEPTTL", Lifetime::Keep)?,
-                "PERSIST" => one_of(&mut lifetime, "PERSIST", Lifetime::Never)?,
-                "STALE" => once(&mut stale_ms, "STALE", args.seconds("STALE", 0, bounds.now)?)?,
-                "TYPE" => once(&mut typ, "TYPE", args.named("TYPE", LABEL_LIMIT)?)?,
-                "TAGS" => once(&mut tags, "TAGS", read_tags("TAGS", &mut args)?)?,
-                "TOKENS" => {
-                    let asked = args.number("TOKENS", 0, i64::MAX)?;
-                    once(&mut tokens, "TOKENS", (asked, args.number("TOKENS", 0, i64::MAX)?))?;
-                }
-                "COST" => once(&mut cost, "COST", args.dollars("COST")?)?,
-                "LATENCY" => once(&mut latency, "LATENCY", args.number("LATENCY", 0, i64::from(u32::MAX))?)?,
-                "META" => {
-                    let json = bounds.prompt("META", args.value("META")?)?;
-                    json::parse(json).map_err(|e| SyntaxError::Unfit("META", format!("must be JSON: {e}")))?;
-                    once(&mut meta, "META", json)?;
-                }
-                name => {
-                    if !identity.read(name, &mut args, bounds)? && !vector.read(name, &mut args)? {
-                        return Err(args.unknown(KNOWN));
-                    }
-                }
-            }
-        }
-        let asked = identity.resolve(prompt, request, bounds)?;
-        let usage = match request {
+        let (prompt, response) = (args.positional()?, args.positional()?);
+        bounds.response("response", response)?;
+        Self::of(prompt, response, SetOptions::parse(&mut args, bounds)?, bounds)
+    }
+
+    /// The answer to a prompt with its options.
+    pub fn of(
+        prompt: &'a [u8],
+        response: &'a [u8],
+        options: SetOptions<'a>,
+        bounds: &Bounds,
+    ) -> Result<Self, SyntaxError> {
+        bounds.response("response", response)?;
+        let asked = options.identity.resolve(prompt, options.request, bounds)?;
+        let usage = match options.request {
             true => request::check_answer(response).map_err(|e| SyntaxError::Unfit("response", e.to_string()))?,
             false => None,
         };
         Ok(Self {
             asked,
             response,
-            condition: condition.map(|(_, condition)| condition).unwrap_or_default(),
-            lifetime: lifetime.map(|(_, lifetime)| lifetime).unwrap_or_default(),
-            stale_ms,
-            typ,
-            tags: tags.unwrap_or_default(),
-            tokens,
+            condition: options.condition.map(|(_, condition)| condition).unwrap_or_default(),
+            lifetime: options.lifetime.map(|(_, lifetime)| lifetime).unwrap_or_default(),
+            stale_ms: options.stale_ms,
+            typ: options.typ,
+            tags: options.tags.unwrap_or_default(),
+            tokens: options.tokens,
             usage,
-            cost,
-            latency_ms: latency.unwrap_or_default(),
-            meta,
-            vector: vector.numbers(),
+            cost: options.cost,
+            latency_ms: options.latency.unwrap_or_default(),
+            meta: options.meta,
+            vector: options.vector.numbers(),
         })
     }
 

@@ -186,9 +186,19 @@ pub const COMMANDS: &[Command] = &[
         arity: -4,
     },
     Command {
+        name: "LLMCACHE.WARM",
+        grammar: WARM_GRAMMAR,
+        summary: "Stores many answers at once; plans which prompts are kept warm, and hands out those that are due",
+        complexity: "O(M log N) for M items, a few at a time between other clients' commands; DUE and STATUS: O(P) with P \
+                     planned items, 10,000 of them at most",
+        access: Access::Write,
+        flags: "",
+        arity: -3,
+    },
+    Command {
         name: "LLMCACHE.APPLY",
         grammar:
-            "key (POLICY record | STORE record record | RENEW record record | LIVES record | COUNTERS record | FEEDBACK record | CLEAR)",
+            "key (POLICY record | STORE record record | RENEW record record | LIVES record | COUNTERS record | FEEDBACK record | PLAN record | UNPLAN profile | CLEAR)",
         summary: "Repeats a change on replicas and from the append-only file; not for clients",
         complexity: "O(log N) for each entry",
         access: Access::Write,
@@ -200,6 +210,24 @@ pub const COMMANDS: &[Command] = &[
 const LOOKUP_GRAMMAR: &str = "key prompt [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] \
      [FP32 blob | VALUES count number...] [REQUEST] [EXACT | SIMILAR] [THRESHOLD similarity] \
      [MAXAGE seconds] [IFNONEMATCH etag] [STALEOK] [NOTOUCH] [WITHMETA]";
+
+/// What all items of a call may have in common.
+macro_rules! item_options {
+    () => {
+        "[MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] [FP32 blob | VALUES count number...] \
+         [STRATEGY strategy | EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | \
+         KEEPTTL | PERSIST] [STALE seconds] [TYPE type] [TAGS count tag...] [TOKENS tokens-in tokens-out] [COST usd] \
+         [LATENCY milliseconds] [META json]"
+    };
+}
+
+const WARM_GRAMMAR: &str = concat!(
+    "key ([NX | XX] [REQUEST] ",
+    item_options!(),
+    " (ITEMS count (prompt response)... | JSON array) | PLAN profile EVERY seconds [LIMIT count] ",
+    item_options!(),
+    " JSON array | UNPLAN profile | STATUS | DUE [PROFILE profile] [COUNT count] [WITHIN seconds] [LEASE milliseconds])"
+);
 
 const POLICY_GRAMMAR: &str = "key [MODE mode] [SIMILARITY kind] [DIM count] [METRIC metric] [THRESHOLD similarity] \
      [GUARDS switch] [STRATEGY strategy] [STALE seconds] [JITTER percent] \

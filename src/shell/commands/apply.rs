@@ -22,6 +22,8 @@ pub fn run(call: &Call<'_>) -> Outcome {
                 Effects::default()
             }
             Apply::Feedback(record) => cache.repeat_feedback(record)?,
+            Apply::Plan(record) => cache.read_plan(record)?,
+            Apply::Unplan(name) => cache.unplan(name).1,
             Apply::Clear => cache.repeat_clear(),
         };
         Ok(((), effects))

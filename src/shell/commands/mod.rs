@@ -8,11 +8,12 @@ mod get;
 mod info;
 mod invalidate;
 mod policy;
-mod set;
+pub mod set;
 mod show;
 mod similar;
 mod stats;
 mod strategy;
+pub mod warm;
 
 use super::failure::{Failure, Outcome};
 use super::keyspace::{home, Intent, Key};
@@ -39,6 +40,8 @@ pub struct Call<'a> {
     pub ctx: &'a Context,
     /// Its words after the name.
     pub words: &'a [&'a [u8]],
+    /// All of its words as the server holds them.
+    strings: &'a [*mut raw::RedisModuleString],
     /// Its key as the server holds it; null where it has none.
     key: *mut raw::RedisModuleString,
     /// When it came.
@@ -65,6 +68,12 @@ impl<'a> Call<'a> {
         self.key
     }
 
+    /// So many of its last words, to be kept beyond it.
+    pub fn last_words(&self, count: usize) -> impl Iterator<Item = RedisString> + '_ {
+        let first = self.strings.len().saturating_sub(count);
+        self.strings.iter().skip(first).map(|word| RedisString::new(None, *word))
+    }
+
     /// Changes the cache at its key, and tells everyone who must know. `act` is told whether the cache is new: one that
     /// is not there is made, and stays if anything has happened to it.
     pub fn edit<T>(&self, act: impl FnOnce(&mut Cache, bool) -> Result<(T, Effects), Failure>) -> Result<T, Failure> {
@@ -86,30 +95,40 @@ impl<'a> Call<'a> {
         act: impl FnOnce(&mut Cache, bool) -> Result<(T, Effects), Failure>,
         pass_on: impl FnOnce(&[u8], &Cache, &Effects),
     ) -> Result<T, Failure> {
-        let mut key = Key::open(self.ctx, self.key, Intent::Write)?;
-        let name = RedisString::new(std::ptr::NonNull::new(self.ctx.ctx), self.key);
-        let (answer, effects) = match key.cache() {
-            Some(cache) => act(cache, false)?,
-            None => {
-                let mut made = Cache::default();
-                let (answer, effects) = act(&mut made, true)?;
-                if effects.is_silent() {
-                    return Ok(answer);
-                }
-                key.place(made, home(self.ctx, name.as_slice()));
-                (answer, Effects { policy: true, ..effects })
-            }
-        };
-        if let Some(cache) = key.cache() {
-            if let Some(debris) = cache.take_debris() {
-                worker::discard(debris);
-            }
-            pass_on(name.as_slice(), cache, &effects);
-        }
-        drop(key);
-        announce(self.ctx, &name, &effects);
-        Ok(answer)
+        change(self.ctx, self.key, act, pass_on)
     }
+}
+
+/// Changes the cache at a key of the context's database, as a command or behind one, and tells everyone who must know.
+pub fn change<T>(
+    ctx: &Context,
+    key: *mut raw::RedisModuleString,
+    act: impl FnOnce(&mut Cache, bool) -> Result<(T, Effects), Failure>,
+    pass_on: impl FnOnce(&[u8], &Cache, &Effects),
+) -> Result<T, Failure> {
+    let name = RedisString::new(std::ptr::NonNull::new(ctx.ctx), key);
+    let mut key = Key::open(ctx, key, Intent::Write)?;
+    let (answer, effects) = match key.cache() {
+        Some(cache) => act(cache, false)?,
+        None => {
+            let mut made = Cache::default();
+            let (answer, effects) = act(&mut made, true)?;
+            if effects.is_silent() {
+                return Ok(answer);
+            }
+            key.place(made, home(ctx, name.as_slice()));
+            (answer, Effects { policy: true, ..effects })
+        }
+    };
+    if let Some(cache) = key.cache() {
+        if let Some(debris) = cache.take_debris() {
+            worker::discard(debris);
+        }
+        pass_on(name.as_slice(), cache, &effects);
+    }
+    drop(key);
+    announce(ctx, &name, &effects);
+    Ok(answer)
 }
 
 /// Lends the main thread's codec.
@@ -164,6 +183,7 @@ fn handler_of(name: &str) -> Option<Handler> {
         "LLMCACHE.STATS" => handler!(stats::run),
         "LLMCACHE.EXPLAIN" => handler!(explain::run),
         "LLMCACHE.FEEDBACK" => handler!(feedback::run),
+        "LLMCACHE.WARM" => handler!(warm::run),
         "LLMCACHE.APPLY" => handler!(apply::run),
         _ => return None,
     })
@@ -218,7 +238,7 @@ unsafe fn dispatch(
         let key = strings.get(1).copied().unwrap_or(std::ptr::null_mut());
         // SAFETY: the context is that of this command, and so is what was found for it.
         let sought = unsafe { search::brought_back(ctx.ctx) };
-        run(&Call { ctx: &ctx, words: &words, key, now: server::now(), handler, sought })
+        run(&Call { ctx: &ctx, words: &words, strings, key, now: server::now(), handler, sought })
     }));
     match outcome.unwrap_or(Err(Failure::Panic)) {
         Ok(()) => {}
