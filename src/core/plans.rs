@@ -141,6 +141,9 @@ pub struct Wish<'a> {
     pub now: UnixMs,
 }
 
+/// The name of a plan, and what was done with one of its items.
+pub type Handed<T> = (Box<[u8]>, T);
+
 /// How a profile stands.
 #[derive(Debug, Default)]
 pub struct Standing {
@@ -273,14 +276,13 @@ impl Cache {
 
     /// Hands out what is due: first what has no answer, then what has been due for the longest time; of the profiles first
     /// the one that has the fewest out. `take` is given the options of all items of a plan and the item, and asks for the
-    /// right to compute its answer. An error of its ends it, and is answered where nothing was handed out before. Answers
-    /// the names of the plans and what `take` did.
+    /// right to compute its answer. An error of its ends it, and is answered where nothing was handed out before.
     pub fn due<T, E>(
         &mut self,
         wish: &Wish<'_>,
         is_out: impl Fn(&Digest) -> bool,
         mut take: impl FnMut(&[Box<[u8]>], &Planned) -> Result<Option<T>, E>,
-    ) -> Result<Vec<(Box<[u8]>, T)>, E> {
+    ) -> Result<Vec<Handed<T>>, E> {
         struct Line {
             name: Box<[u8]>,
             out: usize,

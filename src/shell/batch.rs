@@ -62,13 +62,16 @@ impl Purpose {
     }
 }
 
+/// Where a thread puts what it has read.
+type Place = Mutex<Option<Result<Parsed, Failure>>>;
+
 /// Text that is read on a thread.
 struct Reading {
     /// Keeps the text where it is while the thread reads.
     array: RedisString,
     purpose: Arc<Purpose>,
-    /// Where the thread puts what it has read; none before there is a thread.
-    read: Option<Arc<Mutex<Option<Result<Parsed, Failure>>>>>,
+    /// What the thread has read; none before there is a thread.
+    read: Option<Arc<Place>>,
 }
 
 /// The bytes of a string that the main thread keeps.
@@ -389,8 +392,7 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
     }
 }
 
-/// Goes on with the calls in the order in which they came, for one slice of time. A call whose text is still being read lets
-/// others pass.
+/// Goes on with one call after the other, for one slice of time. A call whose text is still being read lets others pass.
 fn turn(ctx: &Context) {
     let flags = ctx.get_flags();
     let is_primary = flags.contains(ContextFlags::MASTER);

@@ -34,3 +34,5 @@ mod storing;
 mod strategies;
 mod transactions;
 mod vectors;
+mod warm;
+mod warm_plans;

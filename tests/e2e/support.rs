@@ -4,7 +4,7 @@ use crate::harness::{cmd, until_some, Client, Reply, Server, PATIENCE};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Every command of the module that clients use, with arguments that are well formed and the key `KEY`.
-pub const COMMANDS: [&str; 16] = [
+pub const COMMANDS: [&str; 17] = [
     "LLMCACHE.GET KEY prompt",
     "LLMCACHE.SET KEY prompt response",
     "LLMCACHE.DEL KEY 00112233445566778899aabbccddeeff",
@@ -21,6 +21,7 @@ pub const COMMANDS: [&str; 16] = [
     "LLMCACHE.STATS KEY",
     "LLMCACHE.EXPLAIN KEY prompt",
     "LLMCACHE.FEEDBACK KEY 00112233445566778899aabbccddeeff good",
+    "LLMCACHE.WARM KEY STATUS",
 ];
 
 /// An id that no entry has.
