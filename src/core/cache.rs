@@ -446,6 +446,7 @@ impl Cache {
     /// entries at other times, so there only [`Store::validate`] holds after each step.
     pub fn validate(&self) -> Result<(), String> {
         self.store.validate()?;
+        self.plans.validate()?;
         let (entries, memory) = (self.policy.max_entries, self.policy.max_memory);
         if entries > 0 && self.store.len() as u64 > entries {
             return Err(format!("{} entries, {entries} allowed", self.store.len()));

@@ -9,6 +9,7 @@ use super::effects::Effects;
 use super::entry::Phase;
 use super::identity::Digest;
 use super::memory::{allocated, of_btree, of_vec};
+use super::store::Store;
 use super::time::UnixMs;
 use super::wire::{Reader, WireError, Writer};
 use std::collections::{BTreeMap, VecDeque};
@@ -122,6 +123,15 @@ impl Plans {
         Some(old)
     }
 
+    /// Checks that what is counted is there.
+    pub(super) fn validate(&self) -> Result<(), String> {
+        let counted: usize = self.profiles.iter().map(|(name, profile)| allocated(name.len()) + profile.memory).sum();
+        if counted != self.memory || self.profiles.len() > MAX_PROFILES {
+            return Err(format!("{} plans take {counted} bytes, {} are counted", self.profiles.len(), self.memory));
+        }
+        Ok(())
+    }
+
     /// Bytes behind them.
     pub(super) fn memory(&self) -> usize {
         self.memory + of_btree::<(Box<[u8]>, Profile)>(self.profiles.len())
@@ -166,6 +176,54 @@ impl Standing {
     }
 }
 
+/// When the answer to an item is too old, and when somebody may be asked for another, which is sooner by so much where
+/// it expires. None where there is no answer.
+fn ends(store: &Store, item: &Planned, every_ms: u64, within_ms: u64, now: UnixMs) -> Option<(UnixMs, UnixMs)> {
+    let entry = store.find(&item.digest).and_then(|slot| store.get(slot))?;
+    if entry.life.phase(now) == Phase::Dead {
+        return None;
+    }
+    let (fresh_until, aged) = (entry.life.fresh_until, entry.created.plus(every_ms));
+    let asked = if fresh_until.is_never() { fresh_until } else { UnixMs(fresh_until.0.saturating_sub(within_ms)) };
+    Some((fresh_until.min(aged).max(UnixMs(1)), asked.min(aged)))
+}
+
+/// Looks at some items of a profile, all where there are not many, and remembers where to go on.
+fn look_over(
+    store: &Store,
+    profile: &mut Profile,
+    share: usize,
+    within_ms: u64,
+    now: UnixMs,
+    is_out: &impl Fn(&Digest) -> bool,
+) -> Standing {
+    let items = Arc::clone(&profile.items);
+    let length = items.len();
+    let looked_at = length.min(share);
+    let mut standing = Standing { looked_at, ..Standing::default() };
+    let first = if looked_at == length { 0 } else { profile.next % length.max(1) };
+    profile.next = first + looked_at;
+    profile.handed.retain(|at| items.get(*at).is_some_and(|item| is_out(&item.digest)));
+    let is_looked_at = |at: usize| (at + length - first) % length.max(1) < looked_at;
+    standing.out = profile.handed.iter().filter(|at| !is_looked_at(**at)).count();
+    for at in (first..first + looked_at).map(|at| at % length.max(1)) {
+        let Some(item) = items.get(at) else { continue };
+        let ends = ends(store, item, profile.every_ms, within_ms, now);
+        standing.missing += usize::from(ends.is_none());
+        if is_out(&item.digest) {
+            standing.out += 1;
+            continue;
+        }
+        match ends {
+            Some((_, later)) if later > now => {
+                standing.next_due = Some(standing.next_due.map_or(later, |sooner| sooner.min(later)));
+            }
+            ends => standing.due.push((ends.map_or(0, |(ends, _)| ends.0), at)),
+        }
+    }
+    standing
+}
+
 impl Cache {
     /// Its plans.
     pub fn plans(&self) -> &Plans {
@@ -196,54 +254,6 @@ impl Cache {
         (gone, Effects { unplanned: gone.then(|| name.into()), ..Effects::default() })
     }
 
-    /// When the answer to an item is too old, and when somebody may be asked for another, which is sooner by so much where
-    /// it expires. None where there is no answer.
-    fn ends(&self, item: &Planned, every_ms: u64, within_ms: u64, now: UnixMs) -> Option<(UnixMs, UnixMs)> {
-        let entry = self.store.find(&item.digest).and_then(|slot| self.store.get(slot))?;
-        if entry.life.phase(now) == Phase::Dead {
-            return None;
-        }
-        let (fresh_until, aged) = (entry.life.fresh_until, entry.created.plus(every_ms));
-        let asked = if fresh_until.is_never() { fresh_until } else { UnixMs(fresh_until.0.saturating_sub(within_ms)) };
-        Some((fresh_until.min(aged).max(UnixMs(1)), asked.min(aged)))
-    }
-
-    /// Looks at some items of a profile, all where there are not many, and remembers where to go on.
-    fn look_over(
-        &self,
-        profile: &mut Profile,
-        share: usize,
-        within_ms: u64,
-        now: UnixMs,
-        is_out: &impl Fn(&Digest) -> bool,
-    ) -> Standing {
-        let items = Arc::clone(&profile.items);
-        let length = items.len();
-        let looked_at = length.min(share);
-        let mut standing = Standing { looked_at, ..Standing::default() };
-        let first = if looked_at == length { 0 } else { profile.next % length.max(1) };
-        profile.next = first + looked_at;
-        profile.handed.retain(|at| items.get(*at).is_some_and(|item| is_out(&item.digest)));
-        let is_looked_at = |at: usize| (at + length - first) % length.max(1) < looked_at;
-        standing.out = profile.handed.iter().filter(|at| !is_looked_at(**at)).count();
-        for at in (first..first + looked_at).map(|at| at % length.max(1)) {
-            let Some(item) = items.get(at) else { continue };
-            let ends = self.ends(item, profile.every_ms, within_ms, now);
-            standing.missing += usize::from(ends.is_none());
-            if is_out(&item.digest) {
-                standing.out += 1;
-                continue;
-            }
-            match ends {
-                Some((_, later)) if later > now => {
-                    standing.next_due = Some(standing.next_due.map_or(later, |sooner| sooner.min(later)));
-                }
-                ends => standing.due.push((ends.map_or(0, |(ends, _)| ends.0), at)),
-            }
-        }
-        standing
-    }
-
     /// Looks over all profiles or one, and does something with each.
     fn survey(
         &mut self,
@@ -253,15 +263,14 @@ impl Cache {
         is_out: impl Fn(&Digest) -> bool,
         mut tell: impl FnMut(&[u8], &mut Profile, Standing),
     ) {
-        let mut plans = std::mem::take(&mut self.plans);
+        let Self { plans, store, .. } = self;
         let wanted = |other: &[u8]| name.is_none_or(|name| name == other);
         let count = plans.profiles.keys().filter(|other| wanted(other)).count();
         let share = LOOKED_AT / count.max(1);
         for (other, profile) in plans.profiles.iter_mut().filter(|(other, _)| wanted(other)) {
-            let standing = self.look_over(profile, share, within_ms, now, &is_out);
+            let standing = look_over(store, profile, share, within_ms, now, &is_out);
             tell(other, profile, standing);
         }
-        self.plans = plans;
     }
 
     /// How the plans stand.

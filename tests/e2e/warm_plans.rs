@@ -238,6 +238,9 @@ fn plans_go_where_their_cache_goes() {
     pair.wait_in_sync();
     let mut replica = pair.replica.client();
     assert_eq!(digest(&mut replica, "faq"), digest(&mut c, "faq"));
+    replica.words("CONFIG SET replica-read-only no").ok();
+    assert!(due(&mut replica, "").is_empty(), "leases are the primary's");
+    assert_eq!(replica.words("LLMCACHE.WARM faq STATUS").items().len(), 2);
     pair.promote();
     let told = replica.words("LLMCACHE.WARM faq STATUS");
     let names: Vec<String> = told.items().iter().map(|one| one.field("profile").text()).collect();

@@ -146,6 +146,7 @@ fn plans_are_bounded_and_counted() {
     }
     assert_eq!(cache.plan(b"more", profile(1, 1, &[]), NOW), Err(AlterError::Profiles));
     let full = cache.memory();
+    cache.validate().unwrap();
     cache.plan(b"0", profile(1, 1, &["a", "b"]), NOW).unwrap();
     assert_eq!(cache.memory(), full, "one takes the place of another");
     let change = PolicyChange { max_memory: Some(full as u64 + 100), ..PolicyChange::default() };
@@ -158,6 +159,7 @@ fn plans_are_bounded_and_counted() {
     }
     assert!(!cache.unplan(b"0").0 && cache.plans().is_empty());
     assert_eq!(cache.memory(), empty);
+    cache.validate().unwrap();
 }
 
 #[test]
