@@ -100,7 +100,7 @@ fn a_newer_format_is_refused() {
         bytes[at] = byte;
         loaded(&bytes).unwrap_err()
     };
-    assert_eq!(with(0, 3), WireError::Version, "the format");
+    assert_eq!(with(0, 4), WireError::Version, "the format");
     assert_eq!(with(0, 0), WireError::Value);
     assert_eq!(bytes[16..18], *b"P\x02");
     assert_eq!(with(17, 3), WireError::Version, "the layout of a record");

@@ -286,7 +286,7 @@ pub fn records(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut record = |loading: &mut Loading<'_>| records.push(loading.record().unwrap().as_ref().to_vec());
     number(&mut loading);
     (0..3).for_each(|_| record(&mut loading));
-    for _ in 0..2 {
+    for _ in 0..3 {
         for _ in 0..number(&mut loading) {
             record(&mut loading);
         }
