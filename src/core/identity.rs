@@ -112,6 +112,11 @@ impl Digest {
         u64::from_le_bytes(lot)
     }
 
+    /// A digest of these bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// All 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -15,6 +15,7 @@ mod events;
 mod failure;
 mod info;
 mod keyspace;
+mod leases;
 mod publish;
 mod registry;
 mod reply;

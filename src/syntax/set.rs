@@ -6,6 +6,7 @@ use super::identity::{Asked, IdentityOptions};
 use super::vector::VectorOption;
 use super::Bounds;
 use crate::core::json;
+use crate::core::lease::Token as LeaseToken;
 use crate::core::money::MicroUsd;
 use crate::core::request::{self, Usage};
 use crate::core::storing::{Answer, Condition, Lifetime, MAX_TAGS};
@@ -16,6 +17,8 @@ pub struct Set<'a> {
     asked: Asked<'a>,
     response: &'a [u8],
     condition: Condition,
+    /// The lease under which it was computed: none of them where the word is no token at all.
+    pub token: Option<Option<LeaseToken>>,
     lifetime: Lifetime<'a>,
     stale_ms: Option<u64>,
     typ: Option<&'a [u8]>,
@@ -47,6 +50,7 @@ impl<'a> Set<'a> {
         let mut vector = VectorOption::default();
         let mut request = false;
         let mut condition: Option<(&'static str, Condition)> = None;
+        let mut lease = None;
         let mut lifetime: Option<(&'static str, Lifetime<'a>)> = None;
         let mut tags: Option<Vec<&'a [u8]>> = None;
         let (mut stale_ms, mut typ, mut tokens, mut cost, mut latency, mut meta) = (None, None, None, None, None, None);
@@ -55,7 +59,11 @@ impl<'a> Set<'a> {
                 "REQUEST" => flag(&mut request, "REQUEST")?,
                 "NX" => one_of(&mut condition, "NX", Condition::Absent)?,
                 "XX" => one_of(&mut condition, "XX", Condition::Present)?,
-                name @ "TOKEN" => return Err(SyntaxError::NotYet(name.to_owned())),
+                "TOKEN" => {
+                    let word = args.value("TOKEN")?;
+                    one_of(&mut condition, "TOKEN", Condition::Always)?;
+                    lease = Some(LeaseToken::read(word));
+                }
                 "STRATEGY" => {
                     let name = args.named("STRATEGY", LABEL_LIMIT)?;
                     let name = std::str::from_utf8(name)
@@ -112,6 +120,7 @@ impl<'a> Set<'a> {
             asked,
             response,
             condition: condition.map(|(_, condition)| condition).unwrap_or_default(),
+            token: lease,
             lifetime: lifetime.map(|(_, lifetime)| lifetime).unwrap_or_default(),
             stale_ms,
             typ,

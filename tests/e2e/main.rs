@@ -32,5 +32,6 @@ mod similar;
 mod stats;
 mod storing;
 mod strategies;
+mod together;
 mod transactions;
 mod vectors;

@@ -4,9 +4,12 @@ use crate::harness::{cmd, until_some, Client, Reply, Server, PATIENCE};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Every command of the module that clients use, with arguments that are well formed and the key `KEY`.
-pub const COMMANDS: [&str; 16] = [
+pub const COMMANDS: [&str; 19] = [
     "LLMCACHE.GET KEY prompt",
     "LLMCACHE.SET KEY prompt response",
+    "LLMCACHE.FETCH KEY prompt LEASE 1000",
+    "LLMCACHE.RENEW KEY 00112233445566778899aabbccddeeff 1000",
+    "LLMCACHE.RELEASE KEY 00112233445566778899aabbccddeeff",
     "LLMCACHE.DEL KEY 00112233445566778899aabbccddeeff",
     "LLMCACHE.INVALIDATE KEY ALL",
     "LLMCACHE.SCAN KEY 0",

@@ -4,12 +4,13 @@ mod apply;
 mod entries;
 mod explain;
 mod feedback;
+mod fetch;
 mod get;
 mod info;
 mod invalidate;
 mod policy;
 mod set;
-mod show;
+pub mod show;
 mod similar;
 mod stats;
 mod strategy;
@@ -150,6 +151,9 @@ fn handler_of(name: &str) -> Option<Handler> {
     Some(match name {
         "LLMCACHE.GET" => handler!(get::run),
         "LLMCACHE.SET" => handler!(set::run),
+        "LLMCACHE.FETCH" => handler!(fetch::run),
+        "LLMCACHE.RENEW" => handler!(fetch::renew),
+        "LLMCACHE.RELEASE" => handler!(fetch::release),
         "LLMCACHE.DEL" => handler!(entries::del),
         "LLMCACHE.INVALIDATE" => handler!(invalidate::run),
         "LLMCACHE.SCAN" => handler!(entries::scan),
