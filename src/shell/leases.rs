@@ -184,6 +184,7 @@ pub fn take(ctx: &Context, home: &Home, digest: &Digest, ms: u64, now: UnixMs) -
 }
 
 /// Whether somebody has the right to compute this answer.
+#[allow(dead_code)]
 pub fn is_out(home: &Home, digest: &Digest, now: UnixMs) -> bool {
     desk(|desk| desk.leases.is_held(home, digest, now))
 }

@@ -61,7 +61,7 @@ pub const COMMANDS: &[Command] = &[
         name: "LLMCACHE.FETCH",
         grammar: FETCH_GRAMMAR,
         summary: "Returns the cached response to a prompt, or says who computes it",
-        complexity: "as LLMCACHE.GET",
+        complexity: "O(1) plus the length of the prompt and of the response; similar: O(N) at worst with N entries of the context",
         access: Access::Read,
         flags: "",
         arity: -5,

@@ -17,6 +17,7 @@ mod identity;
 mod kinds;
 mod lexical;
 mod lifecycle;
+mod load;
 mod lookup;
 mod memory;
 mod payloads;

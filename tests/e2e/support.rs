@@ -191,6 +191,11 @@ impl Dice {
         Dice(self.0.wrapping_add(games.wrapping_mul(0x9e37_79b9_7f4a_7c16)) | 1)
     }
 
+    /// A game of its own that this one decides.
+    pub fn other(&mut self) -> Dice {
+        Dice(self.below(u64::MAX).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     /// The next number below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
