@@ -146,7 +146,7 @@ def one_miss_one_call(c):
     same(c("RENEW", "faq", told["token"], 1000), 1)
     same(c("RELEASE", "faq", told["token"], "ERROR", "given up"), 1)
     same(c("RELEASE", "faq", told["token"]), 0)
-    c.refuses("FETCH", "faq", "q", names=["LEASE"])
+    c.refuses("FETCH", "faq", "q", "EXACT", "NOTOUCH", names=["LEASE"])
 
 
 @test
