@@ -9,7 +9,7 @@ CARGO ?= cargo
 E2E_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-core test-e2e test-clients lint fmt bench bench-similar quality clean
+.PHONY: help setup build run test test-core test-e2e test-clients lint fmt bench bench-similar bench-together quality clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench: build ## against plain SET and GET on one server (ARGS=--quick for a firs
 
 bench-similar: build ## similar lookups at 1,000 to 100,000 entries, and what others notice (ARGS='--sizes 1000000')
 	$(CARGO) bench --no-default-features --features e2e --bench similar -- $(ARGS)
+
+bench-together: build ## what FETCH costs beside GET, and how soon those who wait have their answer
+	$(CARGO) bench --no-default-features --features e2e --bench together -- $(ARGS)
 
 quality: build ## precision and recall of similar hits, and the guards, on labelled prompts (ARGS=--all)
 	$(CARGO) bench --no-default-features --features e2e --bench quality -- $(ARGS)

@@ -7,7 +7,7 @@
 use super::codec::{Codec, Damaged, Encoding};
 use super::counters::Counters;
 use super::effects::Effects;
-use super::entry::{EntryView, Phase, Slot};
+use super::entry::{Effort, EntryView, Phase, Slot};
 use super::feedback::Feedback;
 use super::hot::{is_worth_warming, Queues};
 use super::identity::{Digest, EntryId};
@@ -45,7 +45,7 @@ pub struct Cache {
 }
 
 /// What a lookup asks for beside the identity.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Terms {
     /// Match like this, whatever the cache's own mode.
     pub mode: Option<Mode>,
@@ -291,6 +291,27 @@ impl Cache {
             }
             None => Got::Miss,
         })
+    }
+
+    /// Counts lookups that waited for somebody else's answer and got it.
+    pub fn coalesce(&mut self, found: Found, terms: &Terms, count: u64, now: UnixMs) {
+        (0..count).for_each(|_| self.count(found, terms, now));
+        self.counters.coalesced += if terms.no_touch { 0 } else { count };
+    }
+
+    /// The same for an answer that was not kept.
+    pub fn coalesce_passing(&mut self, effort: &Effort, count: u64, now: UnixMs) {
+        self.counters.coalesced += count;
+        for _ in 0..count {
+            self.counters.looked_up(now);
+            self.counters.hits_exact += 1;
+            self.counters.saved(effort);
+        }
+    }
+
+    /// Counts a lookup that found nothing, and changes nothing else.
+    pub fn missed(&mut self, why: Miss, terms: &Terms, now: UnixMs) {
+        self.count(Found::Miss(why), terms, now);
     }
 
     fn count(&mut self, found: Found, terms: &Terms, now: UnixMs) {

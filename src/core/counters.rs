@@ -31,6 +31,8 @@ pub struct Counters {
     pub cost_saved: MicroUsd,
     pub cost_spent: MicroUsd,
     pub latency_saved_ms: u64,
+    /// Of the hits, those that waited for somebody else's answer.
+    pub coalesced: u64,
 }
 
 impl Counters {
@@ -89,7 +91,7 @@ impl Counters {
     }
 
     /// The plain counters in the order in which they are stored: a new one goes to the end.
-    pub(super) fn fields(&self) -> [u64; 19] {
+    pub(super) fn fields(&self) -> [u64; 20] {
         [
             self.lookups,
             self.hits_exact,
@@ -110,11 +112,12 @@ impl Counters {
             self.miss_guard,
             self.feedback_good,
             self.feedback_bad,
+            self.coalesced,
         ]
     }
 
     /// The same, to be changed.
-    pub(super) fn fields_mut(&mut self) -> [&mut u64; 19] {
+    pub(super) fn fields_mut(&mut self) -> [&mut u64; 20] {
         [
             &mut self.lookups,
             &mut self.hits_exact,
@@ -135,6 +138,7 @@ impl Counters {
             &mut self.miss_guard,
             &mut self.feedback_good,
             &mut self.feedback_bad,
+            &mut self.coalesced,
         ]
     }
 }

@@ -14,6 +14,7 @@ pub mod identity;
 mod interner;
 pub mod invalidation;
 pub mod json;
+pub mod lease;
 pub mod matching;
 mod memory;
 pub mod money;

@@ -48,10 +48,12 @@ const LIVES: u8 = b'L';
 const FEEDBACK: u8 = b'F';
 const V1: u8 = 1;
 const V2: u8 = 2;
+const V3: u8 = 3;
 
 /// How many plain counters each version of their record holds.
 const COUNTERS_V1: usize = 15;
 const COUNTERS_V2: usize = 19;
+const COUNTERS_V3: usize = 20;
 
 /// Where a cache is written to.
 pub trait Sink {
@@ -349,18 +351,22 @@ fn below(count: u32, limit: usize) -> Result<u32, WireError> {
 }
 
 fn counters_record(counters: &Counters) -> Vec<u8> {
-    let mut w = Writer::record(COUNTERS, V2);
+    let mut w = Writer::record(COUNTERS, V3);
     w.u64(counters.first_lookup.unwrap_or(UnixMs::NEVER).0);
     w.u64(counters.cost_saved.micros()).u64(counters.cost_spent.micros());
-    for field in counters.fields().into_iter().take(COUNTERS_V2) {
+    for field in counters.fields().into_iter().take(COUNTERS_V3) {
         w.u64(field);
     }
     w.finish()
 }
 
 fn read_counters(record: &[u8]) -> Result<Counters, WireError> {
-    let (mut r, version) = Reader::record(record, COUNTERS, V2)?;
-    let fields = if version == V1 { COUNTERS_V1 } else { COUNTERS_V2 };
+    let (mut r, version) = Reader::record(record, COUNTERS, V3)?;
+    let fields = match version {
+        V1 => COUNTERS_V1,
+        V2 => COUNTERS_V2,
+        _ => COUNTERS_V3,
+    };
     let mut counters = Counters {
         first_lookup: Some(UnixMs(r.u64()?)).filter(|at| !at.is_never()),
         cost_saved: MicroUsd::from_micros(r.u64()?),

@@ -89,7 +89,7 @@ pub struct Answer<'a> {
 pub enum Stored {
     /// It is there now.
     Stored(Slot),
-    /// The condition did not hold.
+    /// The condition did not hold, or its lease was lost.
     ConditionFailed,
     /// Its strategy stores nothing.
     NoCache,
@@ -304,7 +304,8 @@ impl Cache {
         Index::memory_of(index.method(), Item { context: Symbol::NONE, slot: Slot(0), stamp: 0, prompt }, vector)
     }
 
-    fn skip(&mut self, why: Stored) -> Stored {
+    /// Counts a store that is not made, and hands back why.
+    pub fn skip(&mut self, why: Stored) -> Stored {
         self.counters.skips += 1;
         why
     }
@@ -353,7 +354,8 @@ impl Cache {
         self.strategies.decide(&question(identity, None, temperature_above_one), &self.policy.strategy)
     }
 
-    fn effort(&self, answer: &Answer<'_>) -> Effort {
+    /// What an answer took to make.
+    pub fn effort(&self, answer: &Answer<'_>) -> Effort {
         let told = answer.tokens.or(answer.usage.as_ref().map(|usage| (usage.input, usage.output)));
         let (tokens_in, tokens_out) = told.unwrap_or_else(|| estimate(&answer.identity, answer.response));
         let cost = answer.cost.unwrap_or_else(|| {
@@ -418,7 +420,7 @@ pub const MAX_TAGS: usize = 64;
 const DISPLACE: usize = 64;
 
 /// Names an answer by its content.
-pub(super) fn etag(response: &[u8]) -> u64 {
+pub fn etag(response: &[u8]) -> u64 {
     let hash: [u8; 32] = Sha256::digest(response).into();
     let [a, b, c, d, e, f, g, h, ..] = hash;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])

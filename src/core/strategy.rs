@@ -42,13 +42,16 @@ pub struct Strategy {
     pub jitter_percent: Option<u8>,
 }
 
+/// The strategy that keeps nothing.
+pub const NOCACHE: &str = "nocache";
+
 /// The strategies that every cache has: name and TTL, in the order of the documentation.
 pub const BUILTIN_STRATEGIES: [(&str, Ttl); 5] = [
     ("aggressive", Ttl::Millis(86_400_000)),
     ("standard", Ttl::Millis(21_600_000)),
     ("conservative", Ttl::Millis(5_400_000)),
     ("realtime", Ttl::Millis(900_000)),
-    ("nocache", Ttl::NotStored),
+    (NOCACHE, Ttl::NotStored),
 ];
 
 /// Names that no strategy may have: the decision by content, and an expiry given by hand.

@@ -8,11 +8,10 @@
 //! The server also calls back between its events on request (`EventLoopAddOneShot`), but it goes on with such calls until
 //! there are none left: one that asks for the next would stall everybody.
 
-use super::commands::{change, set, Call};
+use super::commands::{edit, set, Call};
 use super::failure::{Failure, Outcome};
-use super::publish::replicate;
 use super::reply::{reply_map, Reply};
-use super::{config, server, settle, worker};
+use super::{config, search, server, settle, worker};
 use crate::core::plans::Profile;
 use crate::core::storing::Stored;
 use crate::syntax::items::{self, Item, Rejections};
@@ -214,12 +213,7 @@ impl Batch {
                 if ctx.get_flags().contains(ContextFlags::OOM) {
                     return Err(Failure::OutOfMemory);
                 }
-                change(
-                    ctx,
-                    key,
-                    |cache, _| Ok(((), cache.plan(profile, plan.clone(), bounds.now)?)),
-                    |name, cache, effects| replicate(ctx, name, cache, effects),
-                )?;
+                edit(ctx, key, |cache, _| Ok(((), cache.plan(profile, plan.clone(), bounds.now)?)))?;
                 self.totals.planned = true;
                 Ok(false)
             }
@@ -306,7 +300,7 @@ pub fn store_pairs(call: &Call<'_>, options: Box<[Box<[u8]>]>, count: usize) -> 
 pub fn read(call: &Call<'_>, purpose: Purpose) -> Outcome {
     let Some(array) = call.last_words(1).next() else { return Err(Failure::Panic) };
     let purpose = Arc::new(purpose);
-    if array.as_slice().len() <= SHORT || !may_wait(call.ctx) {
+    if array.as_slice().len() <= SHORT || !search::may_block(call.ctx) {
         let parsed = purpose.read(array.as_slice(), &call.bounds())?;
         let mut batch = Batch::new(call, Work::Reading(Reading { array, purpose: Arc::clone(&purpose), read: None }));
         batch.take_over(&purpose, parsed);
@@ -315,15 +309,9 @@ pub fn read(call: &Call<'_>, purpose: Purpose) -> Outcome {
     begin(call, Batch::new(call, Work::Reading(Reading { array, purpose, read: None })))
 }
 
-/// A client in a transaction or a script may not wait, nor one that repeats what a primary did.
-fn may_wait(ctx: &Context) -> bool {
-    let bound = ContextFlags::MULTI | ContextFlags::LUA | ContextFlags::DENY_BLOCKING | ContextFlags::REPLICATED;
-    !ctx.get_flags().intersects(bound)
-}
-
 /// Does what can be done at once, and leaves the rest for later.
 fn begin(call: &Call<'_>, mut batch: Batch) -> Outcome {
-    let waits = may_wait(call.ctx);
+    let waits = search::may_block(call.ctx);
     let until = waits.then(|| Instant::now() + SLICE);
     if batch.go_on(call.ctx, until)? {
         batch.totals.write(call.reply());

@@ -4,7 +4,7 @@
 //! and the append-only rewrite run in a forked child, and freeing may run on a thread of the server's.
 
 use super::registry::{self, Home, Resident};
-use super::server;
+use super::{leases, server};
 use crate::core::cache::Cache;
 use crate::core::codec::Codec;
 use crate::core::entry::{Entry, Phase};
@@ -212,7 +212,9 @@ unsafe extern "C" fn free_effort(_: *mut raw::RedisModuleString, value: *const c
 unsafe extern "C" fn unlink(_: *mut raw::RedisModuleKeyOptCtx, value: *const c_void) {
     guarded((), || {
         // SAFETY: the main thread takes the value off its key, so nobody else looks at it.
-        unsafe { (*value.cast_mut().cast::<Resident>()).gone = true };
+        let resident = unsafe { &mut *value.cast_mut().cast::<Resident>() };
+        resident.gone = true;
+        leases::fail(|home| *home == resident.home);
     });
 }
 

@@ -1,8 +1,8 @@
 //! What the server tells of: keys that moved, databases that were swapped or flushed, settings that changed.
 
 use super::keyspace::{home, Intent, Key};
-use super::registry;
-use super::{server, settle};
+use super::registry::{self, Home};
+use super::{leases, server, settle};
 use redis_module::{raw, Context, RedisString};
 use std::ffi::{c_char, c_int, c_void, CStr};
 
@@ -18,6 +18,7 @@ pub fn subscribe(ctx: &Context) {
             subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_FLUSHDB, 1), Some(flushed));
             subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_SWAPDB, 1), Some(swapped));
             subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_CONFIG, 1), Some(configured));
+            subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, 1), Some(promoted));
         }
     }
 }
@@ -53,7 +54,9 @@ unsafe extern "C" fn flushed(_: *mut raw::RedisModuleCtx, _: raw::RedisModuleEve
     // SAFETY: for this event the data is a flush info that lives for the time of the call.
     let info = unsafe { &*data.cast::<raw::RedisModuleFlushInfoV1>() };
     settle("a flush", || {
-        registry::each(|resident| resident.gone |= info.dbnum == -1 || info.dbnum == resident.home.db);
+        let is_flushed = |home: &Home| info.dbnum == -1 || info.dbnum == home.db;
+        registry::each(|resident| resident.gone |= is_flushed(&resident.home));
+        leases::fail(is_flushed);
     });
 }
 
@@ -71,9 +74,15 @@ unsafe extern "C" fn swapped(_: *mut raw::RedisModuleCtx, _: raw::RedisModuleEve
                 resident.home.db = info.dbnum_first;
             }
         });
+        leases::swap(info.dbnum_first, info.dbnum_second);
     });
 }
 
 unsafe extern "C" fn configured(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
     settle("a change of settings", || server::watch_eviction_policy(&Context::new(ctx)));
+}
+
+/// Leases end with a failover, on both sides: nobody can answer those who wait.
+unsafe extern "C" fn promoted(_: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
+    settle("a change of roles", || leases::fail(|_| true));
 }

@@ -2,6 +2,7 @@
 
 use crate::core::cache::AlterError;
 use crate::core::codec::Damaged;
+use crate::core::lease::MAX_LEASES;
 use crate::core::storing::{StoreError, VectorError};
 use crate::core::wire::WireError;
 use crate::syntax::error::SyntaxError;
@@ -24,6 +25,8 @@ pub enum Failure {
     Vector(VectorError),
     /// The server has no memory left, and this cache nothing to give.
     OutOfMemory,
+    /// There are as many leases as there may be.
+    TooManyLeases,
     /// A stored answer cannot be read.
     Damaged(Damaged),
     /// A record cannot be read.
@@ -49,6 +52,7 @@ impl fmt::Display for Failure {
             Self::OutOfMemory => {
                 f.write_str("OOM the server is at its 'maxmemory' and this cache has no entries to give back")
             }
+            Self::TooManyLeases => write!(f, "ERR there are {MAX_LEASES} leases on this node, as many as there may be"),
             Self::Damaged(e) => write!(f, "ERR {e}, delete the entry or store it again"),
             Self::Record(e) => write!(f, "ERR record cannot be applied: {e}"),
             Self::Demoted => f.write_str("READONLY the server has become a replica meanwhile"),

@@ -4,7 +4,7 @@ use super::datatype::LLM_CACHE;
 use super::failure::Failure;
 use super::registry::{self, Home, Resident};
 use crate::core::cache::Cache;
-use redis_module::{raw, Context};
+use redis_module::{raw, Context, RedisString};
 use std::marker::PhantomData;
 
 /// An open key. It is closed when it goes.
@@ -112,4 +112,17 @@ pub fn home(ctx: &Context, key: &[u8]) -> Home {
     // SAFETY: the context is that of the running command or event.
     let db = unsafe { raw::RedisModule_GetSelectedDb.map_or(0, |db| db(ctx.ctx)) };
     Home { db, key: key.into() }
+}
+
+/// Does something with the cache at home, if there is one, without leaving a trace in the server's order of use. The
+/// context is left in that database.
+pub fn at_home<T>(ctx: &Context, home: &Home, act: impl FnOnce(&mut Resident) -> T) -> Option<T> {
+    // SAFETY: only selects a database in the context.
+    let there = unsafe { raw::RedisModule_SelectDb.map_or(1, |select| select(ctx.ctx, home.db)) };
+    if there != raw::REDISMODULE_OK as i32 {
+        return None;
+    }
+    let name = RedisString::create_from_slice(std::ptr::null_mut(), &home.key);
+    let mut key = Key::open(ctx, name.inner, Intent::Peek).ok()?;
+    key.resident().map(act)
 }

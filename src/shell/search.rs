@@ -4,7 +4,9 @@
 //! the client's command again, on the main thread, with what was found; until then the client is blocked, and everybody
 //! else is served.
 
-use super::{config, worker};
+use super::registry::Home;
+use super::{config, leases, server, worker};
+use crate::core::lease::Token;
 use crate::core::matching::Asking;
 use crate::core::similarity::index::Hit;
 use lazy_static::lazy_static;
@@ -36,9 +38,41 @@ pub struct Sought {
     pub hits: Vec<Hit>,
     /// How long that took.
     pub took: Duration,
+    /// The lease that goes with it.
+    claim: Mutex<Option<Claim>>,
+}
+
+/// A search that is about to begin.
+pub struct Searching {
+    /// The number of the cache it is about.
+    pub cache: u64,
+    /// What is looked for.
+    pub asking: Asking,
+    /// From which similarity on, and how many.
+    pub reach: (f64, usize),
+    /// The lease that goes with it.
+    pub claim: Option<Claim>,
+}
+
+/// The right to compute the answer, should nothing be found. It is given back where nobody comes for the findings.
+#[derive(Debug)]
+pub struct Claim {
+    /// Where.
+    pub home: Home,
+    /// Under which token.
+    pub token: Token,
 }
 
 impl Sought {
+    pub fn new(Searching { cache, asking, reach, claim }: Searching) -> Self {
+        Self { cache, asking, reach, hits: Vec::new(), took: Duration::ZERO, claim: Mutex::new(claim) }
+    }
+
+    /// Takes the lease that goes with it.
+    pub fn claim(&self) -> Option<Claim> {
+        self.claim.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Searches.
     pub fn run(&mut self) {
         let started = Instant::now();
@@ -99,11 +133,15 @@ fn jobs() -> MutexGuard<'static, VecDeque<Arc<Job>>> {
     JOBS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a search is better done elsewhere, and this client may wait for it: one in a transaction or a script may not,
-/// nor one that repeats what a primary did.
+/// Whether a search is better done elsewhere, and this client may wait for it.
 pub fn should_leave(ctx: &Context, asking: &Asking, floor: f64) -> bool {
+    asking.cost(floor) > INLINE_MICROS && may_block(ctx)
+}
+
+/// Whether a client may wait: not in a transaction or a script, nor where it repeats what a primary did.
+pub fn may_block(ctx: &Context) -> bool {
     let bound = ContextFlags::MULTI | ContextFlags::LUA | ContextFlags::DENY_BLOCKING | ContextFlags::REPLICATED;
-    asking.cost(floor) > INLINE_MICROS && !ctx.get_flags().intersects(bound)
+    !ctx.get_flags().intersects(bound)
 }
 
 /// Sends a search away. The server runs the client's command again, with `again`, when it is done. Hands the search back
@@ -138,11 +176,16 @@ pub unsafe fn brought_back<'a>(ctx: *mut raw::RedisModuleCtx) -> Option<&'a Soug
     }
 }
 
-unsafe extern "C" fn free(_: *mut raw::RedisModuleCtx, data: *mut c_void) {
+unsafe extern "C" fn free(ctx: *mut raw::RedisModuleCtx, data: *mut c_void) {
     super::settle("a search", || {
-        if !data.is_null() {
-            // SAFETY: the data is the box that the thread handed over.
-            drop(unsafe { Box::from_raw(data.cast::<Sought>()) });
+        if data.is_null() {
+            return;
+        }
+        // SAFETY: the data is the box that the thread handed over.
+        let sought = unsafe { Box::from_raw(data.cast::<Sought>()) };
+        if let Some(Claim { home, token }) = sought.claim() {
+            // The client has not waited for the end.
+            leases::release(&Context::new(ctx), &home, token, None, server::now());
         }
     });
 }

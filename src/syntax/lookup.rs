@@ -44,6 +44,16 @@ const KNOWN: &[&str] = &[
 impl<'a> Lookup<'a> {
     /// Reads `key prompt identity vector [REQUEST] …`.
     pub fn parse(words: &'a [&'a [u8]], bounds: &Bounds) -> Result<Self, SyntaxError> {
+        Self::parse_with(words, bounds, &[], |_, _| Ok(false))
+    }
+
+    /// The same with more options, named in `known`, which `more` reads if they are its own.
+    pub(super) fn parse_with(
+        words: &'a [&'a [u8]],
+        bounds: &Bounds,
+        known: &[&'static str],
+        mut more: impl FnMut(&str, &mut Args<'a>) -> Result<bool, SyntaxError>,
+    ) -> Result<Self, SyntaxError> {
         let mut args = Args::new(words);
         args.positional()?;
         let prompt = args.positional()?;
@@ -70,8 +80,11 @@ impl<'a> Lookup<'a> {
                 "NOTOUCH" => flag(&mut terms.no_touch, "NOTOUCH")?,
                 "WITHMETA" => flag(&mut with_meta, "WITHMETA")?,
                 name => {
-                    if !identity.read(name, &mut args, bounds)? && !vector.read(name, &mut args)? {
-                        return Err(args.unknown(KNOWN));
+                    let read = identity.read(name, &mut args, bounds)?
+                        || vector.read(name, &mut args)?
+                        || more(name, &mut args)?;
+                    if !read {
+                        return Err(args.unknown(&[KNOWN, known].concat()));
                     }
                 }
             }

@@ -9,6 +9,7 @@ pub mod args;
 pub mod entries;
 pub mod error;
 pub mod feedback;
+pub mod fetch;
 pub mod grammar;
 pub mod identity;
 pub mod invalidate;

@@ -6,6 +6,7 @@ use super::identity::{Asked, IdentityOptions};
 use super::vector::VectorOption;
 use super::Bounds;
 use crate::core::json;
+use crate::core::lease::Token as LeaseToken;
 use crate::core::money::MicroUsd;
 use crate::core::request::{self, Usage};
 use crate::core::storing::{Answer, Condition, Lifetime, MAX_TAGS};
@@ -16,6 +17,8 @@ pub struct Set<'a> {
     asked: Asked<'a>,
     response: &'a [u8],
     condition: Condition,
+    /// The lease under which it was computed: none of them where the word is no token at all.
+    pub token: Option<Option<LeaseToken>>,
     lifetime: Lifetime<'a>,
     stale_ms: Option<u64>,
     typ: Option<&'a [u8]>,
@@ -43,6 +46,7 @@ pub struct SetOptions<'a> {
     vector: VectorOption,
     request: bool,
     condition: Option<(&'static str, Condition)>,
+    token: Option<Option<LeaseToken>>,
     lifetime: Option<(&'static str, Lifetime<'a>)>,
     stale_ms: Option<u64>,
     typ: Option<&'a [u8]>,
@@ -71,7 +75,11 @@ impl<'a> SetOptions<'a> {
             "REQUEST" => flag(&mut self.request, "REQUEST")?,
             "NX" => one_of(&mut self.condition, "NX", Condition::Absent)?,
             "XX" => one_of(&mut self.condition, "XX", Condition::Present)?,
-            name @ "TOKEN" => return Err(SyntaxError::NotYet(name.to_owned())),
+            "TOKEN" => {
+                let word = args.value("TOKEN")?;
+                one_of(&mut self.condition, "TOKEN", Condition::Always)?;
+                self.token = Some(LeaseToken::read(word));
+            }
             "STRATEGY" => {
                 let name = args.named("STRATEGY", LABEL_LIMIT)?;
                 let name = std::str::from_utf8(name)
@@ -155,6 +163,7 @@ impl<'a> Set<'a> {
             asked,
             response,
             condition: options.condition.map(|(_, condition)| condition).unwrap_or_default(),
+            token: options.token,
             lifetime: options.lifetime.map(|(_, lifetime)| lifetime).unwrap_or_default(),
             stale_ms: options.stale_ms,
             typ: options.typ,

@@ -47,7 +47,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "LLMCACHE.SET",
-        grammar: "key prompt response [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] [FP32 blob | VALUES count number...] [REQUEST] [NX | XX] \
+        grammar: "key prompt response [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] [FP32 blob | VALUES count number...] [REQUEST] [NX | XX | TOKEN token] \
                   [STRATEGY strategy | EX seconds | PX milliseconds | EXAT unix-time-seconds | \
                   PXAT unix-time-milliseconds | KEEPTTL | PERSIST] [STALE seconds] [TYPE type] [TAGS count tag...] \
                   [TOKENS tokens-in tokens-out] [COST usd] [LATENCY milliseconds] [META json]",
@@ -56,6 +56,33 @@ pub const COMMANDS: &[Command] = &[
         access: Access::Write,
         flags: "",
         arity: -4,
+    },
+    Command {
+        name: "LLMCACHE.FETCH",
+        grammar: FETCH_GRAMMAR,
+        summary: "Returns the cached response to a prompt, or says who computes it",
+        complexity: "O(1) plus the length of the prompt and of the response; similar: O(N) at worst with N entries of the context",
+        access: Access::Read,
+        flags: "",
+        arity: -5,
+    },
+    Command {
+        name: "LLMCACHE.RENEW",
+        grammar: "key token milliseconds",
+        summary: "Prolongs a lease",
+        complexity: "O(log N) with N leases",
+        access: Access::Read,
+        flags: "fast",
+        arity: 4,
+    },
+    Command {
+        name: "LLMCACHE.RELEASE",
+        grammar: "key token [ERROR message]",
+        summary: "Gives a lease back to those who wait",
+        complexity: "O(log N) with N leases, and O(M) with ERROR for M who wait",
+        access: Access::Read,
+        flags: "",
+        arity: -3,
     },
     Command {
         name: "LLMCACHE.DEL",
@@ -210,6 +237,10 @@ pub const COMMANDS: &[Command] = &[
 const LOOKUP_GRAMMAR: &str = "key prompt [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] \
      [FP32 blob | VALUES count number...] [REQUEST] [EXACT | SIMILAR] [THRESHOLD similarity] \
      [MAXAGE seconds] [IFNONEMATCH etag] [STALEOK] [NOTOUCH] [WITHMETA]";
+
+const FETCH_GRAMMAR: &str = "key prompt [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] \
+     [FP32 blob | VALUES count number...] [REQUEST] [EXACT | SIMILAR] [THRESHOLD similarity] \
+     [MAXAGE seconds] [IFNONEMATCH etag] [STALEOK] [NOTOUCH] [WITHMETA] LEASE milliseconds [BLOCK milliseconds]";
 
 /// What all items of a call may have in common.
 macro_rules! item_options {

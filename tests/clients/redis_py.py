@@ -13,6 +13,7 @@ import struct
 import sys
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import redis
 from redis.exceptions import ResponseError
@@ -32,6 +33,7 @@ class Cache:
     def __init__(self, host, port, protocol):
         self.redis = redis.Redis(host=host, port=port, protocol=protocol)
         self.resp3 = protocol == 3
+        self.host, self.port = host, port
 
     def __call__(self, verb, *args):
         return self.redis.execute_command("LLMCACHE." + verb, *args)
@@ -119,6 +121,32 @@ def with_meta(c):
     same(c("GET", "faq", "p", "MODEL", "m", "IFNONEMATCH", meta["etag"], "WITHMETA"), b"NOTMODIFIED")
     same(c("GET", "faq", "p", "MODEL", "m", "IFNONEMATCH", "another"), b"r")
     same(c("GET", "faq", "none", "WITHMETA"), None)
+
+
+@test
+def one_miss_one_call(c):
+    told = c.map(c("FETCH", "faq", "q", "LEASE", 60000))
+    same(told["state"], b"lease")
+    same(c.map(c("FETCH", "faq", "q", "LEASE", 60000)), {"state": b"wait"})
+    same(c.map(c("FETCH", "faq", "q", "LEASE", 60000, "BLOCK", 10)), {"state": b"timeout"})
+    others = [Cache(c.host, c.port, 3 if c.resp3 else 2) for _ in range(5)]
+    with ThreadPoolExecutor(len(others)) as pool:
+        waiting = [pool.submit(other, "FETCH", "faq", "q", "LEASE", 60000, "BLOCK", 20000) for other in others]
+        deadline = time.monotonic() + 20
+        while c.redis.info("clients")["blocked_clients"] < len(others):
+            assert time.monotonic() < deadline, "they do not wait"
+            time.sleep(0.005)
+        same(c("SET", "faq", "q", "late", "TOKEN", "0" * 32), None)
+        same(c("SET", "faq", "q", ANSWER, "TOKEN", told["token"]), b"OK")
+        for other, answer in zip(others, waiting):
+            answer = other.map(answer.result())
+            same((answer["state"], answer["response"], answer["match"]), (b"hit", ANSWER, b"exact"))
+    same(c("RENEW", "faq", told["token"], 1000), 0)
+    told = c.map(c("FETCH", "faq", "other", "LEASE", 60000))
+    same(c("RENEW", "faq", told["token"], 1000), 1)
+    same(c("RELEASE", "faq", told["token"], "ERROR", "given up"), 1)
+    same(c("RELEASE", "faq", told["token"]), 0)
+    c.refuses("FETCH", "faq", "q", "EXACT", "NOTOUCH", names=["LEASE"])
 
 
 @test

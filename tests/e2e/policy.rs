@@ -159,7 +159,6 @@ fn what_is_not_there_yet_says_so() {
             ("ALTER faq EVICT cost", "EVICT cost"),
             ("ALTER faq EVICT LFU", "EVICT lfu"),
             ("ALTER faq COMPRESS dict", "COMPRESS dict"),
-            ("SET faq p r TOKEN x", "TOKEN"),
             ("STATS faq BY model", "BY"),
             ("STATS faq WINDOW 60", "WINDOW"),
             ("STATS faq FORMAT json", "FORMAT json"),

@@ -376,3 +376,70 @@ fn many_search_while_others_write() {
     assert_eq!(stat(&mut c, "hits_similar"), 180);
     nobody_waits(&mut c);
 }
+
+/// A FETCH by a vector, of a prompt of its own.
+fn fetch(prompt: &str, vector: Vec<u8>, options: &str) -> Vec<Vec<u8>> {
+    let mut words = args!["LLMCACHE.FETCH", "faq", prompt, "FP32", vector, "LEASE", 60_000];
+    words.extend(options.split_whitespace().map(|word| word.as_bytes().to_vec()));
+    words
+}
+
+#[test]
+fn of_those_who_fetch_at_once_one_searches() {
+    let server = Server::start();
+    let (mut c, mut first) = (server.client3(), server.client3());
+    let mut others: Vec<Client> = (0..3).map(|_| server.client3()).collect();
+    let noise = Noise::new();
+    noise.fill(&mut c, "faq");
+    let state = |told: &Reply| told.field("state").text();
+    let leases = |c: &mut Client| c.words("LLMCACHE.INFO faq").field("leases").int();
+    // What is similar is found by the first and told to those who wait on the same terms.
+    at_once(&server, &mut first, |first| {
+        first.send(&fetch("similar", noise.near(7), "BLOCK 60000"));
+        others[0].send(&fetch("similar", noise.near(7), "BLOCK 60000"));
+        others[1].send(&fetch("similar", noise.near(7), "BLOCK 60000 THRESHOLD 1"));
+        others[2].send(&fetch("similar", noise.near(7), "BLOCK 0"));
+    });
+    assert_eq!(state(&others[2].read()), "wait", "it did not want to");
+    for told in [first.read(), others[0].read()] {
+        assert_eq!([state(&told), told.field("response").text()], ["hit".to_owned(), prompt(7)], "{told:?}");
+        assert_eq!(*told.field("match"), "similar");
+    }
+    let told = others[1].read();
+    assert_eq!(state(&told), "lease", "what is similar is no answer to the third: {told:?}");
+    assert_eq!(cmd!(c, "LLMCACHE.RELEASE", "faq", told.field("token").text()), 1);
+    assert_eq!(leases(&mut c), 0);
+    let told = ["lookups", "hits_similar", "coalesced", "misses"].map(|name| stat(&mut c, name));
+    assert_eq!(told, [4, 2, 1, 2]);
+    // Where nothing is, the first one has the lease when the search is over.
+    let far: Vec<f32> = noise.0.iter().take(DIM).enumerate().map(|(at, x)| if at % 2 == 0 { -x } else { *x }).collect();
+    at_once(&server, &mut first, |first| {
+        for client in std::iter::once(first).chain(&mut others) {
+            client.send(&fetch("far", fp32(&far), "BLOCK 60000"));
+        }
+    });
+    let told = first.read();
+    assert_eq!(state(&told), "lease");
+    let token = told.field("token").text();
+    cmd!(c, "LLMCACHE.SET", "faq", "far", "found", "FP32", fp32(&far), "TOKEN", token).ok();
+    others.iter_mut().for_each(|other| assert_eq!(*other.read().field("response"), "found"));
+    // Who goes while the search is on its way gives the lease back.
+    let id = first.words("CLIENT ID").int();
+    at_once(&server, &mut first, |first| {
+        first.send(&fetch("killed", noise.own(9), "THRESHOLD 1"));
+        c.send(&args!["CLIENT", "KILL", "ID", id]);
+    });
+    assert_eq!(c.read(), 1);
+    until("the lease is given back", PATIENCE, || leases(&mut c) == 0);
+    // A cache that goes while the search is on its way leaves a lease for the next one.
+    let mut first = server.client3();
+    at_once(&server, &mut first, |first| {
+        first.send(&fetch("gone", noise.own(9), "BLOCK 60000 THRESHOLD 1"));
+        others[0].send(&fetch("gone", noise.own(9), "BLOCK 60000 THRESHOLD 1"));
+        c.send(&args!["DEL", "faq"]);
+    });
+    assert_eq!(c.read(), 1);
+    let told = [first.read(), others[0].read()].map(|told| state(&told));
+    assert_eq!(told, ["lease", "failed"]);
+    nobody_waits(&mut c);
+}

@@ -4,9 +4,12 @@ use crate::harness::{cmd, until_some, Client, Reply, Server, PATIENCE};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Every command of the module that clients use, with arguments that are well formed and the key `KEY`.
-pub const COMMANDS: [&str; 17] = [
+pub const COMMANDS: [&str; 20] = [
     "LLMCACHE.GET KEY prompt",
     "LLMCACHE.SET KEY prompt response",
+    "LLMCACHE.FETCH KEY prompt LEASE 1000",
+    "LLMCACHE.RENEW KEY 00112233445566778899aabbccddeeff 1000",
+    "LLMCACHE.RELEASE KEY 00112233445566778899aabbccddeeff",
     "LLMCACHE.DEL KEY 00112233445566778899aabbccddeeff",
     "LLMCACHE.INVALIDATE KEY ALL",
     "LLMCACHE.SCAN KEY 0",
@@ -187,6 +190,11 @@ impl Dice {
     /// Another game from the same seed.
     pub fn skip(self, games: u64) -> Dice {
         Dice(self.0.wrapping_add(games.wrapping_mul(0x9e37_79b9_7f4a_7c16)) | 1)
+    }
+
+    /// A game of its own that this one decides.
+    pub fn other(&mut self) -> Dice {
+        Dice(self.below(u64::MAX).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     /// The next number below `end`.

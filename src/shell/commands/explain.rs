@@ -9,6 +9,7 @@ use crate::shell::failure::Outcome;
 use crate::shell::keyspace::{Intent, Key};
 use crate::shell::registry::Resident;
 use crate::shell::reply::{reply_map, Reply};
+use crate::shell::search::Searching;
 use crate::syntax::lookup::Lookup;
 use std::time::{Duration, Instant};
 
@@ -165,7 +166,8 @@ fn look_closer(call: &Call<'_>, resident: &mut Resident, wanted: &Wanted<'_>, st
             steps.done("read");
             let Some(asking) = asking else { return Closer::Nothing };
             let reach = (asking.bottom(), ASKED_FOR);
-            let Some(searched) = similar::search(call, number, asking, reach) else { return Closer::Away };
+            let searching = Searching { cache: number, asking, reach, claim: None };
+            let Some(searched) = similar::search(call, searching) else { return Closer::Away };
             searched
         }
     };

@@ -6,6 +6,7 @@ use crate::core::policy::Mode;
 use crate::shell::datatype::memory;
 use crate::shell::failure::Outcome;
 use crate::shell::keyspace::{Intent, Key};
+use crate::shell::leases;
 use crate::shell::reply::{reply_map, Reply};
 use crate::shell::server;
 use crate::syntax::stats::parse_info;
@@ -20,6 +21,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
     };
     settle_figures(&mut resident.cache);
     let bytes = memory(resident);
+    let (held, waiting) = leases::at(&resident.home, call.now);
     let cache = &resident.cache;
     let (policy, store) = (cache.policy(), cache.store());
     let (raw, stored) = store.answer_bytes();
@@ -49,6 +51,8 @@ pub fn run(call: &Call<'_>) -> Outcome {
         },
         "entries" => |r: Reply<'_>| r.count(store.len() as u64),
         "contexts" => |r: Reply<'_>| r.count(store.contexts_len() as u64),
+        "leases" => |r: Reply<'_>| r.count(held as u64),
+        "waiting" => |r: Reply<'_>| r.count(waiting as u64),
         "memory_bytes" => |r: Reply<'_>| r.count(bytes as u64),
         "memory" => |r: Reply<'_>| reply_map!(r, {
             "entries" => |r: Reply<'_>| r.count((store.entries_memory() - store.hot().bytes) as u64),

@@ -4,12 +4,13 @@ mod apply;
 mod entries;
 mod explain;
 mod feedback;
+mod fetch;
 mod get;
 mod info;
 mod invalidate;
 mod policy;
 pub mod set;
-mod show;
+pub mod show;
 mod similar;
 mod stats;
 mod strategy;
@@ -77,12 +78,7 @@ impl<'a> Call<'a> {
     /// Changes the cache at its key, and tells everyone who must know. `act` is told whether the cache is new: one that
     /// is not there is made, and stays if anything has happened to it.
     pub fn edit<T>(&self, act: impl FnOnce(&mut Cache, bool) -> Result<(T, Effects), Failure>) -> Result<T, Failure> {
-        // What comes from a primary goes on as it came: this node's clock may see less in it than the primary's did.
-        let from_primary = self.ctx.get_flags().contains(ContextFlags::REPLICATED);
-        self.change(act, |name, cache, effects| match from_primary {
-            true => self.ctx.replicate_verbatim(),
-            false => replicate(self.ctx, name, cache, effects),
-        })
+        edit(self.ctx, self.key, act)
     }
 
     /// The same for what another node decided: passed on as it came.
@@ -99,8 +95,21 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Changes the cache at a key of the context's database, as a command or behind one, and tells everyone who must know.
-pub fn change<T>(
+/// Changes the cache at a key of the context's database, as a command or behind one. As [`Call::edit`].
+pub fn edit<T>(
+    ctx: &Context,
+    key: *mut raw::RedisModuleString,
+    act: impl FnOnce(&mut Cache, bool) -> Result<(T, Effects), Failure>,
+) -> Result<T, Failure> {
+    // What comes from a primary goes on as it came: this node's clock may see less in it than the primary's did.
+    let from_primary = ctx.get_flags().contains(ContextFlags::REPLICATED);
+    change(ctx, key, act, |name, cache, effects| match from_primary {
+        true => ctx.replicate_verbatim(),
+        false => replicate(ctx, name, cache, effects),
+    })
+}
+
+fn change<T>(
     ctx: &Context,
     key: *mut raw::RedisModuleString,
     act: impl FnOnce(&mut Cache, bool) -> Result<(T, Effects), Failure>,
@@ -169,6 +178,9 @@ fn handler_of(name: &str) -> Option<Handler> {
     Some(match name {
         "LLMCACHE.GET" => handler!(get::run),
         "LLMCACHE.SET" => handler!(set::run),
+        "LLMCACHE.FETCH" => handler!(fetch::run),
+        "LLMCACHE.RENEW" => handler!(fetch::renew),
+        "LLMCACHE.RELEASE" => handler!(fetch::release),
         "LLMCACHE.DEL" => handler!(entries::del),
         "LLMCACHE.INVALIDATE" => handler!(invalidate::run),
         "LLMCACHE.SCAN" => handler!(entries::scan),

@@ -1,34 +1,36 @@
 //! `SET`.
 
-use super::{change, with_codec, Call};
+use super::{fetch, with_codec, Call};
+use crate::core::effects::Effects;
 use crate::core::storing::Stored;
 use crate::core::time::UnixMs;
 use crate::shell::failure::{Failure, Outcome};
-use crate::shell::publish::replicate;
+use crate::shell::keyspace::home;
 use crate::shell::server;
 use crate::syntax::set::Set;
-use redis_module::{raw, Context};
+use redis_module::{raw, Context, RedisString};
 
 pub fn run(call: &Call<'_>) -> Outcome {
     let set = Set::parse(call.words, &call.bounds())?;
-    let answer = set.answer();
-    let pressure = server::pressure();
-    let stored = call.edit(|cache, _| Ok(with_codec(|codec| cache.set(&answer, call.now, pressure, codec))?))?;
-    match stored {
+    match store(call.ctx, call.key(), &set, call.now)? {
         Stored::Stored(_) => call.reply().ok(),
         Stored::ConditionFailed | Stored::NoCache | Stored::TooLarge | Stored::AlreadyOver => call.reply().null(),
     }
     Ok(())
 }
 
-/// Stores one of many, the way of a SET.
+/// Stores an answer at a key of the context's database, and tells those who wait for it.
 pub fn store(ctx: &Context, key: *mut raw::RedisModuleString, set: &Set<'_>, now: UnixMs) -> Result<Stored, Failure> {
     let answer = set.answer();
+    let home = home(ctx, RedisString::string_as_slice(key));
     let pressure = server::pressure();
-    change(
-        ctx,
-        key,
-        |cache, _| Ok(with_codec(|codec| cache.set(&answer, now, pressure, codec))?),
-        |name, cache, effects| replicate(ctx, name, cache, effects),
-    )
+    let is_lost = set.token.is_some_and(|token| !fetch::is_holder(&home, &answer, token, now));
+    let stored = super::edit(ctx, key, |cache, _| {
+        if is_lost {
+            return Ok((cache.skip(Stored::ConditionFailed), Effects::default()));
+        }
+        Ok(with_codec(|codec| cache.set(&answer, now, pressure, codec))?)
+    })?;
+    fetch::tell_waiting(ctx, key, &home, &answer, stored, now);
+    Ok(stored)
 }

@@ -2,12 +2,11 @@
 
 use super::Call;
 use crate::core::cache::Found;
-use crate::core::matching::{Asking, Look, Wanted, ASKED_FOR};
+use crate::core::matching::{Look, Wanted, ASKED_FOR};
 use crate::core::storing::VectorError;
 use crate::shell::registry::Resident;
-use crate::shell::search::{self, Sought};
+use crate::shell::search::{self, Searching, Sought};
 use std::ops::Deref;
-use std::time::Duration;
 
 /// A search that is done: here and now, or by a thread before the command was run again.
 pub enum Searched<'a> {
@@ -28,10 +27,10 @@ impl Deref for Searched<'_> {
 
 /// Searches, unless a thread has done so before. None when it has to be done elsewhere: the client waits, and the command
 /// is run again.
-pub fn search<'a>(call: &Call<'a>, number: u64, asking: Asking, reach: (f64, usize)) -> Option<Searched<'a>> {
+pub fn search<'a>(call: &Call<'a>, searching: Searching) -> Option<Searched<'a>> {
     // A command that is run again cannot wait a second time.
-    let leaves = call.sought.is_none() && search::should_leave(call.ctx, &asking, reach.0);
-    let mut sought = Box::new(Sought { cache: number, asking, reach, hits: Vec::new(), took: Duration::ZERO });
+    let leaves = call.sought.is_none() && search::should_leave(call.ctx, &searching.asking, searching.reach.0);
+    let mut sought = Box::new(Sought::new(searching));
     if leaves {
         match search::leave(call.ctx, sought, Some(call.handler)) {
             Ok(()) => return None,
@@ -51,7 +50,8 @@ pub fn find(call: &Call<'_>, resident: &mut Resident, wanted: &Wanted<'_>) -> Re
             Look::Found(found) => return Ok(Some(found)),
             Look::Search(asking) => {
                 let reach = (asking.floor(), ASKED_FOR);
-                let Some(searched) = search(call, number, *asking, reach) else { return Ok(None) };
+                let searching = Searching { cache: number, asking: *asking, reach, claim: None };
+                let Some(searched) = search(call, searching) else { return Ok(None) };
                 searched
             }
         },

@@ -28,7 +28,7 @@ fn add(total: &mut Stats, resident: &Resident) {
     total.add(&resident.cache, datatype::memory(resident) as u64);
 }
 
-/// The fields in the contract's order. What has no cause yet in this version (leases, alerts) is
+/// The fields in the contract's order. What has no cause yet in this version (alerts) is
 /// zero or empty, as it is.
 fn show(call: &Call<'_>, stats: &Stats) {
     let c: &Counters = &stats.counters;
@@ -46,7 +46,7 @@ fn show(call: &Call<'_>, stats: &Stats) {
         "miss_threshold" => |r: Reply<'_>| r.count(c.miss_threshold),
         "miss_guard" => |r: Reply<'_>| r.count(c.miss_guard),
         "hit_rate" => |r: Reply<'_>| r.double(c.hit_rate()),
-        "coalesced" => |r: Reply<'_>| r.count(0),
+        "coalesced" => |r: Reply<'_>| r.count(c.coalesced),
         "stores" => |r: Reply<'_>| r.count(c.stores),
         "skips" => |r: Reply<'_>| r.count(c.skips),
         "evictions" => |r: Reply<'_>| r.count(c.evictions),

@@ -1,6 +1,7 @@
 //! `WARM`. What takes long goes on behind the command, in `batch.rs`; here are the plans and what is due.
 
 use super::Call;
+use crate::core::lease::Token;
 use crate::core::plans::{Planned, Profile, Standing, Wish};
 use crate::core::time::UnixMs;
 use crate::shell::batch::{self, Purpose};
@@ -80,7 +81,7 @@ struct Offer {
     prompt: Box<[u8]>,
     identity: Vec<(&'static str, Vec<u8>)>,
     options: Vec<Box<[u8]>>,
-    token: leases::Token,
+    token: Token,
 }
 
 fn hand_out(call: &Call<'_>, due: &Due<'_>) -> Outcome {
