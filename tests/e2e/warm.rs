@@ -385,3 +385,22 @@ fn answers_that_were_warmed_are_as_good_as_any() {
         assert_eq!(entry(c, "p").field("etag"), two.field("etag"));
     });
 }
+
+#[test]
+fn who_waits_for_an_answer_gets_a_warmed_one() {
+    let server = Server::start();
+    let (mut c, mut waiting) = (server.client(), server.client3());
+    for (call, prompt) in [("ITEMS 1 p r", "p"), ("", "question 4999")] {
+        assert_eq!(*cmd!(c, "LLMCACHE.FETCH", "faq", prompt, "LEASE", 60000).field("state"), "lease");
+        waiting.send(&["LLMCACHE.FETCH", "faq", prompt, "LEASE", "60000", "BLOCK", "20000"]);
+        until("it waits", PATIENCE, || c.info_field("clients", "blocked_clients").is_some_and(|n| n == "1"));
+        let told = match call {
+            "" => c.cmd(&items("", 5000, "r")),
+            call => warm(&mut c, call, ""),
+        };
+        assert_eq!(told.field("rejected").int(), 0);
+        let told = waiting.read();
+        assert_eq!(*told.field("state"), "hit");
+        assert!(told.field("response").text().starts_with('r'));
+    }
+}

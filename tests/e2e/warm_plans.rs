@@ -69,11 +69,13 @@ fn what_is_due_is_handed_out_with_all_that_a_worker_needs() {
             let mut words: Vec<Vec<u8>> = ["LLMCACHE.SET", "faq"].map(|word| word.as_bytes().to_vec()).into();
             words.extend([asked, b"answer".to_vec()]);
             words.extend(item.field("options").items().iter().map(|word| word.bytes().to_vec()));
+            words.extend([b"TOKEN".to_vec(), item.field("token").bytes().to_vec()]);
             c.cmd(&words).ok();
+            assert!(c.cmd(&words).is_null(), "the token is used up");
             let id = item.field("identity").field("id").text();
             assert!(!cmd!(c, "LLMCACHE.ENTRY", "faq", id).is_null());
         }
-        assert_eq!(["missing", "due"].map(|field| standing(c, "p", field)), [0, 0]);
+        assert_eq!(["missing", "due", "out"].map(|field| standing(c, "p", field)), [0, 0, 0]);
     });
 }
 
@@ -283,4 +285,23 @@ fn ten_thousand_items_can_be_planned() {
     assert_eq!(["items", "missing", "looked_at"].map(|field| standing(&mut c, "p", field)), [10_000; 3]);
     assert_eq!(due(&mut c, "COUNT 10000").len(), 10_000);
     assert_eq!(standing(&mut c, "p", "out"), 10_000);
+}
+
+#[test]
+fn its_leases_are_those_of_fetch() {
+    both(|c| {
+        plan(c, "p EVERY 60", &["1", "2"]);
+        let fetch = |c: &mut Client, prompt: &str| cmd!(c, "LLMCACHE.FETCH", "faq", prompt, "LEASE", 60000);
+        assert_eq!(*fetch(c, "1").field("state"), "lease");
+        assert_eq!(standing(c, "p", "out"), 1, "somebody computes it already");
+        let handed = due(c, "");
+        assert_eq!(handed.len(), 1);
+        assert_eq!(*fetch(c, "2").field("state"), "wait");
+        let token = handed[0].field("token").text();
+        assert_eq!(cmd!(c, "LLMCACHE.RELEASE", "faq", &token), 1);
+        assert_eq!(due_prompts(c, ""), ["2"], "what is given back is due again");
+        assert!(cmd!(c, "LLMCACHE.SET", "faq", "2", "late", "TOKEN", &token).is_null());
+        set(c, "1", "r", "EX 100").ok();
+        assert_eq!(standing(c, "p", "out"), 1, "an answer ends the lease");
+    });
 }
