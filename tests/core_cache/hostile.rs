@@ -9,8 +9,10 @@ use llmcache::core::counters::Counters;
 use llmcache::core::entry::EntryView;
 use llmcache::core::eviction::Pressure;
 use llmcache::core::feedback::Opinion;
+use llmcache::core::identity::Digest;
 use llmcache::core::persist::Sink;
 use llmcache::core::persist::FORMAT;
+use llmcache::core::plans::{Planned, Profile};
 use llmcache::core::policy::PolicyChange;
 use llmcache::core::storing::{Lifetime, Stored};
 use llmcache::core::time::UnixMs;
@@ -122,6 +124,12 @@ fn large(rng: &Rng) -> Vec<u8> {
         }
     }
     assert!(bench.cache.store().len() > 10);
+    let item = |n: u8| {
+        let words: Box<[Box<[u8]>]> = [Box::from(*b"EX"), Box::from([b'1', n])].into();
+        Planned { digest: Digest::from_bytes([n; 32]), prompt: [n; 9].into(), options: words }
+    };
+    let profile = Profile::new(60_000, 3, Box::new([]), (b'0'..b'9').map(item).collect());
+    bench.cache.plan(b"plan", profile, NOW).unwrap();
     saved(&bench.cache)
 }
 
@@ -228,7 +236,8 @@ fn random_damage_does_no_harm() {
     with_seeds(400..=402, |seed, mut rng| {
         let whole = large(&rng);
         let parts = records(&whole);
-        let contexts = parts.iter().filter(|record| record[0] == b'C').count();
+        let count = |kind: u8| parts.iter().filter(|record| record[0] == kind).count();
+        let (plans, contexts) = (count(b'W'), count(b'C'));
         let mut taken = 0;
         for round in 0..120 {
             let mut parts = parts.clone();
@@ -249,10 +258,13 @@ fn random_damage_does_no_harm() {
             let n = parts.len();
             for (i, record) in parts.iter().enumerate() {
                 if i == 3 {
+                    sink.number(plans as u64);
+                }
+                if i == 3 + plans {
                     sink.number(contexts as u64);
                 }
-                if i == 3 + contexts {
-                    sink.number((n - 3 - contexts) as u64);
+                if i == 3 + plans + contexts {
+                    sink.number((n - 3 - plans - contexts) as u64);
                 }
                 sink.record(record);
             }

@@ -7,6 +7,7 @@ mod effects;
 mod expiry;
 mod fixture;
 mod fixture_v2;
+mod fixture_v3;
 mod hostile;
 mod limits;
 mod model;
