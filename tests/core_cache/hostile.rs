@@ -128,7 +128,7 @@ fn large(rng: &Rng) -> Vec<u8> {
         let words: Box<[Box<[u8]>]> = [Box::from(*b"EX"), Box::from([b'1', n])].into();
         Planned { digest: Digest::from_bytes([n; 32]), prompt: [n; 9].into(), options: words }
     };
-    let profile = Profile::new(60_000, 3, Box::new([]), (b'0'..b'9').map(item).collect());
+    let profile = Profile::new(60_000, 3, Box::new([]), (b'0'..=b'9').map(item).collect());
     bench.cache.plan(b"plan", profile, NOW).unwrap();
     saved(&bench.cache)
 }

@@ -404,3 +404,18 @@ fn who_waits_for_an_answer_gets_a_warmed_one() {
         assert!(told.field("response").text().starts_with('r'));
     }
 }
+
+#[test]
+fn without_memory_items_are_rejected_and_plans_are_an_error() {
+    let server = Server::start();
+    let mut c = server.client();
+    c.words("CONFIG SET maxmemory 1").ok();
+    let told = warm(&mut c, "ITEMS 2 p r q s", "");
+    assert_eq!(sums(&told), [0, 0, 2]);
+    assert!(errors(&told).iter().all(|(_, why)| why.starts_with("OOM ")), "{told:?}");
+    let told = warm(&mut c, "PLAN p EVERY 5 JSON", r#"[{"prompt":"a"}]"#);
+    assert!(told.error().starts_with("OOM "), "{told:?}");
+    assert_eq!(c.words("DBSIZE"), 0);
+    c.words("CONFIG SET maxmemory 0").ok();
+    assert_eq!(sums(&warm(&mut c, "ITEMS 2 p r q s", "")), [2, 0, 0]);
+}
