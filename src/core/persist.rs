@@ -12,7 +12,7 @@
 //!   entry    'E'  index of its context, times, effort, answer as it is stored, prompt, names, meta, vector
 //!   feedback 'F'  n × (good or bad, prompt, entry)
 //!   lives    'L'  n × (id, fresh until, dead at, stale time)
-//!   plan     'W'  name, how old answers may become, how many may be out, options, items   (in `plans.rs`)
+//!   plan     'W'  name, how old answers may become, how many may be out, how many others, options, items   (in `plans.rs`)
 //! ```
 //!
 //! Entries are written from the least to the most recently used, so that a reader gets the order of use by inserting.

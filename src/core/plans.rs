@@ -7,12 +7,12 @@
 use super::cache::{AlterError, Cache};
 use super::effects::Effects;
 use super::entry::Phase;
-use super::identity::Digest;
+use super::identity::{Digest, Shape};
 use super::memory::{allocated, of_btree, of_vec};
 use super::store::Store;
 use super::time::UnixMs;
 use super::wire::{Reader, WireError, Writer};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// How many profiles a cache may have.
@@ -46,9 +46,12 @@ pub struct Profile {
     common: Arc<[Box<[u8]>]>,
     items: Arc<[Planned]>,
     memory: usize,
-    /// Where the next look begins, and which items were handed out: this node's business alone.
+    /// How many entries that are no items of it may be handed out as well, when they are asked for and soon expire.
+    hot: u32,
+    /// Where the next look begins, and what was handed out: this node's business alone.
     next: usize,
     handed: Vec<usize>,
+    handed_hot: Vec<Digest>,
 }
 
 impl Profile {
@@ -62,7 +65,29 @@ impl Profile {
             + of_vec::<Planned>(items.len())
             + of_items
             + of_vec::<usize>(items.len().min(limit as usize));
-        Self { every_ms, limit, common: common.into(), items: items.into(), memory, next: 0, handed: Vec::new() }
+        Self {
+            every_ms,
+            limit,
+            common: common.into(),
+            items: items.into(),
+            memory,
+            hot: 0,
+            next: 0,
+            handed: Vec::new(),
+            handed_hot: Vec::new(),
+        }
+    }
+
+    /// The same with so many entries that are asked for and soon expire, whoever stored them.
+    #[must_use]
+    pub fn with_hot(self, hot: u32) -> Self {
+        let memory = self.memory + of_vec::<Digest>(hot.min(self.limit) as usize);
+        Self { hot, memory, ..self }
+    }
+
+    /// How many entries that are no items of it may be handed out as well.
+    pub fn hot(&self) -> u32 {
+        self.hot
     }
 
     /// How old an answer may become.
@@ -206,6 +231,8 @@ fn look_over(
     profile.handed.retain(|at| items.get(*at).is_some_and(|item| is_out(&item.digest)));
     let is_looked_at = |at: usize| (at + length - first) % length.max(1) < looked_at;
     standing.out = profile.handed.iter().filter(|at| !is_looked_at(**at)).count();
+    profile.handed_hot.retain(is_out);
+    standing.out += profile.handed_hot.len();
     for at in (first..first + looked_at).map(|at| at % length.max(1)) {
         let Some(item) = items.get(at) else { continue };
         let ends = ends(store, item, profile.every_ms, within_ms, now);
@@ -222,6 +249,49 @@ fn look_over(
         }
     }
     standing
+}
+
+/// The entries that have answered most often of those that are stale or soon expire, and that are wanted. Only plain
+/// prompts are among them: of a request nothing is kept that could be sent again.
+fn hottest(store: &Store, wish: &Wish<'_>, count: usize, is_wanted: impl Fn(&Digest) -> bool) -> Vec<Planned> {
+    let mut found: Vec<_> = store
+        .by_expiry()
+        .take(LOOKED_AT)
+        .filter_map(|slot| {
+            let entry = store.get(slot)?;
+            let asked = UnixMs(entry.life.fresh_until.0.saturating_sub(wish.within_ms));
+            let is_due = asked <= wish.now && entry.life.phase(wish.now) != Phase::Dead;
+            (entry.hits > 0 && is_due && is_wanted(&entry.digest)).then_some((entry.hits, slot))
+        })
+        .collect();
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    let plain = found.into_iter().filter_map(|(_, slot)| {
+        let (entry, view) = (store.get(slot)?, store.view(slot)?);
+        let context = view.context();
+        let identity = [
+            ("MODEL", context.model),
+            ("SYSTEM", context.system),
+            ("PARAMS", context.params),
+            ("SCOPE", context.scope),
+        ];
+        let mut words: Vec<&[u8]> = Vec::new();
+        for (name, value) in identity.into_iter().filter(|(_, value)| !value.is_empty()) {
+            words.extend([name.as_bytes(), value]);
+        }
+        if let Some(typ) = view.typ() {
+            words.extend([b"TYPE", typ]);
+        }
+        let tags: Vec<&[u8]> = view.tags().collect();
+        let count = tags.len().to_string();
+        if !tags.is_empty() {
+            words.extend([b"TAGS", count.as_bytes()]);
+            words.extend(tags);
+        }
+        let options = words.into_iter().map(Box::from).collect();
+        let item = Planned { digest: entry.digest, prompt: entry.prompt.clone(), options };
+        (context.shape == Shape::Plain).then_some(item)
+    });
+    plain.take(count).collect()
 }
 
 impl Cache {
@@ -260,7 +330,7 @@ impl Cache {
         name: Option<&[u8]>,
         within_ms: u64,
         now: UnixMs,
-        is_out: impl Fn(&Digest) -> bool,
+        is_out: &impl Fn(&Digest) -> bool,
         mut tell: impl FnMut(&[u8], &mut Profile, Standing),
     ) {
         let Self { plans, store, .. } = self;
@@ -268,7 +338,7 @@ impl Cache {
         let count = plans.profiles.keys().filter(|other| wanted(other)).count();
         let share = LOOKED_AT / count.max(1);
         for (other, profile) in plans.profiles.iter_mut().filter(|(other, _)| wanted(other)) {
-            let standing = look_over(store, profile, share, within_ms, now, &is_out);
+            let standing = look_over(store, profile, share, within_ms, now, is_out);
             tell(other, profile, standing);
         }
     }
@@ -280,7 +350,7 @@ impl Cache {
         is_out: impl Fn(&Digest) -> bool,
         mut tell: impl FnMut(&[u8], &Profile, &Standing),
     ) {
-        self.survey(None, 0, now, is_out, |name, profile, standing| tell(name, profile, &standing));
+        self.survey(None, 0, now, &is_out, |name, profile, standing| tell(name, profile, &standing));
     }
 
     /// Hands out what is due: first what has no answer, then what has been due for the longest time; of the profiles first
@@ -298,7 +368,7 @@ impl Cache {
             due: VecDeque<(u64, usize)>,
         }
         let mut lines = Vec::new();
-        self.survey(wish.profile, wish.within_ms, wish.now, is_out, |name, profile, standing| {
+        self.survey(wish.profile, wish.within_ms, wish.now, &is_out, |name, profile, standing| {
             let Standing { mut due, out, .. } = standing;
             // Some more than can be handed out, since one may be another profile's as well.
             let most = wish.count.min((profile.limit as usize).saturating_sub(out)).saturating_add(MAX_PROFILES);
@@ -328,6 +398,34 @@ impl Cache {
             line.out += 1;
             if line.out >= profile.limit as usize {
                 line.due.clear();
+            }
+        }
+        // What nobody has planned comes last.
+        for line in lines {
+            let Some(profile) = self.plans.profiles.get_mut(&line.name) else { continue };
+            let room = (profile.limit as usize).saturating_sub(line.out).min(wish.count.saturating_sub(handed.len()));
+            let hot = (profile.hot as usize).saturating_sub(profile.handed_hot.len());
+            if room.min(hot) == 0 {
+                continue;
+            }
+            let planned: HashSet<_> = profile.items.iter().map(|item| item.digest).collect();
+            let wanted = |digest: &Digest| !planned.contains(digest) && !is_out(digest);
+            // Some of them may be other than the plan's own options allow.
+            let mut left = room.min(hot);
+            for item in hottest(&self.store, wish, left + MAX_PROFILES, wanted) {
+                if left == 0 {
+                    break;
+                }
+                match take(&profile.common, &item) {
+                    Ok(Some(taken)) => {
+                        handed.push((line.name.clone(), taken));
+                        profile.handed_hot.push(item.digest);
+                        left -= 1;
+                    }
+                    Ok(None) => {}
+                    Err(why) if handed.is_empty() => return Err(why),
+                    Err(_) => break,
+                }
             }
         }
         Ok(handed)
@@ -370,7 +468,7 @@ fn read_words(r: &mut Reader<'_>) -> Result<Box<[Box<[u8]>]>, WireError> {
 /// A plan's digests are written, since nothing here can read a request: who hands out an item compares them anew.
 fn plan_record(name: &[u8], profile: &Profile) -> Vec<u8> {
     let mut w = Writer::record(PLAN, LAYOUT);
-    w.bytes(name).u64(profile.every_ms).u32(profile.limit);
+    w.bytes(name).u64(profile.every_ms).u32(profile.limit).u32(profile.hot);
     write_words(&mut w, &profile.common);
     w.u32(profile.items.len() as u32);
     for item in profile.items.iter() {
@@ -382,10 +480,10 @@ fn plan_record(name: &[u8], profile: &Profile) -> Vec<u8> {
 
 fn read_plan(record: &[u8]) -> Result<(&[u8], Profile), WireError> {
     let (mut r, _) = Reader::record(record, PLAN, LAYOUT)?;
-    let (name, every_ms, limit) = (r.bytes()?, r.u64()?, r.u32()?);
+    let (name, every_ms, limit, hot) = (r.bytes()?, r.u64()?, r.u32()?, r.u32()?);
     let common = read_words(&mut r)?;
     let count = r.u32()? as usize;
-    if count > MAX_ITEMS || limit == 0 || limit > MAX_OUT {
+    if count > MAX_ITEMS || limit == 0 || limit > MAX_OUT || hot > MAX_OUT {
         return Err(WireError::Value);
     }
     let mut items = Vec::new();
@@ -394,7 +492,7 @@ fn read_plan(record: &[u8]) -> Result<(&[u8], Profile), WireError> {
         items.push(Planned { digest, prompt: r.bytes()?.into(), options: read_words(&mut r)? });
     }
     r.finish()?;
-    Ok((name, Profile::new(every_ms, limit, common, items)))
+    Ok((name, Profile::new(every_ms, limit, common, items).with_hot(hot)))
 }
 
 #[cfg(test)]

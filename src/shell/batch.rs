@@ -38,7 +38,7 @@ pub enum Purpose {
     /// Answers to be stored.
     Items { options: Box<[Box<[u8]>]> },
     /// A plan.
-    Plan { profile: Box<[u8]>, every_ms: u64, limit: u32, options: Box<[Box<[u8]>]> },
+    Plan { profile: Box<[u8]>, every_ms: u64, limit: u32, hot: u32, options: Box<[Box<[u8]>]> },
 }
 
 /// What was read from an array.
@@ -54,8 +54,8 @@ impl Purpose {
                 let (items, rejections) = items::read(array)?;
                 Parsed::Items(items, rejections)
             }
-            Self::Plan { every_ms, limit, options, .. } => {
-                Parsed::Plan(items::plan(options, array, (*every_ms, *limit), bounds)?)
+            Self::Plan { every_ms, limit, hot, options, .. } => {
+                Parsed::Plan(items::plan(options, array, (*every_ms, *limit), bounds)?.with_hot(*hot))
             }
         })
     }

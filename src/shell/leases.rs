@@ -305,7 +305,8 @@ pub fn wait(ctx: &Context, home: Home, digest: Digest, terms: Terms, (block, lea
     unsafe { raw::RedisModule_SetDisconnectCallback.map(|set| set(client, Some(disconnected))) };
     desk(|desk| {
         desk.last += 1;
-        let (waiter, until) = (desk.last, now.plus(block));
+        // The server counts whole milliseconds, and may be at the end of one.
+        let (waiter, until) = (desk.last, now.plus(block.saturating_add(1)));
         desk.leases.wait(&home, &digest, waiter, lease);
         desk.clients.insert(client, waiter);
         desk.times.insert((until, waiter));

@@ -255,7 +255,7 @@ macro_rules! item_options {
 const WARM_GRAMMAR: &str = concat!(
     "key ([NX | XX] [REQUEST] ",
     item_options!(),
-    " (ITEMS count (prompt response)... | JSON array) | PLAN profile EVERY seconds [LIMIT count] ",
+    " (ITEMS count (prompt response)... | JSON array) | PLAN profile EVERY seconds [LIMIT count] [HOT count] ",
     item_options!(),
     " JSON array | UNPLAN profile | STATUS | DUE [PROFILE profile] [COUNT count] [WITHIN seconds] [LEASE milliseconds])"
 );

@@ -33,6 +33,8 @@ pub struct Plan<'a> {
     pub every_ms: u64,
     /// How many of its items may be out at once.
     pub limit: u32,
+    /// How many others that are asked for may be handed out as well.
+    pub hot: u32,
     /// Options for all items that say nothing else.
     pub options: Given<'a>,
     /// The array.
@@ -137,11 +139,12 @@ impl<'a> Plan<'a> {
     fn parse(words: &'a [&'a [u8]], bounds: &Bounds) -> Result<Self, SyntaxError> {
         let mut args = Args::after(words, 2);
         let profile = args.named("PLAN", LABEL_LIMIT)?;
-        let (mut every_ms, mut limit) = (None, None);
+        let (mut every_ms, mut limit, mut hot) = (None, None, None);
         let (options, mut args) = given(words, 3, &["JSON"], bounds, |name, args| {
             match name {
                 "EVERY" => once(&mut every_ms, "EVERY", args.seconds("EVERY", 1, bounds.now)?)?,
                 "LIMIT" => once(&mut limit, "LIMIT", args.number("LIMIT", 1, i64::from(MAX_OUT))? as u32)?,
+                "HOT" => once(&mut hot, "HOT", args.number("HOT", 0, i64::from(MAX_OUT))? as u32)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -155,7 +158,14 @@ impl<'a> Plan<'a> {
         }
         let json = args.value("JSON")?;
         args.finish()?;
-        Ok(Self { profile, every_ms, limit: limit.unwrap_or(DEFAULT_LIMIT), options, json })
+        Ok(Self {
+            profile,
+            every_ms,
+            limit: limit.unwrap_or(DEFAULT_LIMIT),
+            hot: hot.unwrap_or_default(),
+            options,
+            json,
+        })
     }
 }
 

@@ -33,12 +33,12 @@ fn version_3() -> Vec<u8> {
 
     sink.number(2);
     let mut plan = Writer::record(b'W', 1);
-    plan.bytes(b"a").u64(60_000).u32(7).u32(2).bytes(b"EX").bytes(b"90");
+    plan.bytes(b"a").u64(60_000).u32(7).u32(4).u32(2).bytes(b"EX").bytes(b"90");
     plan.u32(2).fixed(&[1; 32]).bytes(b"first").u32(0);
     plan.fixed(&[2; 32]).bytes(b"second").u32(1).bytes(b"PERSIST");
     sink.record(&plan.finish());
     let mut empty = Writer::record(b'W', 1);
-    empty.bytes(b"b").u64(1000).u32(1).u32(0).u32(0);
+    empty.bytes(b"b").u64(1000).u32(1).u32(0).u32(0).u32(0);
     sink.record(&empty.finish());
 
     sink.number(1);
@@ -78,7 +78,7 @@ fn version_3_is_read_field_by_field_and_written_as_it_was_read() {
     assert_eq!((counters.feedback_bad, counters.coalesced), (119, 120));
     let plans: Vec<_> = cache.plans().list().collect();
     let [(a, first), (b, second)] = plans[..] else { panic!("two plans") };
-    assert_eq!((a, b, first.every_ms(), first.limit()), (&b"a"[..], &b"b"[..], 60_000, 7));
+    assert_eq!((a, b, first.every_ms(), first.limit(), first.hot()), (&b"a"[..], &b"b"[..], 60_000, 7, 4));
     assert_eq!(first.common().iter().map(|word| &**word).collect::<Vec<_>>(), [b"EX", b"90"]);
     let [one, two] = first.items() else { panic!("two items") };
     assert_eq!((one.digest, &*one.prompt, one.options.len()), (Digest::from_bytes([1; 32]), &b"first"[..], 0));

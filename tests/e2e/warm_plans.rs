@@ -1,7 +1,7 @@
 //! WARM with plans: what is due, who gets it, and that plans go where their cache goes.
 
 use crate::harness::{cmd, until, Client, Pair, Reply, Server, PATIENCE};
-use crate::support::{digest, pass, set};
+use crate::support::{digest, get, meta, pass, set};
 
 /// Runs a test on two servers, the second time under RESP3: leases do not end with a test.
 #[track_caller]
@@ -303,5 +303,41 @@ fn its_leases_are_those_of_fetch() {
         assert!(cmd!(c, "LLMCACHE.SET", "faq", "2", "late", "TOKEN", &token).is_null());
         set(c, "1", "r", "EX 100").ok();
         assert_eq!(standing(c, "p", "out"), 1, "an answer ends the lease");
+    });
+}
+
+#[test]
+fn what_is_asked_for_and_soon_expires_is_handed_out_behind_the_plan() {
+    both(|c| {
+        plan(c, "p EVERY 3600 LIMIT 4 HOT 2 EX 500", &["planned"]);
+        set(c, "planned", "r", "EX 1000").ok();
+        for (prompt, hits, options) in [
+            ("cold", 0, "EX 20"),
+            ("warm", 1, "EX 20"),
+            ("hot", 2, "EX 20 TYPE t TAGS 2 a b"),
+            ("hotter", 3, "EX 20 MODEL m SCOPE s"),
+            ("late", 9, "EX 200"),
+        ] {
+            set(c, prompt, "old", options).ok();
+            let options = if options.contains("MODEL") { "MODEL m SCOPE s" } else { "" };
+            (0..hits).for_each(|_| drop(get(c, prompt, options)));
+        }
+        assert!(due_prompts(c, "").is_empty(), "nothing expires yet");
+        let handed = due(c, "WITHIN 100 LEASE 60000");
+        let prompts: Vec<_> = handed.iter().map(|item| item.field("prompt").text()).collect();
+        assert_eq!(prompts, ["hotter", "hot"]);
+        assert!(due_prompts(c, "WITHIN 100").is_empty(), "they are out");
+        assert_eq!((standing(c, "p", "out"), standing(c, "p", "hot")), (2, 2));
+        for item in &handed {
+            let mut words = vec!["LLMCACHE.SET".to_owned(), "faq".into(), item.field("prompt").text(), "new".into()];
+            words.extend(item.field("options").texts());
+            words.extend(["TOKEN".into(), item.field("token").text()]);
+            c.cmd(&words).ok();
+        }
+        let told = meta(c, "hotter", "MODEL m SCOPE s");
+        assert_eq!((told.field("response").text(), told.field("ttl").int() > 400), ("new".into(), true));
+        let told = meta(c, "hot", "");
+        assert_eq!((told.field("type").text(), told.field("tags").texts()), ("t".into(), vec!["a".into(), "b".into()]));
+        assert_eq!(due_prompts(c, "WITHIN 100"), ["warm"], "and what was refreshed is fresh");
     });
 }

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
+use crate::core::cache::Terms;
 use crate::core::codec::Codec;
 use crate::core::eviction::Pressure;
 use crate::core::identity::{Context, Identity, Shape};
@@ -178,4 +179,33 @@ fn a_plan_reads_as_it_was_written() {
     for end in 0..record.len() {
         assert!(Cache::default().read_plan(&record[..end]).is_err(), "{end}");
     }
+}
+
+#[test]
+fn what_is_asked_for_and_soon_expires_is_handed_out_behind_the_plan() {
+    let mut cache = Cache::default();
+    let mut desk = Desk::default();
+    cache.plan(b"p", profile(60_000, 3, &["planned"]).with_hot(2), NOW).unwrap();
+    for (prompt, hits, seconds) in
+        [("cold", 0, 10), ("warm", 1, 10), ("hot", 5, 10), ("hotter", 9, 10), ("late", 9, 90)]
+    {
+        store(&mut cache, prompt, Lifetime::After(seconds * 1000), NOW);
+        for _ in 0..hits {
+            cache.get(&identity(prompt).digest(), &Terms::default(), NOW, &mut Codec::new()).unwrap();
+        }
+    }
+    let wish = |within_ms, now| Wish { profile: None, count: 10, within_ms, now };
+    assert_eq!(desk.hand_out(&mut cache, wish(5000, NOW)), ["planned"]);
+    let soon = NOW.plus(6000);
+    assert_eq!(desk.hand_out(&mut cache, wish(5000, soon)), ["planned", "hotter", "hot"], "as many as the plan says");
+    assert!(desk.hand_out(&mut cache, wish(5000, soon)).is_empty(), "they are out, and so is all of LIMIT");
+    assert_eq!(cache.plans().list().next().map(|(_, profile)| profile.hot()), Some(2));
+    let record = cache.plan_record(b"p").unwrap();
+    let mut other = Cache::default();
+    other.read_plan(&record).unwrap();
+    assert_eq!(other.plan_record(b"p").unwrap(), record);
+    desk.0.get_mut().clear();
+    let never =
+        cache.plan(b"p", profile(60_000, 3, &["planned"]), NOW).map(|_| desk.hand_out(&mut cache, wish(5000, soon)));
+    assert_eq!(never.unwrap(), ["planned"], "without HOT there is nothing but the plan");
 }

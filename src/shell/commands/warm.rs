@@ -23,7 +23,8 @@ pub fn run(call: &Call<'_>) -> Outcome {
         Warm::Json(options, _) => batch::read(call, Purpose::Items { options: options.to_owned() }),
         Warm::Plan(plan) => {
             let (options, profile) = (plan.options.to_owned(), plan.profile.into());
-            batch::read(call, Purpose::Plan { profile, every_ms: plan.every_ms, limit: plan.limit, options })
+            let (every_ms, limit, hot) = (plan.every_ms, plan.limit, plan.hot);
+            batch::read(call, Purpose::Plan { profile, every_ms, limit, hot, options })
         }
         Warm::Unplan(profile) => {
             let gone = call.edit(|cache, _| Ok(cache.unplan(profile)))?;
@@ -62,6 +63,7 @@ fn show(reply: Reply<'_>, name: &[u8], profile: &Profile, standing: &Standing, n
         "profile" => |r: Reply<'_>| r.bulk(name),
         "every" => |r: Reply<'_>| r.count(profile.every_ms() / 1000),
         "limit" => |r: Reply<'_>| r.count(profile.limit().into()),
+        "hot" => |r: Reply<'_>| r.count(profile.hot().into()),
         "items" => |r: Reply<'_>| r.count(profile.items().len() as u64),
         "looked_at" => |r: Reply<'_>| r.count(standing.looked_at as u64),
         "missing" => |r: Reply<'_>| r.count(standing.missing as u64),
