@@ -14,11 +14,12 @@
 
 use super::identity::Digest;
 use super::time::UnixMs;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::hash::Hash;
 
-/// The most leases of one node. Each takes some 250 bytes until its time is over.
+/// The most leases of one node. Each takes some 300 bytes until its time is over, and as much again where it is
+/// the only one of its cache.
 pub const MAX_LEASES: usize = 100_000;
 
 /// What the holder of a lease knows and nobody else does.
@@ -77,8 +78,8 @@ pub enum Taken {
 struct Lease {
     token: Token,
     until: UnixMs,
-    /// Who waits, in the order in which they came, and for how long each would have the lease.
-    queue: VecDeque<(Waiter, u64)>,
+    /// Who waits, and for how long each would have the lease. Numbers only grow, so the lowest one came first.
+    queue: BTreeMap<Waiter, u64>,
 }
 
 /// All leases of a node, by place (where the cache is) and prompt.
@@ -86,7 +87,8 @@ struct Lease {
 pub struct Leases<P> {
     places: HashMap<P, HashMap<Digest, Lease>>,
     times: BTreeSet<(UnixMs, P, [u8; 32])>,
-    tokens: HashMap<Token, Digest>,
+    /// Whose lease each token is.
+    tokens: HashMap<Token, (P, Digest)>,
     waiting: usize,
 }
 
@@ -127,20 +129,20 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
             Some(lease) if lease.until > now || !lease.queue.is_empty() => return Taken::Held,
             Some(_) => self.remove(place, digest),
             None if self.len() >= MAX_LEASES => return Taken::Full,
-            None => VecDeque::new(),
+            None => BTreeMap::new(),
         };
         let until = now.plus(ms);
-        let lease = Lease { token, until, queue: VecDeque::new() };
+        let lease = Lease { token, until, queue: BTreeMap::new() };
         self.places.entry(place.clone()).or_default().insert(*digest, lease);
         self.times.insert((until, place.clone(), *digest.as_bytes()));
-        self.tokens.insert(token, *digest);
+        self.tokens.insert(token, (place.clone(), *digest));
         Taken::Granted
     }
 
     /// Lines up behind a lease; `ms` is for how long they would have it.
     pub fn wait(&mut self, place: &P, digest: &Digest, waiter: Waiter, ms: u64) {
         if let Some(lease) = self.lease_mut(place, digest) {
-            lease.queue.push_back((waiter, ms));
+            lease.queue.insert(waiter, ms);
             self.waiting += 1;
         }
     }
@@ -148,10 +150,8 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
     /// Forgets one who waits.
     pub fn forget(&mut self, place: &P, digest: &Digest, waiter: Waiter) {
         let Some(lease) = self.lease_mut(place, digest) else { return };
-        let before = lease.queue.len();
-        lease.queue.retain(|(other, _)| *other != waiter);
-        let gone = before - lease.queue.len();
-        self.waiting -= gone;
+        let gone = lease.queue.remove(&waiter);
+        self.waiting -= usize::from(gone.is_some());
     }
 
     /// Whether somebody has the right to compute this answer now.
@@ -166,7 +166,18 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
 
     /// Whose lease this token is, as long as it is one.
     pub fn find(&self, place: &P, token: Token, now: UnixMs) -> Option<Digest> {
-        self.tokens.get(&token).copied().filter(|digest| self.holds(place, digest, token, now))
+        let (there, digest) = self.tokens.get(&token)?;
+        (there == place && self.holds(place, digest, token, now)).then_some(*digest)
+    }
+
+    /// Where this token is a lease, whatever the place is called by now.
+    pub fn locate(&self, token: Token) -> Option<(P, Digest)> {
+        self.tokens.get(&token).cloned()
+    }
+
+    /// Who waits for this answer, the first one first.
+    pub fn waiters(&self, place: &P, digest: &Digest) -> impl Iterator<Item = Waiter> + '_ {
+        self.lease(place, digest).into_iter().flat_map(|lease| lease.queue.keys().copied())
     }
 
     /// Has a lease end so many milliseconds from now.
@@ -179,7 +190,7 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
 
     /// Gives a lease to the first who waits, under this token; where nobody does, it ends.
     pub fn pass_on(&mut self, place: &P, digest: &Digest, token: Token, now: UnixMs) -> Option<Waiter> {
-        let Some((waiter, ms)) = self.lease_mut(place, digest)?.queue.pop_front() else {
+        let Some((waiter, ms)) = self.lease_mut(place, digest)?.queue.pop_first() else {
             self.remove(place, digest);
             return None;
         };
@@ -187,24 +198,25 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
         self.renew(place, digest, ms, now);
         let before = std::mem::replace(&mut self.lease_mut(place, digest)?.token, token);
         self.tokens.remove(&before);
-        self.tokens.insert(token, *digest);
+        self.tokens.insert(token, (place.clone(), *digest));
         Some(waiter)
     }
 
     /// Ends a lease: those who waited for it.
     pub fn end(&mut self, place: &P, digest: &Digest) -> Vec<Waiter> {
-        self.remove(place, digest).into_iter().map(|(waiter, _)| waiter).collect()
+        self.remove(place, digest).into_keys().collect()
+    }
+
+    /// Ends all leases at a place: those who waited for them.
+    pub fn end_all(&mut self, place: &P) -> Vec<Waiter> {
+        let digests: Vec<_> = self.places.get(place).into_iter().flat_map(HashMap::keys).copied().collect();
+        digests.iter().flat_map(|digest| self.end(place, digest)).collect()
     }
 
     /// Ends all leases at such places: those who waited for them.
     pub fn clear(&mut self, gone: impl Fn(&P) -> bool) -> Vec<Waiter> {
         let places: Vec<P> = self.places.keys().filter(|place| gone(place)).cloned().collect();
-        let mut waiters = Vec::new();
-        for place in places {
-            let digests: Vec<_> = self.places.get(&place).into_iter().flat_map(HashMap::keys).copied().collect();
-            digests.iter().for_each(|digest| waiters.extend(self.end(&place, digest)));
-        }
-        waiters
+        places.iter().flat_map(|place| self.end_all(place)).collect()
     }
 
     /// Some lease whose time is over.
@@ -218,12 +230,20 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
         self.times.first().map(|(until, ..)| *until)
     }
 
-    /// Places have got other names.
-    pub fn rename(&mut self, name: impl Fn(&P) -> P) {
-        self.places =
-            std::mem::take(&mut self.places).into_iter().map(|(place, leases)| (name(&place), leases)).collect();
+    /// Some places have got other names: `name` tells those.
+    pub fn rename(&mut self, name: impl Fn(&P) -> Option<P>) {
+        let names: HashMap<P, P> =
+            self.places.keys().filter_map(|place| name(place).map(|name| (place.clone(), name))).collect();
+        if names.is_empty() {
+            return;
+        }
+        let new = |place: P| names.get(&place).cloned().unwrap_or(place);
+        let places = std::mem::take(&mut self.places).into_iter();
+        self.places = places.map(|(place, leases)| (new(place), leases)).collect();
         let times = std::mem::take(&mut self.times).into_iter();
-        self.times = times.map(|(until, place, digest)| (until, name(&place), digest)).collect();
+        self.times = times.map(|(until, place, digest)| (until, new(place), digest)).collect();
+        let tokens = std::mem::take(&mut self.tokens).into_iter();
+        self.tokens = tokens.map(|(token, (place, digest))| (token, (new(place), digest))).collect();
     }
 
     fn lease(&self, place: &P, digest: &Digest) -> Option<&Lease> {
@@ -234,15 +254,19 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
         self.places.get_mut(place)?.get_mut(digest)
     }
 
-    fn remove(&mut self, place: &P, digest: &Digest) -> VecDeque<(Waiter, u64)> {
-        let Some(leases) = self.places.get_mut(place) else { return VecDeque::new() };
-        let Some(lease) = leases.remove(digest) else { return VecDeque::new() };
+    fn remove(&mut self, place: &P, digest: &Digest) -> BTreeMap<Waiter, u64> {
+        let Some(leases) = self.places.get_mut(place) else { return BTreeMap::new() };
+        let Some(lease) = leases.remove(digest) else { return BTreeMap::new() };
         if leases.is_empty() {
             self.places.remove(place);
         }
         self.times.remove(&(lease.until, place.clone(), *digest.as_bytes()));
         self.tokens.remove(&lease.token);
         self.waiting -= lease.queue.len();
+        if self.tokens.is_empty() {
+            // Nothing is kept of what many leases took.
+            *self = Self::default();
+        }
         lease.queue
     }
 
@@ -256,7 +280,8 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
             for (digest, lease) in leases {
                 times.insert((lease.until, place.clone(), *digest.as_bytes()));
                 (len, waiting) = (len + 1, waiting + lease.queue.len());
-                check(self.tokens.get(&lease.token) == Some(digest), "each lease is found by its token")?;
+                let located = self.tokens.get(&lease.token);
+                check(located == Some(&(place.clone(), *digest)), "each lease is found by its token")?;
             }
         }
         check(times == self.times, "each lease has its time in the order of times")?;

@@ -214,7 +214,7 @@ unsafe extern "C" fn unlink(_: *mut raw::RedisModuleKeyOptCtx, value: *const c_v
         // SAFETY: the main thread takes the value off its key, so nobody else looks at it.
         let resident = unsafe { &mut *value.cast_mut().cast::<Resident>() };
         resident.gone = true;
-        leases::fail(|home| *home == resident.home);
+        leases::fail(&resident.home);
     });
 }
 

@@ -32,6 +32,10 @@ unsafe extern "C" fn key_event(
 ) -> c_int {
     // SAFETY: the server hands out a C string that lives for the time of the call.
     let event = unsafe { CStr::from_ptr(event) };
+    if [c"rename_to", c"move_to", c"copy_to", c"restore"].contains(&event) {
+        // Whoever waits there waits for an answer of another cache.
+        settle("a keyspace event", || leases::fail(&home(&Context::new(ctx), RedisString::string_as_slice(name))));
+    }
     if event == c"rename_to" || event == c"move_to" {
         settle("a keyspace event", || {
             let ctx = Context::new(ctx);
@@ -56,7 +60,7 @@ unsafe extern "C" fn flushed(_: *mut raw::RedisModuleCtx, _: raw::RedisModuleEve
     settle("a flush", || {
         let is_flushed = |home: &Home| info.dbnum == -1 || info.dbnum == home.db;
         registry::each(|resident| resident.gone |= is_flushed(&resident.home));
-        leases::fail(is_flushed);
+        leases::fail_all(is_flushed);
     });
 }
 
@@ -84,5 +88,5 @@ unsafe extern "C" fn configured(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModu
 
 /// Leases end with a failover, on both sides: nobody can answer those who wait.
 unsafe extern "C" fn promoted(_: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
-    settle("a change of roles", || leases::fail(|_| true));
+    settle("a change of roles", || leases::fail_all(|_| true));
 }

@@ -8,7 +8,7 @@
 //!   its own time ── timeout           RELEASE … ERROR, DEL, FLUSHALL, a failover ── failed
 //! ```
 //!
-//! The server itself lets go of clients that are killed or unblocked by hand; then they are only forgotten here.
+//! The server itself lets go of clients that are killed or unblocked by hand; then they are forgotten here.
 
 use super::failure::Failure;
 use super::keyspace::at_home;
@@ -21,19 +21,33 @@ use crate::core::lease::{Leases, Taken, Token, Waiter};
 use crate::core::time::UnixMs;
 use crate::shell::commands::show::Shown;
 use redis_module::{raw, Context};
-use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
 type Client = *mut raw::RedisModuleBlockedClient;
 
+/// Where a cache is, or would be.
+type Place = Arc<Home>;
+
+/// So many clients, with so many bytes of answers, are let go at once. The next ones have their turn a millisecond later.
+const PORTION: (usize, usize) = (500, 16 << 20);
+
+/// An answer that many wait for.
+struct Told {
+    shown: Shown<'static>,
+    etag: u64,
+    bytes: usize,
+}
+
 /// What a client that waits is told in the end.
-pub enum Answer {
-    /// The answer, with its etag.
-    Hit(Arc<Shown<'static>>, u64),
-    /// The lease is its own now.
-    Lease(Token),
+#[derive(Clone)]
+enum Answer {
+    /// The answer.
+    Hit(Arc<Told>),
+    /// The lease is its own now, once it has heard of it.
+    Lease(Token, Cell<bool>),
     /// The answer is the one it has.
     NotModified,
     /// There will be no answer.
@@ -48,7 +62,7 @@ const GONE: &[u8] = b"the cache is gone";
 /// A client that waits.
 struct Waiting {
     client: Client,
-    home: Home,
+    home: Place,
     digest: Digest,
     terms: Terms,
     until: UnixMs,
@@ -57,18 +71,21 @@ struct Waiting {
 /// Everything that is known of leases.
 #[derive(Default)]
 struct Desk {
-    leases: Leases<Home>,
+    leases: Leases<Place>,
     waiting: HashMap<Waiter, Waiting>,
     clients: HashMap<Client, Waiter>,
     /// Until when each waits.
     times: BTreeSet<(UnixMs, Waiter)>,
     last: Waiter,
+    /// Those whose answer is there, and who are still to be let go.
+    ready: VecDeque<(Waiter, Answer)>,
     /// The timer that is set, and for when.
     timer: Option<(raw::RedisModuleTimerID, UnixMs)>,
 }
 
 thread_local! {
     static DESK: RefCell<Desk> = RefCell::default();
+    static OWN: Cell<*mut raw::RedisModuleCtx> = const { Cell::new(std::ptr::null_mut()) };
 }
 
 fn desk<T>(work: impl FnOnce(&mut Desk) -> T) -> T {
@@ -80,7 +97,7 @@ impl Desk {
     fn answer(&mut self, waiter: Waiter, answer: Answer) -> Option<Waiting> {
         let waiting = self.waiting.remove(&waiter)?;
         let answer = match answer {
-            Answer::Hit(_, etag) if waiting.terms.if_none_match == Some(etag) => Answer::NotModified,
+            Answer::Hit(told) if waiting.terms.if_none_match == Some(told.etag) => Answer::NotModified,
             answer => answer,
         };
         self.clients.remove(&waiting.client);
@@ -96,21 +113,58 @@ impl Desk {
     /// Forgets a client that the server lets go by itself.
     fn forget(&mut self, client: Client) {
         let Some(waiter) = self.clients.remove(&client) else { return };
+        // SAFETY: the client is on the list, so nobody else has let it go; the server wants to hear that nothing is left to
+        // be waited for before it frees what it kept of it.
+        unsafe { raw::RedisModule_UnblockClient.map(|unblock| unblock(client, std::ptr::null_mut())) };
         let Some(waiting) = self.waiting.remove(&waiter) else { return };
         self.times.remove(&(waiting.until, waiter));
         self.leases.forget(&waiting.home, &waiting.digest, waiter);
     }
 
+    /// The same answer for many: for some now, for the others soon. They do not time out any more.
+    fn answer_all(&mut self, waiters: Vec<Waiter>, answer: &Answer) {
+        for waiter in waiters {
+            if let Some(waiting) = self.waiting.get(&waiter) {
+                self.times.remove(&(waiting.until, waiter));
+                self.ready.push_back((waiter, answer.clone()));
+            }
+        }
+        self.let_go();
+    }
+
+    /// Lets a portion go of those whose answer is there.
+    fn let_go(&mut self) {
+        let (clients, mut left) = PORTION;
+        for _ in 0..clients {
+            let Some((waiter, answer)) = self.ready.pop_front() else { break };
+            let bytes = if let Answer::Hit(told) = &answer { told.bytes } else { 0 };
+            self.answer(waiter, answer);
+            left = left.saturating_sub(bytes);
+            if left == 0 {
+                break;
+            }
+        }
+    }
+
     /// Gives a lease to the first in line, if there is one, and hands back whom.
-    fn pass_on(&mut self, home: &Home, digest: &Digest, now: UnixMs) -> Option<Waiting> {
+    fn pass_on(&mut self, home: &Place, digest: &Digest, now: UnixMs) -> Option<Waiting> {
         let token = new_token();
         let waiter = self.leases.pass_on(home, digest, token, now)?;
-        self.answer(waiter, Answer::Lease(token))
+        self.answer(waiter, Answer::Lease(token, Cell::new(false)))
+    }
+
+    /// Those who wait for what will not come.
+    fn fail(&mut self, waiters: Vec<Waiter>) {
+        self.answer_all(waiters, &Answer::Failed(GONE.into()));
+        if let Some(ctx) = own_context() {
+            self.arm(&ctx);
+        }
     }
 
     /// Does what time has come for, and hands back who got no answer.
     fn tick(&mut self, now: UnixMs) -> Vec<Waiting> {
         let mut unanswered = Vec::new();
+        self.let_go();
         while let Some((_, waiter)) = self.times.first().copied().filter(|(until, _)| *until <= now) {
             unanswered.extend(self.answer(waiter, Answer::Timeout));
         }
@@ -123,7 +177,8 @@ impl Desk {
     /// Sees to it that the timer comes in time.
     fn arm(&mut self, ctx: &Context) {
         let waits = self.times.first().map(|(until, _)| *until);
-        let Some(next) = [self.leases.next(), waits].into_iter().flatten().min() else { return };
+        let ready = (!self.ready.is_empty()).then(|| server::now().plus(1));
+        let Some(next) = [self.leases.next(), waits, ready].into_iter().flatten().min() else { return };
         if self.timer.is_some_and(|(_, at)| at <= next) {
             return;
         }
@@ -141,9 +196,9 @@ impl Desk {
     }
 }
 
-unsafe extern "C" fn time_has_come(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
+unsafe extern "C" fn time_has_come(_: *mut raw::RedisModuleCtx, _: *mut c_void) {
     settle("the timer of leases", || {
-        let ctx = Context::new(ctx);
+        let Some(ctx) = own_context() else { return };
         let now = server::now();
         let unanswered = desk(|desk| {
             desk.timer = None;
@@ -153,6 +208,19 @@ unsafe extern "C" fn time_has_come(ctx: *mut raw::RedisModuleCtx, _: *mut c_void
         });
         count_missed(&ctx, unanswered, now);
     });
+}
+
+/// A context that belongs to no client: its database may be changed, and it is there where no client is any more.
+fn own_context() -> Option<Context> {
+    OWN.with(|own| {
+        if own.get().is_null() {
+            // SAFETY: none but a context of its own is asked for, which is never freed; used on the main thread alone.
+            own.set(unsafe {
+                raw::RedisModule_GetThreadSafeContext.map_or(std::ptr::null_mut(), |make| make(std::ptr::null_mut()))
+            });
+        }
+        Some(own.get()).filter(|ctx| !ctx.is_null()).map(Context::new)
+    })
 }
 
 /// Who waited and got no answer has looked something up and missed it.
@@ -170,10 +238,14 @@ fn new_token() -> Token {
     Token::new(bytes)
 }
 
+fn place(home: &Home) -> Place {
+    Arc::new(home.clone())
+}
+
 /// Asks for the right to compute an answer. None: somebody else has it.
 pub fn take(ctx: &Context, home: &Home, digest: &Digest, ms: u64, now: UnixMs) -> Result<Option<Token>, Failure> {
     let token = new_token();
-    desk(|desk| match desk.leases.take(home, digest, token, ms, now) {
+    desk(|desk| match desk.leases.take(&place(home), digest, token, ms, now) {
         Taken::Granted => {
             desk.arm(ctx);
             Ok(Some(token))
@@ -185,112 +257,135 @@ pub fn take(ctx: &Context, home: &Home, digest: &Digest, ms: u64, now: UnixMs) -
 
 /// Whether somebody has the right to compute this answer.
 pub fn is_out(home: &Home, digest: &Digest, now: UnixMs) -> bool {
-    desk(|desk| desk.leases.is_held(home, digest, now))
+    desk(|desk| desk.leases.is_held(&place(home), digest, now))
 }
 
 /// Whether this token still is the right to compute this answer.
 pub fn holds(home: &Home, digest: &Digest, token: Token, now: UnixMs) -> bool {
-    desk(|desk| desk.leases.holds(home, digest, token, now))
+    desk(|desk| desk.leases.holds(&place(home), digest, token, now))
 }
 
 /// How many leases there are for a cache, and how many clients wait for them.
 pub fn at(home: &Home, now: UnixMs) -> (usize, usize) {
-    desk(|desk| desk.leases.at(home, now))
+    desk(|desk| desk.leases.at(&place(home), now))
 }
 
 /// Prolongs a lease; whether it is one.
 pub fn renew(ctx: &Context, home: &Home, token: Token, ms: u64, now: UnixMs) -> bool {
+    let place = place(home);
     desk(|desk| {
-        let Some(digest) = desk.leases.find(home, token, now) else { return false };
-        desk.leases.renew(home, &digest, ms, now);
+        let Some(digest) = desk.leases.find(&place, token, now) else { return false };
+        desk.leases.renew(&place, &digest, ms, now);
         desk.arm(ctx);
         true
     })
 }
 
 /// Gives a lease back; whether it was one. With a reason those who wait are told, without the first of them has it now.
-pub fn release(ctx: &Context, home: &Home, token: Token, why: Option<&[u8]>, now: UnixMs) -> bool {
-    let unanswered = desk(|desk| {
-        let digest = desk.leases.find(home, token, now)?;
-        let unanswered: Vec<_> = match why {
-            None => desk.pass_on(home, &digest, now).into_iter().collect(),
+pub fn release(home: &Home, token: Token, why: Option<&[u8]>, now: UnixMs) -> bool {
+    let place = place(home);
+    let Some(digest) = desk(|desk| desk.leases.find(&place, token, now)) else { return false };
+    end_as(&place, &digest, why, now);
+    true
+}
+
+/// Gives a lease back that nobody has come for, wherever its cache is by now.
+pub fn give_back(token: Token) {
+    if let Some((place, digest)) = desk(|desk| desk.leases.locate(token)) {
+        end_as(&place, &digest, None, server::now());
+    }
+}
+
+fn end_as(place: &Place, digest: &Digest, why: Option<&[u8]>, now: UnixMs) {
+    let Some(ctx) = own_context() else { return };
+    let unanswered: Vec<_> = desk(|desk| {
+        let unanswered = match why {
+            None => desk.pass_on(place, digest, now).into_iter().collect(),
             Some(why) => {
                 let why: Arc<[u8]> = why.into();
-                let waiters = desk.leases.end(home, &digest).into_iter();
+                let waiters = desk.leases.end(place, digest).into_iter();
                 waiters.filter_map(|waiter| desk.answer(waiter, Answer::Failed(why.clone()))).collect()
             }
         };
-        desk.arm(ctx);
-        Some(unanswered)
+        desk.arm(&ctx);
+        unanswered
     });
-    let was_one = unanswered.is_some();
-    count_missed(ctx, unanswered.unwrap_or_default(), now);
-    was_one
+    count_missed(&ctx, unanswered, now);
 }
 
 /// The answer to a prompt is there. Ends its lease; `told` makes what those are told who waited, of whom so many count.
-pub fn end(home: &Home, digest: &Digest, told: impl FnOnce(u64) -> Option<(Shown<'static>, u64)>) {
-    let counted = desk(|desk| {
-        let waiters = desk.leases.end(home, digest);
+pub fn end(ctx: &Context, home: &Home, digest: &Digest, told: impl FnOnce(u64) -> Option<(Shown<'static>, u64)>) {
+    let place = place(home);
+    if desk(|desk| desk.leases.is_empty()) {
+        return;
+    }
+    let (waiters, counted) = desk(|desk| {
+        let waiters = desk.leases.end(&place, digest);
         let counts = |waiter: &&Waiter| desk.waiting.get(waiter).is_some_and(|waiting| !waiting.terms.no_touch);
         let counted = waiters.iter().filter(counts).count() as u64;
         (waiters, counted)
     });
-    let (waiters, counted) = counted;
     if waiters.is_empty() {
         return;
     }
-    let answer = told(counted).map(|(shown, etag)| (Arc::new(shown), etag));
+    let answer = match told(counted) {
+        Some((shown, etag)) => Answer::Hit(Arc::new(Told { bytes: shown.size(), shown, etag })),
+        None => Answer::Failed(GONE.into()),
+    };
     desk(|desk| {
-        for waiter in waiters {
-            let answer = match &answer {
-                Some((shown, etag)) => Answer::Hit(shown.clone(), *etag),
-                None => Answer::Failed(GONE.into()),
-            };
-            desk.answer(waiter, answer);
-        }
+        desk.answer_all(waiters, &answer);
+        desk.arm(ctx);
     });
 }
 
 /// Those who wait for this answer on these terms.
 pub fn waiting_like(home: &Home, digest: &Digest, terms: &Terms) -> Vec<Waiter> {
     desk(|desk| {
-        let same = |waiting: &Waiting| (&waiting.home, &waiting.digest, &waiting.terms) == (home, digest, terms);
-        let mut waiters: Vec<_> =
-            desk.waiting.iter().filter(|(_, waiting)| same(waiting)).map(|(waiter, _)| *waiter).collect();
-        waiters.sort_unstable();
-        waiters
+        let waiters = desk.leases.waiters(&place(home), digest);
+        waiters.filter(|waiter| desk.waiting.get(waiter).is_some_and(|waiting| waiting.terms == *terms)).collect()
     })
 }
 
 /// Tells some of those who wait.
 pub fn tell(waiters: Vec<Waiter>, shown: Shown<'static>, etag: u64) {
-    let shown = Arc::new(shown);
-    desk(|desk| waiters.into_iter().for_each(|waiter| drop(desk.answer(waiter, Answer::Hit(shown.clone(), etag)))));
+    let told = Arc::new(Told { bytes: shown.size(), shown, etag });
+    desk(|desk| waiters.into_iter().for_each(|waiter| drop(desk.answer(waiter, Answer::Hit(told.clone())))));
 }
 
-/// Caches are gone: those who wait for answers of theirs are told, and nobody has a lease any more.
-pub fn fail(gone: impl Fn(&Home) -> bool) {
+/// A cache is gone, or another has come in its place: those who wait for answers of it are told, and nobody has a lease any
+/// more.
+pub fn fail(home: &Home) {
     desk(|desk| {
-        for waiter in desk.leases.clear(gone) {
-            desk.answer(waiter, Answer::Failed(GONE.into()));
-        }
+        let waiters = desk.leases.end_all(&place(home));
+        desk.fail(waiters);
+    });
+}
+
+/// The same for many caches.
+pub fn fail_all(gone: impl Fn(&Home) -> bool) {
+    desk(|desk| {
+        let waiters = desk.leases.clear(|place| gone(place));
+        desk.fail(waiters);
     });
 }
 
 /// Two databases have changed places.
 pub fn swap(first: i32, second: i32) {
-    let name = |home: &Home| {
+    let name = |home: &Place| {
         let db = match home.db {
             db if db == first => second,
             db if db == second => first,
-            db => db,
+            _ => return None,
         };
-        Home { db, key: home.key.clone() }
+        Some(Arc::new(Home { db, key: home.key.clone() }))
     };
     desk(|desk| {
         desk.leases.rename(name);
-        desk.waiting.values_mut().for_each(|waiting| waiting.home = name(&waiting.home));
+        for waiting in desk.waiting.values_mut() {
+            if let Some(home) = name(&waiting.home) {
+                waiting.home = home;
+            }
+        }
     });
 }
 
@@ -307,6 +402,7 @@ pub fn wait(ctx: &Context, home: Home, digest: Digest, terms: Terms, (block, lea
         desk.last += 1;
         // The server counts whole milliseconds, and may be at the end of one.
         let (waiter, until) = (desk.last, now.plus(block.saturating_add(1)));
+        let home = place(&home);
         desk.leases.wait(&home, &digest, waiter, lease);
         desk.clients.insert(client, waiter);
         desk.times.insert((until, waiter));
@@ -325,8 +421,11 @@ unsafe extern "C" fn reply(ctx: *mut raw::RedisModuleCtx, _: *mut *mut raw::Redi
         let ctx = Context::new(ctx);
         let reply = Reply(&ctx);
         match answer {
-            Some(Answer::Hit(shown, _)) => shown.write(reply),
-            Some(Answer::Lease(token)) => Shown::default().state("lease").token(token).write(reply),
+            Some(Answer::Hit(told)) => told.shown.write(reply),
+            Some(Answer::Lease(token, heard)) => {
+                heard.set(true);
+                Shown::default().state("lease").token(token).write(reply);
+            }
             Some(Answer::Failed(why)) => Shown::default().state("failed").error(why).write(reply),
             Some(Answer::NotModified) => reply.simple(c"NOTMODIFIED"),
             Some(Answer::Timeout) | None => Shown::default().state("timeout").write(reply),
@@ -347,7 +446,7 @@ unsafe extern "C" fn unblocked(ctx: *mut raw::RedisModuleCtx, _: *mut *mut raw::
     raw::REDISMODULE_OK as c_int
 }
 
-/// A client that waited is gone. The server frees what is left of it.
+/// A client that waited is gone.
 unsafe extern "C" fn disconnected(_: *mut raw::RedisModuleCtx, client: Client) {
     settle("a client that is gone", || desk(|desk| desk.forget(client)));
 }
@@ -356,7 +455,13 @@ unsafe extern "C" fn free(_: *mut raw::RedisModuleCtx, data: *mut c_void) {
     settle("an answer", || {
         if !data.is_null() {
             // SAFETY: the data is the box with which the client was let go.
-            drop(unsafe { Box::from_raw(data.cast::<Answer>()) });
+            let answer = unsafe { Box::from_raw(data.cast::<Answer>()) };
+            if let Answer::Lease(token, heard) = *answer {
+                if !heard.get() {
+                    // It was gone before it heard of it.
+                    give_back(token);
+                }
+            }
         }
     });
 }

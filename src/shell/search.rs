@@ -4,8 +4,7 @@
 //! the client's command again, on the main thread, with what was found; until then the client is blocked, and everybody
 //! else is served.
 
-use super::registry::Home;
-use super::{config, leases, server, worker};
+use super::{config, leases, worker};
 use crate::core::lease::Token;
 use crate::core::matching::Asking;
 use crate::core::similarity::index::Hit;
@@ -38,8 +37,8 @@ pub struct Sought {
     pub hits: Vec<Hit>,
     /// How long that took.
     pub took: Duration,
-    /// The lease that goes with it.
-    claim: Mutex<Option<Claim>>,
+    /// The right to compute the answer, should nothing be found. It is given back where nobody comes for the findings.
+    claim: Mutex<Option<Token>>,
 }
 
 /// A search that is about to begin.
@@ -51,16 +50,7 @@ pub struct Searching {
     /// From which similarity on, and how many.
     pub reach: (f64, usize),
     /// The lease that goes with it.
-    pub claim: Option<Claim>,
-}
-
-/// The right to compute the answer, should nothing be found. It is given back where nobody comes for the findings.
-#[derive(Debug)]
-pub struct Claim {
-    /// Where.
-    pub home: Home,
-    /// Under which token.
-    pub token: Token,
+    pub claim: Option<Token>,
 }
 
 impl Sought {
@@ -69,7 +59,7 @@ impl Sought {
     }
 
     /// Takes the lease that goes with it.
-    pub fn claim(&self) -> Option<Claim> {
+    pub fn claim(&self) -> Option<Token> {
         self.claim.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -176,16 +166,16 @@ pub unsafe fn brought_back<'a>(ctx: *mut raw::RedisModuleCtx) -> Option<&'a Soug
     }
 }
 
-unsafe extern "C" fn free(ctx: *mut raw::RedisModuleCtx, data: *mut c_void) {
+unsafe extern "C" fn free(_: *mut raw::RedisModuleCtx, data: *mut c_void) {
     super::settle("a search", || {
         if data.is_null() {
             return;
         }
         // SAFETY: the data is the box that the thread handed over.
         let sought = unsafe { Box::from_raw(data.cast::<Sought>()) };
-        if let Some(Claim { home, token }) = sought.claim() {
+        if let Some(token) = sought.claim() {
             // The client has not waited for the end.
-            leases::release(&Context::new(ctx), &home, token, None, server::now());
+            leases::give_back(token);
         }
     });
 }

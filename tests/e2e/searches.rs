@@ -426,16 +426,50 @@ fn of_those_who_fetch_at_once_one_searches() {
     // Who goes while the search is on its way gives the lease back.
     let id = first.words("CLIENT ID").int();
     at_once(&server, &mut first, |first| {
-        first.send(&fetch("killed", noise.own(9), "THRESHOLD 1"));
+        first.send(&fetch("killed", noise.near(9), "THRESHOLD 1"));
         c.send(&args!["CLIENT", "KILL", "ID", id]);
     });
     assert_eq!(c.read(), 1);
     until("the lease is given back", PATIENCE, || leases(&mut c) == 0);
+    // Whoever waits behind it has its turn.
+    let mut first = server.client3();
+    let id = first.words("CLIENT ID").int();
+    at_once(&server, &mut first, |first| {
+        first.send(&fetch("killed", noise.near(9), "THRESHOLD 1"));
+        others[0].send(&fetch("killed", noise.near(9), "THRESHOLD 1 BLOCK 60000"));
+        c.send(&args!["CLIENT", "KILL", "ID", id]);
+    });
+    assert_eq!(c.read(), 1);
+    let told = others[0].read();
+    assert_eq!(state(&told), "lease");
+    assert_eq!(cmd!(c, "LLMCACHE.RELEASE", "faq", told.field("token").text()), 1);
+    // Databases may change places meanwhile.
+    let mut first = server.client3();
+    at_once(&server, &mut first, |first| {
+        first.send(&fetch("swapped", noise.near(9), "THRESHOLD 1"));
+        c.send(&args!["SWAPDB", 0, 1]);
+        c.send(&args!["SWAPDB", 0, 1]);
+    });
+    c.read().ok();
+    c.read().ok();
+    let told = first.read();
+    assert_eq!(state(&told), "lease");
+    assert_eq!(cmd!(c, "LLMCACHE.RELEASE", "faq", told.field("token").text()), 1);
+    at_once(&server, &mut first, |first| {
+        first.send(&fetch("swapped", noise.near(9), "THRESHOLD 1"));
+        c.send(&args!["SWAPDB", 0, 1]);
+    });
+    c.read().ok();
+    let told = first.read();
+    assert_eq!(state(&told), "lease", "where there is no cache any more");
+    assert_eq!(cmd!(c, "LLMCACHE.RELEASE", "faq", told.field("token").text()), 1);
+    c.words("SWAPDB 0 1").ok();
+    until("no lease is left behind", PATIENCE, || leases(&mut c) == 0);
     // A cache that goes while the search is on its way leaves a lease for the next one.
     let mut first = server.client3();
     at_once(&server, &mut first, |first| {
-        first.send(&fetch("gone", noise.own(9), "BLOCK 60000 THRESHOLD 1"));
-        others[0].send(&fetch("gone", noise.own(9), "BLOCK 60000 THRESHOLD 1"));
+        first.send(&fetch("gone", noise.near(9), "BLOCK 60000 THRESHOLD 1"));
+        others[0].send(&fetch("gone", noise.near(9), "BLOCK 60000 THRESHOLD 1"));
         c.send(&args!["DEL", "faq"]);
     });
     assert_eq!(c.read(), 1);

@@ -448,3 +448,92 @@ fn the_answer_reaches_the_last_of_fifty_at_once() {
     println!("milliseconds from SET to the last of 49: {last:?}");
     assert!(last[2] < 100.0, "milliseconds: {last:?}");
 }
+
+/// Bytes that the server has in use.
+#[track_caller]
+fn used(c: &mut Client) -> i64 {
+    c.info_field("memory", "used_memory").unwrap().parse().unwrap()
+}
+
+#[test]
+fn nothing_is_left_of_clients_that_went() {
+    let server = Server::start();
+    let mut c = server.client3();
+    lease(&mut c, "q", "LEASE 60000");
+    let mut before = 0;
+    for round in 0..6 {
+        let mut others: Vec<Client> = (0..100).map(|_| server.client3()).collect();
+        let ids: Vec<i64> = others.iter_mut().map(|other| other.words("CLIENT ID").int()).collect();
+        others.iter_mut().for_each(|other| other.send(&ask("q", "LEASE 1 BLOCK 60000")));
+        until_waiting(&mut c, 100);
+        for id in &ids {
+            match round % 3 {
+                0 => assert_eq!(cmd!(c, "CLIENT", "KILL", "ID", id), 1),
+                1 => assert_eq!(cmd!(c, "CLIENT", "UNBLOCK", id), 1),
+                _ => {}
+            }
+        }
+        drop(others);
+        until_waiting(&mut c, 0);
+        until("the clients are gone", PATIENCE, || c.info_field("clients", "connected_clients").unwrap() == "1");
+        if round == 2 {
+            before = used(&mut c);
+        }
+    }
+    // Each of the 300 that came since would leave 34 KB.
+    until("their memory is given back", PATIENCE, || used(&mut c) < before + 1_000_000);
+}
+
+#[test]
+fn many_are_answered_by_portions() {
+    let server = Server::start();
+    let mut c = server.client3();
+    let held = lease(&mut c, "q", "LEASE 60000");
+    let mut others: Vec<Client> = (0..40).map(|_| server.client3()).collect();
+    others.iter_mut().for_each(|other| other.send(&ask("q", "LEASE 60000 BLOCK 60000")));
+    until_waiting(&mut c, 40);
+    let answer = "x".repeat(2_000_000);
+    cmd!(c, "LLMCACHE.SET", "faq", "q", answer, "TOKEN", held).ok();
+    for other in &mut others {
+        assert_eq!(other.read().field("response").text().len(), answer.len());
+    }
+    assert_eq!(waiting(&mut c), 0);
+}
+
+#[test]
+fn a_lease_that_nobody_heard_of_goes_on_to_the_next() {
+    let server = Server::start();
+    let mut c = server.client3();
+    let held = lease(&mut c, "q", "LEASE 60000");
+    let mut first = server.client3();
+    let id = first.words("CLIENT ID").int();
+    first.send(&ask("q", "LEASE 60000 BLOCK 60000"));
+    until_waiting(&mut c, 1);
+    let mut second = waiter(&server, "q", "LEASE 60000 BLOCK 60000");
+    let both = [args!["LLMCACHE.RELEASE", "faq", held], args!["CLIENT", "KILL", "ID", id]];
+    let told = c.pipeline(&both);
+    assert_eq!(told, [Reply::Int(1), Reply::Int(1)]);
+    assert_eq!(state(&second.read()), "lease");
+}
+
+#[test]
+fn another_cache_that_comes_in_its_place_answers_nobody() {
+    let server = Server::start();
+    let mut c = server.client3();
+    for lines in [&["RENAME other faq"][..], &["COPY other faq"], &["SELECT 1", "MOVE faq 0", "SELECT 0"]] {
+        cmd!(c, "LLMCACHE.SET", "other", "q", "r").ok();
+        if lines.len() > 1 {
+            c.words("COPY other faq DB 1");
+        }
+        lease(&mut c, "q", "LEASE 60000");
+        let mut other = waiter(&server, "q", "LEASE 1 BLOCK 60000");
+        lines.iter().for_each(|line| drop(c.words(line)));
+        assert_eq!(state(&other.read()), "failed", "{lines:?}");
+        assert_eq!(state(&fetch(&mut c, "q", "LEASE 1")), "hit");
+        c.words("FLUSHALL").ok();
+    }
+    // Where something else has come, the holder can still give the lease back.
+    let held = lease(&mut c, "q", "LEASE 60000");
+    c.words("SET faq text").ok();
+    assert_eq!(cmd!(c, "LLMCACHE.RELEASE", "faq", held), 1);
+}

@@ -25,7 +25,7 @@ use crate::shell::failure::{Failure, Outcome};
 use crate::shell::keyspace::{home, Intent, Key};
 use crate::shell::leases;
 use crate::shell::registry::{Home, Resident};
-use crate::shell::search::{self, Claim, Searching};
+use crate::shell::search::{self, Searching};
 use crate::syntax::fetch::{parse_release, parse_renew, Fetch};
 use redis_module::{raw, Context, ContextFlags, RedisString};
 
@@ -92,9 +92,8 @@ impl Fetching<'_> {
                     if token.is_none() && self.is_primary() {
                         return Ok(State::Held(Miss::Absent));
                     }
-                    let claim = token.map(|token| Claim { home: self.home.clone(), token });
-                    let search =
-                        Searching { cache: number, reach: (asking.floor(), ASKED_FOR), asking: *asking, claim };
+                    let reach = (asking.floor(), ASKED_FOR);
+                    let search = Searching { cache: number, reach, asking: *asking, claim: token };
                     match similar::search(self.call, search) {
                         Some(searched) => searched,
                         None => return Ok(State::Away),
@@ -104,7 +103,7 @@ impl Fetching<'_> {
         };
         let found = resident.cache.settle(&searched.asking, &searched.hits, &self.wanted);
         // The time that the search took is not the holder's. It may have lost the lease meanwhile.
-        let token = searched.claim().map(|claim| claim.token).filter(|token| {
+        let token = searched.claim().filter(|token| {
             let Self { call, wanted, home, fetch } = self;
             leases::holds(home, &wanted.digest, *token, call.now)
                 && leases::renew(call.ctx, home, *token, fetch.lease_ms, call.now)
@@ -117,7 +116,7 @@ impl Fetching<'_> {
                 if is_stale(found) {
                     return Ok(State::Found(found, Some(token)));
                 }
-                leases::release(self.call.ctx, &self.home, token, None, self.call.now);
+                leases::release(&self.home, token, None, self.call.now);
                 Ok(State::Found(found, None))
             }
         }
@@ -229,7 +228,7 @@ pub fn tell_waiting(
     if stored == Stored::ConditionFailed {
         return;
     }
-    leases::end(home, &answer.digest, |count| {
+    leases::end(ctx, home, &answer.digest, |count| {
         let mut key = Key::open(ctx, key, Intent::Peek).ok()?;
         let mut shown = Shown::default();
         shown.state("hit").response(answer.response);
@@ -263,17 +262,22 @@ pub fn tell_waiting(
 /// `RENEW`.
 pub fn renew(call: &Call<'_>) -> Outcome {
     let (token, ms) = parse_renew(call.words)?;
-    drop(Key::open(call.ctx, call.key(), Intent::Peek)?);
     let renewed = token.is_some_and(|token| leases::renew(call.ctx, &home_of(call), token, ms, call.now));
-    call.reply().integer(renewed.into());
-    Ok(())
+    answer_holder(call, renewed)
 }
 
 /// `RELEASE`.
 pub fn release(call: &Call<'_>) -> Outcome {
     let (token, why) = parse_release(call.words)?;
-    drop(Key::open(call.ctx, call.key(), Intent::Peek)?);
-    let released = token.is_some_and(|token| leases::release(call.ctx, &home_of(call), token, why, call.now));
-    call.reply().integer(released.into());
+    let released = token.is_some_and(|token| leases::release(&home_of(call), token, why, call.now));
+    answer_holder(call, released)
+}
+
+/// A lease may be given back whatever has come in place of its cache.
+fn answer_holder(call: &Call<'_>, was_one: bool) -> Outcome {
+    if !was_one {
+        Key::open(call.ctx, call.key(), Intent::Peek)?;
+    }
+    call.reply().integer(was_one.into());
     Ok(())
 }

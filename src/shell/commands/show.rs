@@ -124,6 +124,18 @@ impl<'a> Shown<'a> {
             .add("stored", Value::Count(packed.bytes.len() as u64))
     }
 
+    /// About how many bytes it has on the wire.
+    pub fn size(&self) -> usize {
+        let value = |value: &Value<'_>| match value {
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Optional(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len()),
+            Value::Text(text) => text.len(),
+            Value::Texts(texts) => texts.iter().map(|text| text.len()).sum(),
+            Value::Count(_) | Value::Integer(_) | Value::Double(_) | Value::Boolean(_) => 8,
+        };
+        self.0.iter().map(|(name, field)| name.len() + value(field)).sum()
+    }
+
     /// The same, to be kept.
     pub fn into_owned(self) -> Shown<'static> {
         let keep = |bytes: Cow<'a, [u8]>| Cow::Owned(bytes.into_owned());
