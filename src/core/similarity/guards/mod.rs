@@ -17,8 +17,12 @@ mod narrowed;
 mod negation;
 mod numbers;
 mod order;
+mod particles;
 mod quotes;
 mod replaced;
+mod roles;
+mod signs;
+mod times;
 
 use super::text::{Text, MAX_PROMPT};
 use super::words::Word;
@@ -41,6 +45,8 @@ pub enum Guard {
     Narrowed,
     /// Different strings in quotation marks.
     Quotes,
+    /// Different operators, or options of a command.
+    Signs,
     /// Opposites.
     Antonyms,
     /// Different things of one kind.
@@ -57,12 +63,13 @@ pub enum Guard {
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Numbers,
         Self::Negation,
         Self::Names,
         Self::Narrowed,
         Self::Quotes,
+        Self::Signs,
         Self::Antonyms,
         Self::Kinds,
         Self::Order,
@@ -77,6 +84,7 @@ impl Guard {
             Self::Names => "names",
             Self::Narrowed => "narrowed",
             Self::Quotes => "quotes",
+            Self::Signs => "signs",
             Self::Antonyms => "antonyms",
             Self::Kinds => "kinds",
             Self::Order => "order",
@@ -150,14 +158,15 @@ pub fn all(query: &Text, entry: &Text, kind: Kind) -> Vec<(Guard, Option<String>
 
 fn check(guard: Guard, query: &Text, entry: &Text, compared: &Compared) -> Option<String> {
     match guard {
-        Guard::Numbers => numbers::check(&query.words, &entry.words),
+        Guard::Numbers => numbers::check(compared),
         Guard::Negation => negation::check(compared),
         Guard::Names => names::check(compared),
         Guard::Narrowed => narrowed::check(compared),
         Guard::Quotes => quotes::check(query, entry),
+        Guard::Signs => signs::check(compared),
         Guard::Antonyms => antonyms::check(compared),
         Guard::Kinds => kinds::check(compared),
-        Guard::Order => order::check(compared),
+        Guard::Order => order::check(compared).or_else(|| roles::check(compared)),
         Guard::Replaced => replaced::check(compared),
         Guard::Long | Guard::Unread => None,
     }

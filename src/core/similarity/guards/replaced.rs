@@ -7,6 +7,7 @@
 
 use super::super::builtin;
 use super::super::text::Text;
+use super::super::typo;
 use super::super::words::{Class, Word};
 use super::compared::Compared;
 use super::lists;
@@ -25,6 +26,9 @@ pub(super) fn check(compared: &Compared) -> Option<String> {
     let mut entry = compared.entry.alone_of(Class::Content);
     let (Some((a, asked)), None) = (query.next(), query.next()) else { return None };
     let (Some((b, stored)), None) = (entry.next(), entry.next()) else { return None };
+    if typo::is_of_one_family(&asked.text, &stored.text) && compared.same_place(a, b) {
+        return Some(format!("{} and {}", asked.text, stored.text));
+    }
     let rarity = asked.idf.min(stored.idf);
     let (one, other) = (compared.query.stem(a), compared.entry.stem(b));
     let free = |stem| lists::is_verb(stem) || lists::is_adverb(stem);
@@ -65,6 +69,7 @@ mod tests {
             ("who invented the microscope", "who invented the typewriter"),
             ("how do i clean a saddle", "how do i clean a chandelier"),
             ("what is the history of the umbrella", "the history of satellites"),
+            ("uses of potassium chlorate", "uses of potassium chloride"),
         ];
         let passes = [
             ("who invented the microscope", "who devised the microscope"),
