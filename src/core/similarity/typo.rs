@@ -104,8 +104,8 @@ fn distance(a: &Word, b: &Word) -> Option<usize> {
     }
     let distance = strsim::osa_distance(&a.text, &b.text);
     let named = is_name(right) || !guards::is_word_or_name(right);
-    let likely = if named && !is_certain(a) && !is_certain(b) {
-        // Nobody knows either of them. A letter twice, or a vowel that is left out, is all that is a slip then.
+    let likely = if named && (is_code_like(a) || is_code_like(b)) {
+        // A letter twice, or a vowel that is left out, is all that is a slip where nobody can pronounce the word.
         distance == 1 && short >= SHORTEST_NAME && (is_doubled(a, b) || is_doubled(b, a) || is_swapped(a, b))
     } else if named {
         // Names are delicate: only a letter dropped, doubled or swapped with its neighbour in a longer one is a slip.
@@ -158,9 +158,10 @@ fn is_identifier(word: &Word) -> bool {
     IDENTIFIERS.contains(&word.text.as_str())
 }
 
-/// Whether it is known, or nearly so: names that the list has not are often those of cities and people.
-fn is_certain(word: &Word) -> bool {
-    guards::is_word_or_name(word)
+/// Whether so many consonants stand side by side that it is rather a name in a program: strncpy, getpwnam.
+fn is_code_like(word: &Word) -> bool {
+    let longest = word.text.split(['a', 'e', 'i', 'o', 'u', 'y']).map(str::len).max();
+    longest.unwrap_or_default() >= 4
 }
 
 /// Whether the first word is the second with a letter written twice, or with one more vowel.

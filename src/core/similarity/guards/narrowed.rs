@@ -17,9 +17,9 @@ const NARROWING: [&str; 9] = ["about", "at", "for", "from", "in", "of", "on", "t
 const BETWEEN: usize = 4;
 
 /// Words that make another place of a place.
-const PARTS: [&str; 19] = [
-    "central", "east", "eastern", "equatorial", "greater", "inner", "lower", "new", "north", "northeast", "northern",
-    "northwest", "outer", "south", "southern", "upper", "west", "western", "middle",
+const PARTS: [&str; 13] = [
+    "central", "east", "eastern", "equatorial", "north", "northeast", "northern", "northwest", "south", "southeast",
+    "southern", "west", "western",
 ];
 
 /// Words that make another office of an office.
@@ -39,11 +39,13 @@ const OFFICES: [&str; 32] = [
 const MODELS: [&str; 9] = ["air", "lite", "max", "mini", "plus", "pro", "se", "ultra", "xl"];
 
 /// Words behind a name that only say what it is the name of.
-const SORTS: [&str; 40] = [
-    "airport", "airlines", "app", "application", "bank", "browser", "city", "club", "college", "company", "corp", "corporation", "country",
-    "county", "district", "exam", "film", "framework", "game", "group", "inc", "institute", "island", "language", "limited", "ltd", "movie",
-    "novel", "phone", "programming", "province", "republic", "river", "school", "series", "site", "software", "state",
-    "university", "website",
+const SORTS: [&str; 65] = [
+    "account", "airline", "airport", "algorithm", "app", "application", "army", "assembly", "award", "bank", "book", "brand",
+    "browser", "card", "channel", "city", "club", "college", "company", "corp", "corporation", "country", "county",
+    "course", "device", "district", "election", "exam", "film", "framework", "game", "government", "group", "inc", "institute",
+    "island", "language", "limited", "ltd", "market", "military", "movie", "network", "novel", "os", "party", "phone",
+    "president", "programming", "province", "republic", "river", "school", "serie", "service", "show", "site", "software",
+    "state", "system", "team", "test", "tv", "university", "website",
 ];
 
 /// Why what one prompt asks in particular excludes a hit.
@@ -87,7 +89,10 @@ fn is_other_thing(side: &Side, at: usize) -> bool {
         return true;
     }
     let capital = word.capital != Capital::None;
-    let plain = lists::is_word(word) && lists::thing(lists::key(text), false).is_none() && !SORTS.contains(&text);
+    // "Chinese" is no name of a thing.
+    let spelled = side.word(before).map(|word| lists::key(&word.text));
+    let adjective = spelled.is_some_and(|spelled| lists::thing(spelled, true).is_some_and(|thing| thing != spelled));
+    let plain = !adjective && lists::is_word(word) && lists::thing(lists::key(text), false).is_none() && !SORTS.contains(&text.trim_end_matches('s'));
     // Martin Luther King, Claude Code, Michael B. Jordan.
     (capital && word.class == Class::Content && (twice || (named && plain)))
         || (initial && capital && named && names::is_name(side, at + 1) && shared(at + 1))
