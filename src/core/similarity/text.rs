@@ -47,7 +47,7 @@ impl Text {
         let chars: Vec<char> = folded.chars().collect();
         let spans = quotes::spans(&chars);
         let mut tokens = scan::scan(&folded, &chars, &spans, formal::is_formal(&chars));
-            capitals::judge(&mut tokens);
+        capitals::judge(&mut tokens);
         capitals::keep_units(&mut tokens);
         let asked = polite::unwrap(&tokens);
         let first = asked.start;

@@ -99,7 +99,8 @@ fn distance(a: &Word, b: &Word) -> Option<usize> {
     if long - short > 1 && (a.text.ends_with(&b.text) || b.text.ends_with(&a.text)) {
         return None;
     }
-    if is_of_one_family(&a.text, &b.text) || is_turned(a, b) || is_turned(b, a) || is_identifier(a) || is_identifier(b) {
+    if is_of_one_family(&a.text, &b.text) || is_turned(a, b) || is_turned(b, a) || is_identifier(a) || is_identifier(b)
+    {
         return None;
     }
     let distance = strsim::osa_distance(&a.text, &b.text);
@@ -124,8 +125,8 @@ fn distance(a: &Word, b: &Word) -> Option<usize> {
 
 /// Endings that tell substances of one family, and what they are made of, apart.
 const FAMILY: [&str; 20] = [
-    "al", "ane", "ase", "ate", "ates", "ene", "ic", "ide", "ides", "ine", "ite", "ites", "ium", "ol", "one", "ose", "ous", "yl",
-    "yne", "in",
+    "al", "ane", "ase", "ate", "ates", "ene", "ic", "ide", "ides", "ine", "ite", "ites", "ium", "ol", "one", "ose",
+    "ous", "yl", "yne", "in",
 ];
 
 /// Nitrate and nitrite, alkane and alkene: two endings of one root, each of which makes a word.
@@ -148,10 +149,10 @@ fn is_turned(long: &Word, short: &Word) -> bool {
 
 /// Names of programs and of what is in them that are no words, and look like some.
 const IDENTIFIERS: [&str; 44] = [
-    "argc", "argv", "atoi", "atof", "awk", "calloc", "ceil", "chmod", "chown", "cin", "conda", "cout", "fgets", "fopen", "fprintf",
-    "fscanf", "getchar", "gets", "grep", "ifdef", "ifndef", "malloc", "mkdir", "numpy", "printf", "putchar", "puts", "realloc",
-    "rmdir", "scanf", "scipy", "sprintf", "sqrt", "sscanf", "stderr", "stdin", "stdout", "strcat", "strcmp", "strcpy", "strlen",
-    "strncmp", "strncpy", "sudo",
+    "argc", "argv", "atoi", "atof", "awk", "calloc", "ceil", "chmod", "chown", "cin", "conda", "cout", "fgets",
+    "fopen", "fprintf", "fscanf", "getchar", "gets", "grep", "ifdef", "ifndef", "malloc", "mkdir", "numpy", "printf",
+    "putchar", "puts", "realloc", "rmdir", "scanf", "scipy", "sprintf", "sqrt", "sscanf", "stderr", "stdin", "stdout",
+    "strcat", "strcmp", "strcpy", "strlen", "strncmp", "strncpy", "sudo",
 ];
 
 fn is_identifier(word: &Word) -> bool {

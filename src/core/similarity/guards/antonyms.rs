@@ -53,7 +53,12 @@ pub(super) fn are_opposite(compared: &Compared, query: usize, entry: usize) -> b
             || is_cause(&a.text, &b.text)
             || is_cause(&b.text, &a.text);
     }
-    listed || is_opposite_degree(&a.text, &b.text) || turned(&a.text, &b.text) || turned(&b.text, &a.text) || bare(&a.text, &b.text) || bare(&b.text, &a.text)
+    listed
+        || is_opposite_degree(&a.text, &b.text)
+        || turned(&a.text, &b.text)
+        || turned(&b.text, &a.text)
+        || bare(&a.text, &b.text)
+        || bare(&b.text, &a.text)
 }
 
 /// "Because of the rain" and "despite the rain".
@@ -74,15 +79,32 @@ fn is_joined(compared: &Compared, query: usize, entry: usize) -> bool {
 
 /// Stems of words that ask about one thing beside the other.
 const COMPARING: [&str; 17] = [
-    "between", "choos", "compar", "comparison", "connect", "differ", "distinct", "distinguish", "either", "good", "more",
-    "prefer", "relat", "relationship", "similar", "versus", "vs",
+    "between",
+    "choos",
+    "compar",
+    "comparison",
+    "connect",
+    "differ",
+    "distinct",
+    "distinguish",
+    "either",
+    "good",
+    "more",
+    "prefer",
+    "relat",
+    "relationship",
+    "similar",
+    "versus",
+    "vs",
 ];
 
 /// The cheapest and the most expensive: degrees of opposites.
 fn is_opposite_degree(a: &str, b: &str) -> bool {
     let degrees = ["est", "er"];
     // Without its ending, and without the letter that was doubled, it is the stem.
-    let bare = |word: &'_ str| degrees.iter().find_map(|degree| word.strip_suffix(degree)).filter(|bare| bare.len() >= 3).map(str::to_owned);
+    let bare = |word: &'_ str| {
+        degrees.iter().find_map(|degree| word.strip_suffix(degree)).filter(|bare| bare.len() >= 3).map(str::to_owned)
+    };
     let single = |bare: &str| {
         let mut letters = bare.bytes().rev();
         let doubled = letters.next().is_some_and(|last| letters.next() == Some(last));

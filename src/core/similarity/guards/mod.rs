@@ -142,7 +142,7 @@ pub fn first(query: &Text, entry: &Text, kind: Kind) -> Option<Strike> {
     }
     let compared = Compared::new(&query.words, &entry.words);
     let asked = Guard::ALL.into_iter().filter(|guard| guard.is_for(kind, most));
-    asked.filter_map(|guard| Some(Strike { guard, reason: check(guard, query, entry, &compared)? })).next()
+    asked.filter_map(|guard| Some(Strike { guard, reason: check(guard, query, entry, &compared, kind)? })).next()
 }
 
 /// What each guard says: the reason, where it strikes.
@@ -153,10 +153,10 @@ pub fn all(query: &Text, entry: &Text, kind: Kind) -> Vec<(Guard, Option<String>
     }
     let compared = Compared::new(&query.words, &entry.words);
     let asked = Guard::ALL.into_iter().filter(|guard| guard.is_for(kind, most));
-    asked.map(|guard| (guard, check(guard, query, entry, &compared))).collect()
+    asked.map(|guard| (guard, check(guard, query, entry, &compared, kind))).collect()
 }
 
-fn check(guard: Guard, query: &Text, entry: &Text, compared: &Compared) -> Option<String> {
+fn check(guard: Guard, query: &Text, entry: &Text, compared: &Compared, kind: Kind) -> Option<String> {
     match guard {
         Guard::Numbers => numbers::check(compared),
         Guard::Negation => negation::check(compared),
@@ -167,7 +167,7 @@ fn check(guard: Guard, query: &Text, entry: &Text, compared: &Compared) -> Optio
         Guard::Antonyms => antonyms::check(compared),
         Guard::Kinds => kinds::check(compared),
         Guard::Order => order::check(compared).or_else(|| roles::check(compared)),
-        Guard::Replaced => replaced::check(compared),
+        Guard::Replaced => replaced::check(compared, kind),
         Guard::Long | Guard::Unread => None,
     }
 }
@@ -193,10 +193,15 @@ mod testing {
 
     /// What a guard says of two prompts.
     pub fn says(guard: Guard, query: &str, entry: &str) -> Option<String> {
+        says_of(Kind::Builtin, guard, query, entry)
+    }
+
+    /// The same where they were found by this method.
+    pub fn says_of(kind: Kind, guard: Guard, query: &str, entry: &str) -> Option<String> {
         let read = |prompt: &str| Text::read(prompt.as_bytes()).expect("a prompt");
         let (query, entry) = (read(query), read(entry));
         let compared = Compared::new(&query.words, &entry.words);
-        check(guard, &query, &entry, &compared)
+        check(guard, &query, &entry, &compared, kind)
     }
 
     /// A guard strikes these pairs, whichever of the two is asked, and not those.

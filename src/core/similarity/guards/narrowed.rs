@@ -18,21 +18,85 @@ const BETWEEN: usize = 4;
 
 /// Words that make another place of a place.
 const PARTS: [&str; 13] = [
-    "central", "east", "eastern", "equatorial", "north", "northeast", "northern", "northwest", "south", "southeast",
-    "southern", "west", "western",
+    "central",
+    "east",
+    "eastern",
+    "equatorial",
+    "north",
+    "northeast",
+    "northern",
+    "northwest",
+    "south",
+    "southeast",
+    "southern",
+    "west",
+    "western",
 ];
 
 /// Words that make another office of an office.
 const DEPUTIES: [&str; 26] = [
-    "2nd", "acting", "assistant", "associate", "co", "deputy", "designate", "elect", "emeritus", "ex", "first", "1st", "former",
-    "fourth", "honorary", "incoming", "interim", "last", "next", "past", "previous", "second", "shadow", "sub", "third", "vice",
+    "2nd",
+    "acting",
+    "assistant",
+    "associate",
+    "co",
+    "deputy",
+    "designate",
+    "elect",
+    "emeritus",
+    "ex",
+    "first",
+    "1st",
+    "former",
+    "fourth",
+    "honorary",
+    "incoming",
+    "interim",
+    "last",
+    "next",
+    "past",
+    "previous",
+    "second",
+    "shadow",
+    "sub",
+    "third",
+    "vice",
 ];
 
 /// Stems of offices.
 const OFFICES: [&str; 32] = [
-    "ambassador", "captain", "ceo", "chair", "chairman", "chancellor", "chief", "coach", "command", "commission", "dean",
-    "director", "editor", "emperor", "general", "governor", "king", "leader", "manag", "marshal", "mayor", "minist", "ministri",
-    "pope", "premier", "presid", "prime", "princip", "queen", "secretari", "senat", "treasur",
+    "ambassador",
+    "captain",
+    "ceo",
+    "chair",
+    "chairman",
+    "chancellor",
+    "chief",
+    "coach",
+    "command",
+    "commission",
+    "dean",
+    "director",
+    "editor",
+    "emperor",
+    "general",
+    "governor",
+    "king",
+    "leader",
+    "manag",
+    "marshal",
+    "mayor",
+    "minist",
+    "ministri",
+    "pope",
+    "premier",
+    "presid",
+    "prime",
+    "princip",
+    "queen",
+    "secretari",
+    "senat",
+    "treasur",
 ];
 
 /// Words behind a product that make another product of it, however they are written.
@@ -40,12 +104,71 @@ const MODELS: [&str; 9] = ["air", "lite", "max", "mini", "plus", "pro", "se", "u
 
 /// Words behind a name that only say what it is the name of.
 const SORTS: [&str; 65] = [
-    "account", "airline", "airport", "algorithm", "app", "application", "army", "assembly", "award", "bank", "book", "brand",
-    "browser", "card", "channel", "city", "club", "college", "company", "corp", "corporation", "country", "county",
-    "course", "device", "district", "election", "exam", "film", "framework", "game", "government", "group", "inc", "institute",
-    "island", "language", "limited", "ltd", "market", "military", "movie", "network", "novel", "os", "party", "phone",
-    "president", "programming", "province", "republic", "river", "school", "serie", "service", "show", "site", "software",
-    "state", "system", "team", "test", "tv", "university", "website",
+    "account",
+    "airline",
+    "airport",
+    "algorithm",
+    "app",
+    "application",
+    "army",
+    "assembly",
+    "award",
+    "bank",
+    "book",
+    "brand",
+    "browser",
+    "card",
+    "channel",
+    "city",
+    "club",
+    "college",
+    "company",
+    "corp",
+    "corporation",
+    "country",
+    "county",
+    "course",
+    "device",
+    "district",
+    "election",
+    "exam",
+    "film",
+    "framework",
+    "game",
+    "government",
+    "group",
+    "inc",
+    "institute",
+    "island",
+    "language",
+    "limited",
+    "ltd",
+    "market",
+    "military",
+    "movie",
+    "network",
+    "novel",
+    "os",
+    "party",
+    "phone",
+    "president",
+    "programming",
+    "province",
+    "republic",
+    "river",
+    "school",
+    "serie",
+    "service",
+    "show",
+    "site",
+    "software",
+    "state",
+    "system",
+    "team",
+    "test",
+    "tv",
+    "university",
+    "website",
 ];
 
 /// Why what one prompt asks in particular excludes a hit.
@@ -68,7 +191,8 @@ fn is_other_thing(side: &Side, at: usize) -> bool {
     let text = word.text.as_str();
     let next = side.word(at + 1).filter(|next| shared(at + 1) && !next.starts);
     if let Some(next) = next {
-        let superlative = next.text.ends_with("est") || matches!(next.text.as_str(), "most" | "worst" | "last" | "least");
+        let superlative =
+            next.text.ends_with("est") || matches!(next.text.as_str(), "most" | "worst" | "last" | "least");
         let counts = matches!(text, "second" | "2nd" | "third" | "3rd" | "fourth" | "4th" | "fifth" | "5th" | "next");
         if (superlative && counts)
             || (DEPUTIES.contains(&text) && OFFICES.contains(&next.stem.as_str()))
@@ -78,9 +202,9 @@ fn is_other_thing(side: &Side, at: usize) -> bool {
         }
     }
     let Some(before) = at.checked_sub(1).filter(|before| shared(*before) && !word.starts) else { return false };
-    let number = side.word(before).is_some_and(|word| {
-        word.class == Class::Number || word.text.ends_with(|last: char| last.is_ascii_digit())
-    });
+    let number = side
+        .word(before)
+        .is_some_and(|word| word.class == Class::Number || word.text.ends_with(|last: char| last.is_ascii_digit()));
     let named = names::is_name(side, before);
     let twice = named && before.checked_sub(1).is_some_and(|at| shared(at) && names::is_name(side, at));
     let initial = text.len() == 1 && text.bytes().all(|letter| letter.is_ascii_lowercase());
@@ -92,7 +216,10 @@ fn is_other_thing(side: &Side, at: usize) -> bool {
     // "Chinese" is no name of a thing.
     let spelled = side.word(before).map(|word| lists::key(&word.text));
     let adjective = spelled.is_some_and(|spelled| lists::thing(spelled, true).is_some_and(|thing| thing != spelled));
-    let plain = !adjective && lists::is_word(word) && lists::thing(lists::key(text), false).is_none() && !SORTS.contains(&text.trim_end_matches('s'));
+    let plain = !adjective
+        && lists::is_word(word)
+        && lists::thing(lists::key(text), false).is_none()
+        && !SORTS.contains(&text.trim_end_matches('s'));
     // Martin Luther King, Claude Code, Michael B. Jordan.
     (capital && word.class == Class::Content && (twice || (named && plain)))
         || (initial && capital && named && names::is_name(side, at + 1) && shared(at + 1))

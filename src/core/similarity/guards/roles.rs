@@ -58,7 +58,8 @@ fn asked_for(compared: &Compared) -> Option<String> {
     if !helped(query) && !helped(entry) {
         return None;
     }
-    let pairs: Vec<(usize, usize)> = content_pairs(compared).filter(|(at, place)| *at > from && *place > start).collect();
+    let pairs: Vec<(usize, usize)> =
+        content_pairs(compared).filter(|(at, place)| *at > from && *place > start).collect();
     pairs.iter().find_map(|(verb, same)| {
         let differs = |(thing, other): &&(usize, usize)| {
             let roles = (role(query, from, *verb, *thing), role(entry, start, *same, *other));
@@ -122,7 +123,8 @@ fn pronouns(compared: &Compared) -> Option<String> {
     };
     // "I am blocked" is "somebody blocked me".
     let somebody: [&str; 8] = ["anybody", "anyone", "one", "people", "somebody", "someone", "they", "to"];
-    let persons_of_case = if alone(query, &somebody).or_else(|| alone(entry, &somebody)).is_some() { 0 } else { PERSONS.len() };
+    let persons_of_case =
+        if alone(query, &somebody).or_else(|| alone(entry, &somebody)).is_some() { 0 } else { PERSONS.len() };
     for (doers, done, _) in PERSONS.into_iter().take(persons_of_case) {
         let turned = |a: &Side, b: &Side| Some((alone(a, doers)?, alone(b, done)?));
         let found = turned(query, entry).or_else(|| turned(entry, query).map(|(a, b)| (b, a)));
@@ -138,7 +140,8 @@ fn pronouns(compared: &Compared) -> Option<String> {
     let turned = a != b && sorted.0 == sorted.1;
     turned.then(|| {
         let first = a.iter().zip(&b).find(|(a, b)| a != b).map(|(a, b)| (*a, *b)).unwrap_or_default();
-        let name = |person: usize| PERSONS.get(person).and_then(|(doers, ..)| doers.first()).copied().unwrap_or_default();
+        let name =
+            |person: usize| PERSONS.get(person).and_then(|(doers, ..)| doers.first()).copied().unwrap_or_default();
         format!("{} and {}", name(first.0), name(first.1))
     })
 }
@@ -147,9 +150,10 @@ fn pronouns(compared: &Compared) -> Option<String> {
 fn persons(words: &[Word]) -> Vec<usize> {
     let person = |word: &Word| {
         let text = word.text.as_str();
-        PERSONS.iter().take(PERSONS.len() - 1).position(|(doers, done, owners)| {
-            doers.contains(&text) || done.contains(&text) || owners.contains(&text)
-        })
+        PERSONS
+            .iter()
+            .take(PERSONS.len() - 1)
+            .position(|(doers, done, owners)| doers.contains(&text) || done.contains(&text) || owners.contains(&text))
     };
     words.iter().filter_map(person).collect()
 }
@@ -172,7 +176,10 @@ fn neighbours(compared: &Compared) -> Option<String> {
     };
     let owned = |side: &Side| [first, last].iter().any(|at| side.word(*at).is_some_and(|word| word.owns));
     // "Is Ann Bob's mother", "are all cats animals": the two behind the verb are what is what.
-    let is = query.words.first().is_some_and(|word| BEING.contains(&word.text.as_str()) || DOING.contains(&word.text.as_str()));
+    let is = query
+        .words
+        .first()
+        .is_some_and(|word| BEING.contains(&word.text.as_str()) || DOING.contains(&word.text.as_str()));
     let subject = (1..first).all(|at| query.word(at).is_some_and(|word| word.class == Class::Function));
     let turned = [first, last].iter().all(thing) && (owned(query) || owned(entry) || (is && subject));
     turned.then(|| format!("{} … {}", query.text(first), query.text(last)))

@@ -11,8 +11,30 @@ const PROSE: [&str; 9] = ["/", "-", "|", "&", "~", ":", "\\", "->", "=>"];
 
 /// Words that say what a sign does: plus, divided by, at least, not.
 const SPOKEN: [&str; 24] = [
-    "add", "and", "divid", "equal", "exceed", "exclam", "exponenti", "greater", "larger", "less", "minus", "multipli", "not",
-    "or", "over", "plus", "power", "sign", "smaller", "squar", "subtract", "sum", "time", "to",
+    "add",
+    "and",
+    "divid",
+    "equal",
+    "exceed",
+    "exclam",
+    "exponenti",
+    "greater",
+    "larger",
+    "less",
+    "minus",
+    "multipli",
+    "not",
+    "or",
+    "over",
+    "plus",
+    "power",
+    "sign",
+    "smaller",
+    "squar",
+    "subtract",
+    "sum",
+    "time",
+    "to",
 ];
 
 /// Why the signs of the two prompts exclude a hit.
@@ -23,7 +45,8 @@ pub(super) fn check(compared: &Compared) -> Option<String> {
         let word = side.word(at)?;
         let prose = PROSE.contains(&word.text.as_str());
         let content = |side: &Side| side.alone_of(Class::Content).filter(|(_, word)| !is_sign(word)).count();
-        let spoken = || other.alone.iter().filter_map(|at| other.word(*at)).any(|word| SPOKEN.contains(&word.stem.as_str()));
+        let spoken =
+            || other.alone.iter().filter_map(|at| other.word(*at)).any(|word| SPOKEN.contains(&word.stem.as_str()));
         (!prose && content(side) + content(other) == 0 && !spoken()).then(|| format!("{} is {which} only", word.text))
     };
     match (asked, stored) {

@@ -43,9 +43,34 @@ const WHICH: [(&str, u8); 9] = [
 
 /// Stems of what there are several of, one behind the other.
 const TIMES: [&str; 28] = [
-    "afternoon", "april", "august", "autumn", "centuri", "christma", "day", "decad", "even", "friday", "hour", "minut",
-    "monday", "month", "morn", "night", "quarter", "saturday", "season", "semest", "spring", "summer", "sunday", "term",
-    "thursday", "tuesday", "wednesday", "week",
+    "afternoon",
+    "april",
+    "august",
+    "autumn",
+    "centuri",
+    "christma",
+    "day",
+    "decad",
+    "even",
+    "friday",
+    "hour",
+    "minut",
+    "monday",
+    "month",
+    "morn",
+    "night",
+    "quarter",
+    "saturday",
+    "season",
+    "semest",
+    "spring",
+    "summer",
+    "sunday",
+    "term",
+    "thursday",
+    "tuesday",
+    "wednesday",
+    "week",
 ];
 
 /// The same, in order behind those.
@@ -71,7 +96,13 @@ pub(super) fn check(compared: &Compared) -> Option<String> {
             }
         })?;
         let place = query.partner(at)?;
-        Some(format!("{} {} and {} {}", query.text(at - 1), query.text(at), entry.text(place.checked_sub(1)?), entry.text(place)))
+        Some(format!(
+            "{} {} and {} {}",
+            query.text(at - 1),
+            query.text(at),
+            entry.text(place.checked_sub(1)?),
+            entry.text(place)
+        ))
     })
 }
 

@@ -35,7 +35,11 @@ impl Token {
         let text = if is_flag(written) {
             // Of a command's options of one letter, the small one and the large one are two.
             written.to_owned()
-        } else if written.is_ascii() { written.to_ascii_lowercase() } else { lower(written) };
+        } else if written.is_ascii() {
+            written.to_ascii_lowercase()
+        } else {
+            lower(written)
+        };
         let known = words::known(&text);
         Self { text, capital: Capital::of(written), known, pause: Pause::None, quoted, owns: false }
     }
