@@ -47,13 +47,13 @@ fn opposites(compared: &Compared) -> Option<String> {
 pub(super) fn are_opposite(compared: &Compared, query: usize, entry: usize) -> bool {
     let (Some(a), Some(b)) = (compared.query.word(query), compared.entry.word(entry)) else { return false };
     let listed = lists::exclude(compared.query.stem(query), compared.entry.stem(entry));
+    let caused = is_cause(&a.text, &b.text) || is_cause(&b.text, &a.text);
     let small = a.class == Class::Function || b.class == Class::Function;
     if small {
-        return (listed || is_joined(compared, query, entry)) && compared.same_place(query, entry)
-            || is_cause(&a.text, &b.text)
-            || is_cause(&b.text, &a.text);
+        return (listed || is_joined(compared, query, entry)) && compared.same_place(query, entry) || caused;
     }
     listed
+        || caused
         || is_opposite_degree(&a.text, &b.text)
         || turned(&a.text, &b.text)
         || turned(&b.text, &a.text)
@@ -164,6 +164,7 @@ mod tests {
             ("the cheapest car", "the most expensive car"),
             ("the bigger city", "the smaller city"),
             ("admins and editors", "admins or editors"),
+            ("they lost due to the rain", "they lost despite the rain"),
             ("they won because of the rain", "they won despite the rain"),
             ("what is allowed here", "what is forbidden here"),
             ("gifts given by kings", "gifts received by kings"),

@@ -170,10 +170,7 @@ fn neighbours(compared: &Compared) -> Option<String> {
     if moved.next().is_some() || last != first + 1 {
         return None;
     }
-    let thing = |at: &usize| {
-        let content = query.word(*at).is_some_and(|word| word.class == Class::Content);
-        content && !lists::is_adverb(query.stem(*at))
-    };
+    let content = |at: &usize| query.word(*at).is_some_and(|word| word.class == Class::Content);
     let owned = |side: &Side| [first, last].iter().any(|at| side.word(*at).is_some_and(|word| word.owns));
     // "Is Ann Bob's mother", "are all cats animals": the two behind the verb are what is what.
     let is = query
@@ -181,7 +178,7 @@ fn neighbours(compared: &Compared) -> Option<String> {
         .first()
         .is_some_and(|word| BEING.contains(&word.text.as_str()) || DOING.contains(&word.text.as_str()));
     let subject = (1..first).all(|at| query.word(at).is_some_and(|word| word.class == Class::Function));
-    let turned = [first, last].iter().all(thing) && (owned(query) || owned(entry) || (is && subject));
+    let turned = [first, last].iter().all(content) && (owned(query) || owned(entry) || (is && subject));
     turned.then(|| format!("{} … {}", query.text(first), query.text(last)))
 }
 
@@ -234,6 +231,7 @@ mod tests {
             ("Who is my boss's wife?", "Who is my wife's boss?"),
             ("Is Ann Bob's mother?", "Is Bob Ann's mother?"),
             ("are all cats animals", "are all animals cats"),
+            ("is every prime odd", "is every odd prime"),
         ];
         let passes = [("a big blue car", "a blue big car"), ("how to cook quickly rice", "how to cook rice quickly")];
         test(Guard::Order, &strikes, &passes);

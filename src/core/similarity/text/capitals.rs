@@ -35,8 +35,13 @@ pub(super) fn keep_units(tokens: &mut [Token]) {
 
 /// In a prompt that is shouted, or written like a title, a capital letter marks nothing: there all are taken for small.
 pub(super) fn judge(tokens: &mut [Token]) {
-    if is_shouted(tokens) || is_title(tokens) {
+    let shouted = is_shouted(tokens);
+    if shouted || is_title(tokens) {
         for token in tokens {
+            // What is shouted has no large letters, only letters.
+            if shouted && token.text.starts_with('-') {
+                token.text.make_ascii_lowercase();
+            }
             token.capital = Capital::None;
         }
     }

@@ -104,6 +104,8 @@ mod tests {
             ("mix 2 cups flour and 3 cups sugar", "mix 3 cups sugar and 2 cups flour"),
             ("in 2020, who won 3 medals", "who won 3 medals in 2020"),
             ("what is 5 plus 3", "what is 3 plus 5"),
+            ("is 5/8 or 3/4 more", "is 3/4 or 5/8 more"),
+            ("10 tips for 2024", "in 2024, 10 tips"),
             ("is 5 or 3 more", "is 3 or 5 more"),
             ("born on 5 May 1990", "born on May 5 1990"),
         ];

@@ -6,6 +6,7 @@
 use super::super::super::words::{Class, Word};
 use super::super::compared::{is_plural, Compared, Side};
 use super::read::Quantity;
+use super::units::Measure;
 
 /// Words that a number may be parted by from what it counts.
 const JOINING: [&str; 3] = ["of", "the", "-"];
@@ -98,6 +99,24 @@ fn is_same(a: &Word, b: &Word) -> bool {
 fn moved(query: &[Word], asked: &[Quantity], entry: &[Word], stored: &[Quantity], (at, place): (usize, usize)) -> bool {
     if let (Some(a), Some(b)) = (counted(query, asked, at), counted(entry, stored, place)) {
         return is_same(a, b);
+    }
+    if let (Some(a), Some(b)) = (asked.get(at), stored.get(place)) {
+        // 5/8 moves as a whole, and a year stands where it likes.
+        let half = |words: &[Word], here: &Quantity, all: &[Quantity], at: usize, step: isize| {
+            let other = all.get(at.checked_add_signed(step)?)?;
+            let sign = if step > 0 { here.place.end } else { other.place.end };
+            (words.get(sign)?.text == "/" && here.place.start.abs_diff(other.place.start) == 2).then(|| other.clone())
+        };
+        let same_half = |step| {
+            let (a, b) = (half(query, a, asked, at, step), half(entry, b, stored, place, step));
+            a.zip(b).is_some_and(|(a, b)| a.same(&b))
+        };
+        let year =
+            |quantity: &Quantity| quantity.measure == Measure::Count && (1000.0..2200.0).contains(&quantity.value);
+        let bare = counted(query, asked, at).is_none() && counted(entry, stored, place).is_none();
+        if same_half(1) || same_half(-1) || (bare && year(a)) {
+            return true;
+        }
     }
     let before = |words: &[Word], quantity: Option<&Quantity>| {
         let at = quantity?.place.start.checked_sub(1)?;

@@ -232,7 +232,8 @@ impl Scanner<'_> {
         let opened = before == '(' || (before == ' ' && self.word.is_empty());
         let rest = self.chars.get(self.at + 1..).unwrap_or_default();
         let word: String = rest.iter().take_while(|c| c.is_alphanumeric() || **c == '_').take(24).collect();
-        opened && behind.is_ascii_lowercase() && !words::is_function(&word)
+        let variable = !words::is_function(&word) || matches!(word.as_str(), "all" | "any" | "done" | "same");
+        opened && behind.is_ascii_lowercase() && variable
     }
 
     /// a*, b?, p*: what is repeated, may be missing or is pointed to, in the midst of a sentence.
