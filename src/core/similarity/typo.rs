@@ -141,18 +141,18 @@ pub(super) fn is_of_one_family(a: &str, b: &str) -> bool {
 
 /// Moral and amoral, typical and atypical: what is in front of a word denies it.
 fn is_turned(long: &Word, short: &Word) -> bool {
-    let denies = |prefix: &&str| long.text.strip_prefix(*prefix) == Some(short.text.as_str());
-    ["a", "an", "de", "il", "im", "in", "ir", "non", "re", "un"].iter().any(|prefix| denies(&prefix))
+    let denies = |prefix: &str| long.text.strip_prefix(prefix) == Some(short.text.as_str());
+    ["a", "an", "de", "il", "im", "in", "ir", "non", "re", "un"].iter().any(|prefix| denies(prefix))
         && short.text.len() >= 4
         && guards::is_word_or_name(short)
 }
 
 /// Names of programs and of what is in them that are no words, and look like some.
-const IDENTIFIERS: [&str; 44] = [
-    "argc", "argv", "atoi", "atof", "awk", "calloc", "ceil", "chmod", "chown", "cin", "conda", "cout", "fgets",
-    "fopen", "fprintf", "fscanf", "getchar", "gets", "grep", "ifdef", "ifndef", "malloc", "mkdir", "numpy", "printf",
-    "putchar", "puts", "realloc", "rmdir", "scanf", "scipy", "sprintf", "sqrt", "sscanf", "stderr", "stdin", "stdout",
-    "strcat", "strcmp", "strcpy", "strlen", "strncmp", "strncpy", "sudo",
+const IDENTIFIERS: [&str; 39] = [
+    "argc", "argv", "atoi", "calloc", "ceil", "chmod", "chown", "fgetc", "fgets", "fopen", "fprintf", "fscanf",
+    "getchar", "grep", "ifdef", "ifndef", "malloc", "mkdir", "numpy", "printf", "putchar", "realloc", "rmdir", "scanf",
+    "scipy", "sprintf", "sqrt", "sscanf", "stderr", "stdin", "stdout", "strcat", "strcmp", "strcpy", "strlen",
+    "strncat", "strncmp", "strncpy", "sudo",
 ];
 
 fn is_identifier(word: &Word) -> bool {

@@ -174,18 +174,19 @@ const SORTS: [&str; 65] = [
 /// Why what one prompt asks in particular excludes a hit.
 pub(super) fn check(compared: &Compared) -> Option<String> {
     let (query, entry) = (&compared.query, &compared.entry);
-    let (side, which) = match (is_all_shared(query), is_all_shared(entry)) {
-        (false, true) => (query, "asked"),
-        (true, false) => (entry, "stored"),
+    let (side, other, which) = match (is_all_shared(query), is_all_shared(entry)) {
+        (false, true) => (query, entry, "asked"),
+        (true, false) => (entry, query, "stored"),
         _ => return None,
     };
-    let narrows = |at: &usize| (names::is_name(side, *at) && is_narrowing(side, *at)) || is_other_thing(side, *at);
+    let narrows =
+        |at: &usize| (names::is_name(side, *at) && is_narrowing(side, *at)) || is_other_thing(side, other, *at);
     let at = side.alone.iter().copied().find(narrows)?;
     Some(format!("{} is {which} only", side.text(at)))
 }
 
 /// Whether a word that only one prompt has makes another thing of the one beside it, which both have.
-fn is_other_thing(side: &Side, at: usize) -> bool {
+fn is_other_thing(side: &Side, other: &Side, at: usize) -> bool {
     let Some(word) = side.word(at) else { return false };
     let shared = |at: usize| side.partner(at).is_some();
     let text = word.text.as_str();
@@ -212,7 +213,9 @@ fn is_other_thing(side: &Side, at: usize) -> bool {
     if (number || named) && !sum && MODELS.contains(&text) {
         return true;
     }
-    let capital = word.capital != Capital::None;
+    // What stands in place of another word was not added: a misspelt one is no name.
+    let added = other.alone.iter().all(|at| matches!(other.text(*at), "a" | "an" | "the"));
+    let capital = added && word.capital != Capital::None;
     // "Chinese" is no name of a thing.
     let spelled = side.word(before).map(|word| lists::key(&word.text));
     let adjective = spelled.is_some_and(|spelled| lists::thing(spelled, true).is_some_and(|thing| thing != spelled));
