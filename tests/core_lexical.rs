@@ -71,6 +71,7 @@ fn text(normal: &str) -> Text {
         class: Class::Content,
         capital: Capital::None,
         starts: false,
+        owns: false,
     };
     Text { normal: normal.to_owned(), words: normal.split_whitespace().map(word).collect(), quoted: Vec::new() }
 }

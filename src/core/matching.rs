@@ -164,6 +164,13 @@ pub struct Candidate {
     misspelt: bool,
 }
 
+impl Candidate {
+    /// What a lookup finds that serves this one.
+    pub fn served(&self, phase: Phase) -> Found {
+        Found::Similar { slot: self.slot, phase, similarity: self.similarity }
+    }
+}
+
 impl Cache {
     /// How a lookup is to match: as it says, or as the cache does.
     pub fn mode(&self, terms: &Terms) -> Mode {
@@ -236,6 +243,11 @@ impl Cache {
     /// The answer among the entries with the same normalised text, or the one that was meant, for which nothing need be
     /// searched.
     pub fn find_same(&self, asking: &Asking, wanted: &Wanted<'_>) -> Option<Found> {
+        self.same(asking, wanted).map(|(candidate, phase)| candidate.served(phase))
+    }
+
+    /// The same with everything that is known of the entry.
+    pub fn same(&self, asking: &Asking, wanted: &Wanted<'_>) -> Option<(Candidate, Phase)> {
         let query = asking.query.text.as_ref()?;
         let same = asking.same.iter().map(|slot| (*slot, false));
         let context = self.store.find_context(&wanted.identity.context)?;
@@ -251,7 +263,7 @@ impl Cache {
             };
             let candidate = Candidate { slot, similarity, text: Some(text), misspelt };
             match self.judge(asking, &candidate, wanted) {
-                Verdict::Serve(phase) => Some(Found::Similar { slot, phase, similarity }),
+                Verdict::Serve(phase) => Some((candidate, phase)),
                 _ => None,
             }
         })
@@ -295,9 +307,7 @@ impl Cache {
             };
             let candidate = seen.remove(best);
             let miss = match self.judge(asking, &candidate, wanted) {
-                Verdict::Serve(phase) => {
-                    return Found::Similar { slot: candidate.slot, phase, similarity: candidate.similarity };
-                }
+                Verdict::Serve(phase) => return candidate.served(phase),
                 Verdict::BelowThreshold => break,
                 Verdict::Expired => Miss::Expired,
                 Verdict::Feedback => Miss::Feedback,

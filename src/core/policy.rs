@@ -155,7 +155,8 @@ impl Policy {
                 return Err(AlterError::OtherKind { name, kind, is: policy.similarity });
             }
         }
-        policy.dim = change.dim.or(policy.dim);
+        // With the kind go the vectors, and with them what they said of their size.
+        policy.dim = change.dim.or(policy.dim.filter(|_| policy.similarity == Kind::Vector));
         policy.metric = change.metric.unwrap_or(policy.metric);
         policy.threshold = change.threshold.or(policy.threshold);
         policy.guards = change.guards.unwrap_or(policy.guards);

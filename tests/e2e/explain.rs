@@ -139,6 +139,28 @@ fn candidates_are_the_most_similar_five_with_what_is_in_their_way() {
 }
 
 #[test]
+fn the_first_candidate_is_what_a_get_serves() {
+    both(|c| {
+        c.words("LLMCACHE.CREATE faq MODE similar").ok();
+        store(c, "How do I turn off notifications?", "off");
+        for (query, options) in [
+            ("How do I turn off notificatiosn?", "THRESHOLD 0.95"),
+            ("how do I turn off NOTIFICATIONS", "THRESHOLD 1"),
+            ("How do I turn off notificatiosn?", ""),
+        ] {
+            let served = get(c, query, &format!("{options} WITHMETA"));
+            assert_eq!(*served.field("response"), "off", "{query}");
+            let best = explain(c, query, options).field("candidates").at(0).clone();
+            assert_eq!(best.field("similarity").number(), served.field("similarity").number(), "{query}");
+            assert_eq!(
+                [best.field("verdict").text(), best.field("id").text()],
+                ["similar".into(), served.field("id").text()]
+            );
+        }
+    });
+}
+
+#[test]
 fn explain_of_a_similar_lookup_changes_nothing_and_times_every_step() {
     both(|c| {
         crowd(c);

@@ -378,8 +378,57 @@ fn a_different_question_finds_nothing() {
     });
 }
 
+/// Questions that look nearly the same to any model, and are not.
+const TURNED: [(&str, &str); 28] = [
+    ("Who killed Brutus?", "Who did Brutus kill?"),
+    ("Which company did Facebook acquire?", "Which company acquired Facebook?"),
+    ("Can I sue my employer?", "Can my employer sue me?"),
+    ("How do I give you access?", "How do you give me access?"),
+    ("Who is my boss's wife?", "Who is my wife's boss?"),
+    ("Are all cats animals?", "Are all animals cats?"),
+    ("How many feet in a mile?", "How many miles in a foot?"),
+    ("Give 500 mg of A and 250 mg of B", "Give 250 mg of A and 500 mg of B"),
+    ("Increase 100 by 20 percent", "Increase 20 by 100 percent"),
+    ("Who won the match 3-2?", "Who won the match 2-3?"),
+    ("How do I log in to my account?", "How do I log out of my account?"),
+    ("How do I roll back a release?", "How do I roll out a release?"),
+    ("Can I leave before the exam?", "Can I leave during the exam?"),
+    ("What is on this week?", "What is on next week?"),
+    ("What is allowed on a plane?", "What is forbidden on a plane?"),
+    ("Is x < y?", "Is x > y?"),
+    ("What does i++ do?", "What does ++i do?"),
+    ("What does !ready mean?", "What does ready mean?"),
+    ("Does a* match it?", "Does a? match it?"),
+    ("Is 5 MB/s fast?", "Is 5 Mb/s fast?"),
+    ("What does ls -l do?", "What does ls -L do?"),
+    ("What is the capital of Sudan?", "What is the capital of South Sudan?"),
+    ("Who is the president of Peru?", "Who is the vice president of Peru?"),
+    ("How much is the iPhone 15?", "How much is the iPhone 15 Pro?"),
+    ("What is sodium nitrate?", "What is sodium nitrite?"),
+    ("How does strcpy work?", "How does strncpy work?"),
+    ("What is hepatitis A?", "What is hepatitis B?"),
+    ("How do I read a file in C?", "How do I read a file in C++?"),
+];
+
+#[test]
+fn what_is_turned_round_finds_nothing() {
+    both(|c| {
+        for policy in ["", "SIMILARITY lexical THRESHOLD 0.5", "THRESHOLD 0.5"] {
+            create(c, policy);
+            for (one, other) in TURNED {
+                for (stored, asked) in [(one, other), (other, one)] {
+                    store(c, stored, "r");
+                    assert!(get(c, asked, "").is_null(), "{asked} got the answer to {stored}, {policy}");
+                    c.words("LLMCACHE.INVALIDATE faq ALL");
+                }
+            }
+            c.words("DEL faq");
+        }
+    });
+}
+
 /// For each guard, what must stop it although all the rest is alike.
-const GUARDED: [(&str, &str, &str); 18] = [
+const GUARDED: [(&str, &str, &str); 20] = [
     ("numbers", "How do I convert 5 kilograms to pounds?", "How do I convert 7 kilograms to pounds?"),
     ("numbers", "Is 5 kg too heavy for a parcel?", "Is 5 lb too heavy for a parcel?"),
     ("negation", "Which foods are safe to eat during pregnancy?", "Which foods are not safe to eat during pregnancy?"),
@@ -390,6 +439,8 @@ const GUARDED: [(&str, &str, &str); 18] = [
     ("narrowed", "How do I get a driving licence?", "How do I get a driving licence in Germany?"),
     ("quotes", "What does the word \"affect\" mean here?", "What does the word \"effect\" mean here?"),
     ("quotes", "How do I pronounce \"rough\" in English?", "How do I pronounce \"tough\" in English?"),
+    ("signs", "When is x < y true in this loop?", "When is x > y true in this loop?"),
+    ("signs", "What does git branch -d do to it?", "What does git branch -D do to it?"),
     ("antonyms", "How do I buy shares of a company?", "How do I sell shares of a company?"),
     ("antonyms", "Should I eat before running?", "Should I eat after running?"),
     ("kinds", "What is the best way to learn the guitar?", "What is the best way to learn the piano?"),

@@ -48,6 +48,7 @@ impl Text {
         let spans = quotes::spans(&chars);
         let mut tokens = scan::scan(&folded, &chars, &spans, formal::is_formal(&chars));
         capitals::judge(&mut tokens);
+        capitals::keep_units(&mut tokens);
         let asked = polite::unwrap(&tokens);
         let first = asked.start;
         let mut normal = String::with_capacity(prompt.len());
@@ -58,7 +59,8 @@ impl Text {
                 normal.push(' ');
             }
             normal.push_str(&token.text);
-            words.push(Word::new(token.text, token.known, token.capital, starts));
+            let word = Word::new(token.text, token.known, token.capital, starts);
+            words.push(Word { owns: token.owns, ..word });
             starts = token.pause == Pause::Long;
         }
         words::settle(&mut words);

@@ -99,9 +99,16 @@ fn distance(a: &Word, b: &Word) -> Option<usize> {
     if long - short > 1 && (a.text.ends_with(&b.text) || b.text.ends_with(&a.text)) {
         return None;
     }
+    if is_of_one_family(&a.text, &b.text) || is_turned(a, b) || is_turned(b, a) || is_identifier(a) || is_identifier(b)
+    {
+        return None;
+    }
     let distance = strsim::osa_distance(&a.text, &b.text);
     let named = is_name(right) || !guards::is_word_or_name(right);
-    let likely = if named {
+    let likely = if named && (is_code_like(a) || is_code_like(b)) {
+        // A letter twice, or a vowel that is left out, is all that is a slip where nobody can pronounce the word.
+        distance == 1 && short >= SHORTEST_NAME && (is_doubled(a, b) || is_doubled(b, a) || is_swapped(a, b))
+    } else if named {
         // Names are delicate: only a letter dropped, doubled or swapped with its neighbour in a longer one is a slip.
         distance == 1
             && short >= SHORTEST_NAME
@@ -114,6 +121,62 @@ fn distance(a: &Word, b: &Word) -> Option<usize> {
         distance <= most && long >= 4 && (short >= 4 || wrong.capital != Capital::All)
     };
     likely.then_some(distance)
+}
+
+/// Endings that tell substances of one family, and what they are made of, apart.
+const FAMILY: [&str; 20] = [
+    "al", "ane", "ase", "ate", "ates", "ene", "ic", "ide", "ides", "ine", "ite", "ites", "ium", "ol", "one", "ose",
+    "ous", "yl", "yne", "in",
+];
+
+/// Nitrate and nitrite, alkane and alkene: two endings of one root, each of which makes a word.
+pub(super) fn is_of_one_family(a: &str, b: &str) -> bool {
+    let ends = |word: &str, ending: &str| word.strip_suffix(ending).is_some_and(|root| root.len() >= 3);
+    FAMILY.iter().filter(|ending| ends(a, ending)).any(|ending| {
+        let root = a.strip_suffix(ending).unwrap_or_default();
+        let rest = b.strip_prefix(root).filter(|rest| rest != ending);
+        rest.is_some_and(|rest| rest.len() >= 2 && rest.len().abs_diff(ending.len()) <= 1 && FAMILY.contains(&rest))
+    })
+}
+
+/// Moral and amoral, typical and atypical: what is in front of a word denies it.
+fn is_turned(long: &Word, short: &Word) -> bool {
+    let denies = |prefix: &str| long.text.strip_prefix(prefix) == Some(short.text.as_str());
+    ["a", "an", "de", "il", "im", "in", "ir", "non", "re", "un"].iter().any(|prefix| denies(prefix))
+        && short.text.len() >= 4
+        && guards::is_word_or_name(short)
+}
+
+/// Names of programs and of what is in them that are no words, and look like some.
+const IDENTIFIERS: [&str; 39] = [
+    "argc", "argv", "atoi", "calloc", "ceil", "chmod", "chown", "fgetc", "fgets", "fopen", "fprintf", "fscanf",
+    "getchar", "grep", "ifdef", "ifndef", "malloc", "mkdir", "numpy", "printf", "putchar", "realloc", "rmdir", "scanf",
+    "scipy", "sprintf", "sqrt", "sscanf", "stderr", "stdin", "stdout", "strcat", "strcmp", "strcpy", "strlen",
+    "strncat", "strncmp", "strncpy", "sudo",
+];
+
+fn is_identifier(word: &Word) -> bool {
+    IDENTIFIERS.contains(&word.text.as_str())
+}
+
+/// Whether so many consonants stand side by side that it is rather a name in a program: strncpy, getpwnam.
+fn is_code_like(word: &Word) -> bool {
+    let longest = word.text.split(['a', 'e', 'i', 'o', 'u', 'y']).map(str::len).max();
+    longest.unwrap_or_default() >= 4
+}
+
+/// Whether the first word is the second with a letter written twice, or with one more vowel.
+fn is_doubled(long: &Word, short: &Word) -> bool {
+    let (a, b) = (&long.text, &short.text);
+    let at = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    let (more, before) = (a.as_bytes().get(at), at.checked_sub(1).and_then(|at| a.as_bytes().get(at)));
+    let rest = a.get(at + 1..).is_some_and(|rest| b.get(at..) == Some(rest));
+    rest && more.is_some_and(|more| b"aeiouy".contains(more) || Some(more) == before)
+}
+
+/// Whether both words have the same letters.
+fn is_swapped(a: &Word, b: &Word) -> bool {
+    a.text.len() == b.text.len() && !is_substituted(a, b)
 }
 
 fn is_letters(word: &Word) -> bool {
@@ -178,6 +241,16 @@ mod tests {
             ("hyperthermia", "hypothermia"),
             ("a", "an"),
             ("moth", "month"),
+            ("nitrate", "nitrite"),
+            ("sulfates", "sulfites"),
+            ("chlorate", "chloride"),
+            ("alkane", "alkene"),
+            ("alkene", "alkyne"),
+            ("moral", "amoral"),
+            ("strcpy", "strncpy"),
+            ("ifdef", "ifndef"),
+            ("cell", "ceil"),
+            ("getpwnam", "getpwam"),
         ] {
             assert_eq!(slips(a, b), None, "{a} {b}");
         }

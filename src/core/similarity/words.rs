@@ -91,6 +91,8 @@ pub struct Word {
     pub capital: Capital,
     /// Whether it was the first of a sentence, where a capital letter says nothing.
     pub starts: bool,
+    /// Whether it owns what follows: the boss's wife.
+    pub owns: bool,
 }
 
 impl Word {
@@ -99,12 +101,12 @@ impl Word {
         match known {
             Some(known) => {
                 let stem = known.stem().to_owned();
-                Self { text, stem, idf: known.idf, known: true, class: known.class, capital, starts }
+                Self { text, stem, idf: known.idf, known: true, class: known.class, capital, starts, owns: false }
             }
             None => {
                 let class = Class::by_signs(&text);
                 let (stem, known) = (table::stem(&text).into_owned(), class != Class::Content);
-                Self { text, stem, idf: rarest(), known, class, capital, starts }
+                Self { text, stem, idf: rarest(), known, class, capital, starts, owns: false }
             }
         }
     }
@@ -113,6 +115,11 @@ impl Word {
 /// Whether a word in lower case is a sign of another language than English.
 pub(super) fn is_foreign(text: &str) -> bool {
     known(text).is_some_and(|known| known.foreign)
+}
+
+/// The stem of a word in lower case.
+pub(super) fn stem_of(text: &str) -> String {
+    known(text).map_or_else(|| table::stem(text).into_owned(), |known| known.stem().to_owned())
 }
 
 /// Whether a word in lower case only holds a sentence together.

@@ -174,8 +174,15 @@ fn look_closer(call: &Call<'_>, resident: &mut Resident, wanted: &Wanted<'_>, st
     steps.skip("search", searched.took);
     let asking = &searched.asking;
     let near: Vec<_> = searched.hits.iter().copied().filter(|hit| hit.similarity >= asking.floor()).collect();
-    let found = cache.find_same(asking, wanted).unwrap_or_else(|| cache.settle(asking, &near, wanted));
+    let same = cache.same(asking, wanted);
+    let served = same.as_ref().map(|(candidate, phase)| candidate.served(*phase));
+    let found = served.unwrap_or_else(|| cache.settle(asking, &near, wanted));
     let mut candidates = cache.candidates(asking, &searched.hits, wanted);
+    // What needed no search is served before anything that one finds, and on its own terms.
+    if let Some((candidate, _)) = same {
+        candidates.retain(|other| other.slot != candidate.slot);
+        candidates.insert(0, candidate);
+    }
     candidates.truncate(SHOWN);
     let shown = candidates.into_iter().map(|candidate| Shown::new(cache, asking, candidate, wanted)).collect();
     steps.done("judge");

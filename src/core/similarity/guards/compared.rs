@@ -153,8 +153,26 @@ fn same(a: &Word, b: &Word) -> bool {
     let thing = |word: &Word| lists::thing(lists::key(&word.text), capital(word));
     match (thing(a), thing(b)) {
         (Some(a), Some(b)) => a == b,
-        _ => bare(&a.text) == bare(&b.text) || typo::is_slip(a, b),
+        _ => bare(&a.text) == bare(&b.text) || is_plural(&a.text, &b.text) || typo::is_slip(a, b),
     }
+}
+
+/// Words whose plural has another stem.
+const PLURALS: [(&str, &str); 10] = [
+    ("child", "children"),
+    ("die", "dice"),
+    ("foot", "feet"),
+    ("goose", "geese"),
+    ("man", "men"),
+    ("mouse", "mice"),
+    ("ox", "oxen"),
+    ("person", "people"),
+    ("tooth", "teeth"),
+    ("woman", "women"),
+];
+
+pub(super) fn is_plural(a: &str, b: &str) -> bool {
+    PLURALS.contains(&(a, b)) || PLURALS.contains(&(b, a))
 }
 
 /// The letters and digits of a word, without accents. What has few of them is not made the same by it: C, C++ and C#.

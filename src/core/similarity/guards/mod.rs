@@ -17,8 +17,12 @@ mod narrowed;
 mod negation;
 mod numbers;
 mod order;
+mod particles;
 mod quotes;
 mod replaced;
+mod roles;
+mod signs;
+mod times;
 
 use super::text::{Text, MAX_PROMPT};
 use super::words::Word;
@@ -41,6 +45,8 @@ pub enum Guard {
     Narrowed,
     /// Different strings in quotation marks.
     Quotes,
+    /// Different operators, or options of a command.
+    Signs,
     /// Opposites.
     Antonyms,
     /// Different things of one kind.
@@ -57,12 +63,13 @@ pub enum Guard {
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Numbers,
         Self::Negation,
         Self::Names,
         Self::Narrowed,
         Self::Quotes,
+        Self::Signs,
         Self::Antonyms,
         Self::Kinds,
         Self::Order,
@@ -77,6 +84,7 @@ impl Guard {
             Self::Names => "names",
             Self::Narrowed => "narrowed",
             Self::Quotes => "quotes",
+            Self::Signs => "signs",
             Self::Antonyms => "antonyms",
             Self::Kinds => "kinds",
             Self::Order => "order",
@@ -134,7 +142,7 @@ pub fn first(query: &Text, entry: &Text, kind: Kind) -> Option<Strike> {
     }
     let compared = Compared::new(&query.words, &entry.words);
     let asked = Guard::ALL.into_iter().filter(|guard| guard.is_for(kind, most));
-    asked.filter_map(|guard| Some(Strike { guard, reason: check(guard, query, entry, &compared)? })).next()
+    asked.filter_map(|guard| Some(Strike { guard, reason: check(guard, query, entry, &compared, kind)? })).next()
 }
 
 /// What each guard says: the reason, where it strikes.
@@ -145,20 +153,21 @@ pub fn all(query: &Text, entry: &Text, kind: Kind) -> Vec<(Guard, Option<String>
     }
     let compared = Compared::new(&query.words, &entry.words);
     let asked = Guard::ALL.into_iter().filter(|guard| guard.is_for(kind, most));
-    asked.map(|guard| (guard, check(guard, query, entry, &compared))).collect()
+    asked.map(|guard| (guard, check(guard, query, entry, &compared, kind))).collect()
 }
 
-fn check(guard: Guard, query: &Text, entry: &Text, compared: &Compared) -> Option<String> {
+fn check(guard: Guard, query: &Text, entry: &Text, compared: &Compared, kind: Kind) -> Option<String> {
     match guard {
-        Guard::Numbers => numbers::check(&query.words, &entry.words),
+        Guard::Numbers => numbers::check(compared),
         Guard::Negation => negation::check(compared),
         Guard::Names => names::check(compared),
         Guard::Narrowed => narrowed::check(compared),
         Guard::Quotes => quotes::check(query, entry),
+        Guard::Signs => signs::check(compared),
         Guard::Antonyms => antonyms::check(compared),
         Guard::Kinds => kinds::check(compared),
-        Guard::Order => order::check(compared),
-        Guard::Replaced => replaced::check(compared),
+        Guard::Order => order::check(compared).or_else(|| roles::check(compared)),
+        Guard::Replaced => replaced::check(compared, kind),
         Guard::Long | Guard::Unread => None,
     }
 }
@@ -184,10 +193,15 @@ mod testing {
 
     /// What a guard says of two prompts.
     pub fn says(guard: Guard, query: &str, entry: &str) -> Option<String> {
+        says_of(Kind::Builtin, guard, query, entry)
+    }
+
+    /// The same where they were found by this method.
+    pub fn says_of(kind: Kind, guard: Guard, query: &str, entry: &str) -> Option<String> {
         let read = |prompt: &str| Text::read(prompt.as_bytes()).expect("a prompt");
         let (query, entry) = (read(query), read(entry));
         let compared = Compared::new(&query.words, &entry.words);
-        check(guard, &query, &entry, &compared)
+        check(guard, &query, &entry, &compared, kind)
     }
 
     /// A guard strikes these pairs, whichever of the two is asked, and not those.

@@ -31,6 +31,9 @@ pub(super) fn check(compared: &Compared) -> Option<String> {
     if !compared.differs_both_ways() {
         return None;
     }
+    if let Some((a, b)) = compared.alone_pairs().find(|(a, b)| are_other_letters(compared, *a, *b)) {
+        return Some(format!("{} and {}", compared.query.text(a), compared.entry.text(b)));
+    }
     let (query, entry) = (names(&compared.query), names(&compared.entry));
     if query.is_empty() || entry.is_empty() {
         return None;
@@ -47,6 +50,17 @@ pub(super) fn check(compared: &Compared) -> Option<String> {
     let excludes = |a: &Name, b: &Name| close || a.sort.is_like(b.sort) || compared.same_place(a.at, b.at);
     let (a, b) = asked.iter().find_map(|a| Some((a, stored.iter().find(|b| excludes(a, b))?)))?;
     Some(format!("{} and {}", compared.query.text(a.at), compared.entry.text(b.at)))
+}
+
+/// Plan A and plan B, C and C++: single letters name things.
+fn are_other_letters(compared: &Compared, a: usize, b: usize) -> bool {
+    let letter = |word: &Word| {
+        let letters = word.text.trim_end_matches(['+', '#', '*']);
+        // "I" is somebody, and "u" and "r" are short for words.
+        letters.len() == 1 && letters.bytes().all(|c| c.is_ascii_lowercase()) && !matches!(letters, "i" | "u" | "r")
+    };
+    let (one, other) = (compared.query.word(a), compared.entry.word(b));
+    one.is_some_and(letter) && other.is_some_and(letter) && compared.same_place(a, b)
 }
 
 /// A name of a prompt.
@@ -178,6 +192,9 @@ mod tests {
             ("flights to New York", "flights to New Orleans"),
             ("is swahili hard", "is finnish hard"),
             ("how old is the ECB", "how old is the BBC"),
+            ("what is plan A", "what is plan B"),
+            ("read a file in c", "read a file in c++"),
+            ("is vitamin c good", "is vitamin d good"),
         ];
         let passes = [
             ("who rules Denmark", "who rules denmark"),

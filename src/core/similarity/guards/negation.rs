@@ -4,8 +4,8 @@
 //! fail) count where the other prompt has nothing in their place. "Not happy" and "unhappy" deny alike.
 
 use super::super::words::{Class, Word};
-use super::antonyms;
 use super::compared::{Compared, Side};
+use super::{antonyms, lists};
 
 /// Words that always deny.
 const DENYING: [&str; 12] =
@@ -27,10 +27,33 @@ pub(super) fn check(compared: &Compared) -> Option<String> {
         let at = more.or_else(|| denials.first().copied())?;
         return turns(compared, asked, at).then(|| said_only(side, at, asked));
     }
+    if let Some(said) = free_of(compared) {
+        return Some(said);
+    }
     let avoiding = |side: &Side| side.alone_of(Class::Content).find(|(_, word)| is_avoiding(word)).map(|(at, _)| at);
     match (avoiding(&compared.query), avoiding(&compared.entry)) {
         (Some(at), None) if is_all_shared(&compared.entry) => Some(said_only(&compared.query, at, true)),
         (None, Some(at)) if is_all_shared(&compared.query) => Some(said_only(&compared.entry, at, false)),
+        _ => None,
+    }
+}
+
+/// "Sugar free cookies" and "sugar cookies": behind a thing that both prompts name, "free" says without it.
+fn free_of(compared: &Compared) -> Option<String> {
+    let (query, entry) = (&compared.query, &compared.entry);
+    let free = |side: &Side, other: &Side| {
+        let mut alone = side.alone_of(Class::Content);
+        let (at, _) = alone.next().filter(|(_, word)| word.text == "free")?;
+        let thing = at.checked_sub(1)?;
+        let named = side.word(thing).is_some_and(|word| word.class == Class::Content);
+        let only = alone.next().is_none() && other.alone_of(Class::Content).next().is_none();
+        let noun = !lists::is_verb(side.stem(thing)) && !lists::is_adverb(side.stem(thing));
+        let follows = side.word(at + 1).is_none_or(|next| next.class == Class::Content && !next.starts);
+        (only && named && noun && follows && side.partner(thing).is_some()).then_some(at)
+    };
+    match (free(query, entry), free(entry, query)) {
+        (Some(at), _) => Some(said_only(query, at, true)),
+        (_, Some(at)) => Some(said_only(entry, at, false)),
         _ => None,
     }
 }
@@ -111,6 +134,8 @@ mod tests {
             ("how do i lie", "how do i avoid lying"),
             ("which birds fly", "which birds fail to fly"),
             ("ways to swim", "ways to swim without goggles"),
+            ("sugar-free cookies", "sugar cookies"),
+            ("a recipe for gluten free bread", "a recipe for gluten bread"),
         ];
         let passes = [
             ("why is he not happy", "why is he unhappy"),

@@ -205,6 +205,11 @@ impl Scanner<'_> {
                 None => tokens.push(token),
             }
         });
+        // "What's" is taken apart, so its last word is another one.
+        let owner = written.strip_suffix("'s").or_else(|| written.strip_suffix("'S"));
+        if let (Some(owner), Some(last)) = (owner, tokens.last_mut()) {
+            last.owns = owner.eq_ignore_ascii_case(&last.text);
+        }
         expand::join_number(tokens, self.formal);
     }
 }

@@ -24,6 +24,10 @@ fn case_space_and_punctuation_go() {
         ("its lets ill well", "its lets ill well"),
         ("What’s up, don’t you know?", "what is up do not you know"),
         ("the file(s) in it", "the file in it"),
+        ("a *b* c and 16 Gb or 500 MB", "a b c and 16 gb or 500 mb"),
+        ("is it plan b? i need it", "is it plan b i need it"),
+        ("Look !this is it", "look this is it"),
+        ("HOW DO I USE LS -L", "how do i use ls -l"),
     ];
     for (prompt, expected) in cases {
         assert_eq!(normal(prompt), expected, "{prompt}");
@@ -55,6 +59,10 @@ fn what_means_something_stays() {
         ("what does `ls -l` do", "what does ls -l do"),
         ("what does w/o mean", "what does without mean"),
         ("f(x) = 2*(x+1);", "f ( x ) = 2 * ( x + 1 ) ;"),
+        ("why is !ready true", "why is ! ready true"),
+        ("does a* match, or b? match", "does a* match or b? match"),
+        ("git branch -D it", "git branch -D it"),
+        ("5 MB/s or 5 Mb/s", "5 mb / s or 5 Mb / s"),
     ];
     for (prompt, expected) in cases {
         assert_eq!(normal(prompt), expected, "{prompt}");
@@ -183,6 +191,14 @@ fn what_differs_in_meaning_differs() {
         ("not safe", "safe"),
         ("i.e. this", "e.g. this"),
         ("H2O", "H20"),
+        ("what is !ready", "what is ready"),
+        ("does a* match", "does a match"),
+        ("does a* match", "does a? match"),
+        ("is 5 MB/s fast", "is 5 Mb/s fast"),
+        ("is 5 MBps fast", "is 5 Mbps fast"),
+        ("is 5 mW a lot", "is 5 MW a lot"),
+        ("is 2 Mg a lot", "is 2 mg a lot"),
+        ("git branch -d", "git branch -D"),
     ];
     for (a, b) in pairs {
         assert_ne!(normal(a), normal(b));

@@ -26,13 +26,22 @@ pub(super) struct Token {
     pub pause: Pause,
     /// Whether it stood in quotation marks.
     pub quoted: bool,
+    /// Whether it owns what follows: the boss's wife.
+    pub owns: bool,
 }
 
 impl Token {
     pub fn new(written: &str, quoted: bool) -> Self {
-        let text = if written.is_ascii() { written.to_ascii_lowercase() } else { lower(written) };
+        let text = if is_flag(written) {
+            // Of a command's options of one letter, the small one and the large one are two.
+            written.to_owned()
+        } else if written.is_ascii() {
+            written.to_ascii_lowercase()
+        } else {
+            lower(written)
+        };
         let known = words::known(&text);
-        Self { text, capital: Capital::of(written), known, pause: Pause::None, quoted }
+        Self { text, capital: Capital::of(written), known, pause: Pause::None, quoted, owns: false }
     }
 
     /// Makes what follows a part of it.
@@ -45,6 +54,11 @@ impl Token {
     pub fn is_function(&self) -> bool {
         self.known.is_some_and(|known| known.class == Class::Function)
     }
+}
+
+/// -D, but not -5.
+fn is_flag(written: &str) -> bool {
+    matches!(written.as_bytes(), [b'-', letter] if letter.is_ascii_alphabetic())
 }
 
 /// Letter by letter, since what a sigma becomes would otherwise depend on its neighbours.

@@ -4,17 +4,20 @@
 //! 5000, 90 minutes are an hour and a half where both say it in minutes. Two amounts of different measures differ, unless
 //! one of them names no unit.
 
+mod places;
 mod read;
 mod units;
 
 use super::super::words::{Class, Word};
+use super::compared::Compared;
 use read::{Quantity, Weight};
 
 /// Tables with more numbers than this must have the same ones in the same order.
 const MOST: usize = 64;
 
 /// Why the numbers of the two prompts exclude a hit.
-pub(super) fn check(query: &[Word], entry: &[Word]) -> Option<String> {
+pub(super) fn check(compared: &Compared) -> Option<String> {
+    let (query, entry) = (compared.query.words, compared.entry.words);
     if !has_number(query) && !has_number(entry) {
         return None;
     }
@@ -22,6 +25,9 @@ pub(super) fn check(query: &[Word], entry: &[Word]) -> Option<String> {
     if asked.len().max(stored.len()) > MOST {
         let same = asked.len() == stored.len() && asked.iter().zip(&stored).all(|(a, b)| a.same(b));
         return (!same).then(|| format!("{} and {} of them", asked.len(), stored.len()));
+    }
+    if let Some(reason) = places::check(compared, &asked, &stored) {
+        return Some(reason);
     }
     asked.retain(|quantity| match stored.iter().position(|other| quantity.same(other)) {
         Some(at) => {
@@ -69,6 +75,15 @@ mod tests {
             ("lose weight in 10 days", "lose weight"),
             ("chapter iii of it", "chapter ii of it"),
             ("the ps4", "the ps5"),
+            ("give 500 mg of A and 250 mg of B", "give 250 mg of A and 500 mg of B"),
+            ("mix 2 cups flour and 3 cups sugar", "mix 3 cups flour and 2 cups sugar"),
+            ("mix 2 cups flour and 3 cups sugar", "mix 2 cups sugar and 3 cups flour"),
+            ("increase 100 by 20 percent", "increase 20 by 100 percent"),
+            ("2 adults and 1 child", "1 adult and 2 children"),
+            ("what is 12 minus 5", "what is 5 minus 12"),
+            ("who won it 3-2", "who won it 2-3"),
+            ("due on 2020-01-02", "due on 2020-02-01"),
+            ("due on 12-11-2025", "due on 11-12-2025"),
         ];
         let passes = [
             ("boil 2 eggs", "boil two eggs"),
@@ -85,6 +100,14 @@ mod tests {
             ("90 minutes", "90 min"),
             ("call me at 17:00", "call me at 5 pm"),
             ("the iphone6", "the iphone 6"),
+            ("give 500 mg of A and 250 mg of B", "give 250 mg of B and 500 mg of A"),
+            ("mix 2 cups flour and 3 cups sugar", "mix 3 cups sugar and 2 cups flour"),
+            ("in 2020, who won 3 medals", "who won 3 medals in 2020"),
+            ("what is 5 plus 3", "what is 3 plus 5"),
+            ("is 5/8 or 3/4 more", "is 3/4 or 5/8 more"),
+            ("10 tips for 2024", "in 2024, 10 tips"),
+            ("is 5 or 3 more", "is 3 or 5 more"),
+            ("born on 5 May 1990", "born on May 5 1990"),
         ];
         test(Guard::Numbers, &strikes, &passes);
     }

@@ -25,7 +25,7 @@ pub(super) struct Quantity {
     /// Whether the value could be read.
     read: bool,
     /// The words that it was read from.
-    place: Range<usize>,
+    pub place: Range<usize>,
 }
 
 impl Quantity {

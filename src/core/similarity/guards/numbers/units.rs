@@ -48,7 +48,7 @@ pub(super) enum Measure {
 const UNITS: &[(&str, Measure, f64)] = {
     use Measure::*;
     &[
-        ("$", Dollar, 1.0), ("amp", Amperes, 1.0), ("ampere", Amperes, 1.0), ("amperes", Amperes, 1.0), ("amps", Amperes, 1.0),
+        ("$", Dollar, 1.0), ("GBps", DataRate, 8e9), ("Gb", Data, 0.125e9), ("KBps", DataRate, 8e3), ("Kb", Data, 125.0), ("MBps", DataRate, 8e6), ("Mb", Data, 0.125e6), ("Mg", Mass, 1e6), ("amp", Amperes, 1.0), ("ampere", Amperes, 1.0), ("amperes", Amperes, 1.0), ("amps", Amperes, 1.0),
         ("bucks", Dollar, 1.0), ("byte", Data, 1.0), ("bytes", Data, 1.0), ("cal", Calories, 1.0), ("calorie", Calories, 1.0),
         ("calories", Calories, 1.0), ("celsius", Celsius, 1.0), ("centimeter", Length, 0.01), ("centimeters", Length, 0.01),
         ("centimetre", Length, 0.01), ("centimetres", Length, 0.01), ("centuries", Calendar, 1200.0), ("century", Calendar, 1200.0),
@@ -64,14 +64,14 @@ const UNITS: &[(&str, Measure, f64)] = {
         ("kilograms", Mass, 1e3), ("kilometer", Length, 1e3), ("kilometers", Length, 1e3), ("kilometre", Length, 1e3), ("kilometres", Length, 1e3),
         ("kilos", Mass, 1e3), ("km", Length, 1e3), ("kmh", Speed, 1.0), ("kmph", Speed, 1.0), ("kms", Length, 1e3), ("kw", Watts, 1e3),
         ("kwh", WattHours, 1e3), ("lb", ImperialMass, 16.0), ("lbs", ImperialMass, 16.0), ("liter", Volume, 1.0), ("liters", Volume, 1.0),
-        ("litre", Volume, 1.0), ("litres", Volume, 1.0), ("mb", Data, 1e6), ("mbps", DataRate, 1e6), ("megabyte", Data, 1e6),
+        ("litre", Volume, 1.0), ("litres", Volume, 1.0), ("mW", Watts, 1e-3), ("mb", Data, 1e6), ("mbps", DataRate, 1e6), ("megabyte", Data, 1e6),
         ("megabytes", Data, 1e6), ("meter", Length, 1.0), ("meters", Length, 1.0), ("metre", Length, 1.0), ("metres", Length, 1.0),
         ("mg", Mass, 1e-3), ("mhz", Hertz, 1e6), ("mile", ImperialLength, 63360.0), ("miles", ImperialLength, 63360.0),
         ("milligram", Mass, 1e-3), ("milligrams", Mass, 1e-3), ("milliliter", Volume, 1e-3), ("milliliters", Volume, 1e-3),
         ("millilitre", Volume, 1e-3), ("millilitres", Volume, 1e-3), ("millimeter", Length, 1e-3), ("millimeters", Length, 1e-3),
         ("millimetre", Length, 1e-3), ("millimetres", Length, 1e-3), ("millisecond", Time, 1e-3), ("milliseconds", Time, 1e-3),
         ("min", Time, 60.0), ("mins", Time, 60.0), ("minute", Time, 60.0), ("minutes", Time, 60.0), ("ml", Volume, 1e-3), ("mm", Length, 1e-3),
-        ("month", Calendar, 1.0), ("months", Calendar, 1.0), ("mph", ImperialSpeed, 1.0), ("ms", Time, 1e-3), ("ounce", ImperialMass, 1.0),
+        ("month", Calendar, 1.0), ("months", Calendar, 1.0), ("mph", ImperialSpeed, 1.0), ("ms", Time, 1e-3), ("mw", Watts, 1e6), ("ounce", ImperialMass, 1.0),
         ("ounces", ImperialMass, 1.0), ("oz", ImperialMass, 1.0), ("pint", ImperialVolume, 32.0), ("pints", ImperialVolume, 32.0),
         ("quart", ImperialVolume, 64.0), ("quarts", ImperialVolume, 64.0), ("quid", Sterling, 1.0), ("rs", Rupee, 1.0), ("rupee", Rupee, 1.0),
         ("rupees", Rupee, 1.0), ("sec", Time, 1.0), ("second", Time, 1.0), ("seconds", Time, 1.0), ("secs", Time, 1.0),

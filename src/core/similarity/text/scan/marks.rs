@@ -1,5 +1,6 @@
 //! The marks of ASCII, which are punctuation in one place and letters in another.
 
+use super::super::super::words;
 use super::super::expand;
 use super::super::formal::is_plural;
 use super::super::token::Pause;
@@ -29,6 +30,8 @@ impl Scanner<'_> {
             ';' => self.part(Pause::Short),
             '!' if self.is_factorial(before, behind) => self.word.push(c),
             '!' if behind == '=' || (self.formal && behind.is_alphanumeric()) => self.operator(),
+            '!' if self.is_denial(before, behind) => self.sign(c),
+            '?' | '*' if self.is_repeated(before, behind) => self.word.push(c),
             '?' if self.formal && (matches!(behind, '.' | '?') || self.at < self.last_colon) => self.operator(),
             '!' | '?' => self.part(Pause::Long),
             '$' => self.currency(c),
@@ -222,6 +225,27 @@ impl Scanner<'_> {
         let number = !self.word.is_empty() && self.word.bytes().all(|digit| digit.is_ascii_digit());
         let variable = self.formal && self.word.len() == 1;
         (before.is_alphanumeric() || before == '!') && behind != '=' && ((number && self.word.len() <= 3) || variable)
+    }
+
+    /// !ready. But "look !this" of the French, and of those who are in a hurry, goes on in another way.
+    fn is_denial(&self, before: char, behind: char) -> bool {
+        let opened = before == '(' || (before == ' ' && self.word.is_empty());
+        let rest = self.chars.get(self.at + 1..).unwrap_or_default();
+        let word: String = rest.iter().take_while(|c| c.is_alphanumeric() || **c == '_').take(24).collect();
+        let variable = !words::is_function(&word) || matches!(word.as_str(), "all" | "any" | "done" | "same");
+        opened && behind.is_ascii_lowercase() && variable
+    }
+
+    /// a*, b?, p*: what is repeated, may be missing or is pointed to, in the midst of a sentence.
+    fn is_repeated(&self, before: char, behind: char) -> bool {
+        let letter = self.word.len() == 1 && before.is_ascii_alphabetic();
+        let opened = self.at.checked_sub(2).and_then(|at| self.chars.get(at)).copied().unwrap_or(' ');
+        if !letter || opened == '*' || !behind.is_whitespace() {
+            return false;
+        }
+        // The end of a question is followed by another one, or by a word that begins a sentence.
+        let next: String = self.chars.iter().skip(self.at + 2).take(12).take_while(|c| c.is_alphanumeric()).collect();
+        next.starts_with(|c: char| c.is_ascii_lowercase()) && (self.peek(0) == '*' || !words::is_function(&next))
     }
 
     /// *really*
