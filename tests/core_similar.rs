@@ -435,7 +435,7 @@ fn random_mixes_never_cross_a_context() {
             }
         }
     }
-    assert!(similar_hits > 500 || std::env::var("LLMCACHE_SEED").is_ok(), "hardly anything was found: {similar_hits}");
+    assert!(similar_hits > 400 || std::env::var("LLMCACHE_SEED").is_ok(), "hardly anything was found: {similar_hits}");
 }
 
 #[derive(Default)]
