@@ -371,7 +371,7 @@ fn policy_of(method: Method) -> PolicyChange {
 fn random_mixes_never_cross_a_context() {
     let seeds = match std::env::var("LLMCACHE_SEED") {
         Ok(seed) => vec![seed.parse().expect("LLMCACHE_SEED is a number")],
-        Err(_) => (1..=6).collect::<Vec<u64>>(),
+        Err(_) => (1..=8).collect::<Vec<u64>>(),
     };
     let mut similar_hits = 0;
     for seed in seeds {
@@ -435,7 +435,7 @@ fn random_mixes_never_cross_a_context() {
             }
         }
     }
-    assert!(similar_hits > 400 || std::env::var("LLMCACHE_SEED").is_ok(), "hardly anything was found: {similar_hits}");
+    assert!(similar_hits > 500 || std::env::var("LLMCACHE_SEED").is_ok(), "hardly anything was found: {similar_hits}");
 }
 
 #[derive(Default)]
