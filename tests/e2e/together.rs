@@ -537,3 +537,14 @@ fn another_cache_that_comes_in_its_place_answers_nobody() {
     c.words("SET faq text").ok();
     assert_eq!(cmd!(c, "LLMCACHE.RELEASE", "faq", held), 1);
 }
+
+#[test]
+fn the_module_stays_while_clients_wait() {
+    let server = Server::start();
+    let mut c = server.client3();
+    let held = lease(&mut c, "q", "LEASE 60000");
+    let mut other = waiter(&server, "q", "LEASE 60000 BLOCK 60000");
+    assert!(c.words("MODULE UNLOAD llmcache").is_error(), "it has a data type");
+    cmd!(c, "LLMCACHE.SET", "faq", "q", "r", "TOKEN", held).ok();
+    assert_eq!(state(&other.read()), "hit");
+}
