@@ -131,11 +131,12 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
             None if self.len() >= MAX_LEASES => return Taken::Full,
             None => BTreeMap::new(),
         };
+        let place = self.name(place);
         let until = now.plus(ms);
         let lease = Lease { token, until, queue: BTreeMap::new() };
         self.places.entry(place.clone()).or_default().insert(*digest, lease);
         self.times.insert((until, place.clone(), *digest.as_bytes()));
-        self.tokens.insert(token, (place.clone(), *digest));
+        self.tokens.insert(token, (place, *digest));
         Taken::Granted
     }
 
@@ -182,10 +183,11 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
 
     /// Has a lease end so many milliseconds from now.
     pub fn renew(&mut self, place: &P, digest: &Digest, ms: u64, now: UnixMs) {
-        let Some(lease) = self.lease_mut(place, digest) else { return };
+        let place = self.name(place);
+        let Some(lease) = self.lease_mut(&place, digest) else { return };
         let before = std::mem::replace(&mut lease.until, now.plus(ms));
         self.times.remove(&(before, place.clone(), *digest.as_bytes()));
-        self.times.insert((now.plus(ms), place.clone(), *digest.as_bytes()));
+        self.times.insert((now.plus(ms), place, *digest.as_bytes()));
     }
 
     /// Gives a lease to the first who waits, under this token; where nobody does, it ends.
@@ -198,7 +200,7 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
         self.renew(place, digest, ms, now);
         let before = std::mem::replace(&mut self.lease_mut(place, digest)?.token, token);
         self.tokens.remove(&before);
-        self.tokens.insert(token, (place.clone(), *digest));
+        self.tokens.insert(token, (self.name(place), *digest));
         Some(waiter)
     }
 
@@ -244,6 +246,11 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
         self.times = times.map(|(until, place, digest)| (until, new(place), digest)).collect();
         let tokens = std::mem::take(&mut self.tokens).into_iter();
         self.tokens = tokens.map(|(token, (place, digest))| (token, (new(place), digest))).collect();
+    }
+
+    /// The name of a place that all of its leases share.
+    fn name(&self, place: &P) -> P {
+        self.places.get_key_value(place).map_or(place, |(place, _)| place).clone()
     }
 
     fn lease(&self, place: &P, digest: &Digest) -> Option<&Lease> {
