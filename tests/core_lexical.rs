@@ -3,49 +3,15 @@
 //! `SEEDS=50 SEED=1000 cargo test --release --test core_lexical brute` tries more random mixes; a failure names its seed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests fail by panicking
 
+mod counting;
+
+use counting::held;
 use llmcache::core::similarity::lexical::{similarity, Hit, Metric, Terms};
 use llmcache::core::similarity::text::Text;
 use llmcache::core::similarity::words::{rarity, Capital, Class, Word};
 use llmcache::core::similarity::{guards, Kind};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
-
-/// Counts what each thread holds, as jemalloc would give it.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-}
-
-/// jemalloc's size classes: multiples of 16 up to 128 (and 8), then four to each doubling.
-fn class(size: usize) -> isize {
-    let mut step = 16;
-    while size > step * 8 {
-        step *= 2;
-    }
-    let class = if size <= 8 { 8 } else { size.div_ceil(step) * step };
-    class as isize
-}
-
-// SAFETY: everything is handed to the system's allocator as it came; the counter allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.with(|held| held.set(held.get() + class(layout.size())));
-        // SAFETY: the caller's own promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        HELD.with(|held| held.set(held.get() - class(layout.size())));
-        // SAFETY: the caller's own promise.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Numbers that look drawn at random; the same for the same seed.
 struct Draw(u64);
@@ -325,17 +291,17 @@ fn memory_is_what_the_allocator_has_given() {
             println!("{} {what}: {} bytes, off by {:.1} %", metric.name(), terms.memory(), error * 100.0);
             assert!(error.abs() < 0.05, "{} {what}: {} is not {held}", metric.name(), terms.memory());
         };
-        let before = HELD.get();
+        let before = held();
         let mut terms = Terms::new(metric);
         for (slot, text) in (0..).zip(&texts) {
             terms.insert(slot, 0, text);
             if matches!(slot, 2 | 63 | 70 | 200 | 1000 | 5999) {
-                let held = HELD.get() - before;
+                let held = held() - before;
                 check(&format!("with {} rows", slot + 1), held, &terms);
             }
         }
         (0..6000).filter(|slot| slot % 4 > 0).for_each(|slot| assert!(terms.take(slot)));
-        check("after most have gone", HELD.get() - before, &terms);
+        check("after most have gone", held() - before, &terms);
     }
 }
 

@@ -2,6 +2,9 @@
 //! for. A binary of its own, because of the allocator.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests fail by panicking
 
+mod counting;
+
+use counting::{class, held, most};
 use llmcache::core::cache::{Cache, Terms};
 use llmcache::core::codec::{Codec, Encoding, Packed};
 use llmcache::core::eviction::Pressure;
@@ -11,57 +14,8 @@ use llmcache::core::policy::{Compress, Policy};
 use llmcache::core::storing::{Answer, Condition, Lifetime, Stored};
 use llmcache::core::time::UnixMs;
 use llmcache::core::wire::{WireError, Writer};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 
 const NOW: UnixMs = UnixMs(1_750_000_000_000);
-
-/// Counts what each thread holds, as jemalloc would give it, and the most it held.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static MOST: Cell<isize> = const { Cell::new(0) };
-}
-
-/// jemalloc's size classes: multiples of 16 up to 128 (and 8), then four to each doubling.
-fn class(size: usize) -> isize {
-    let mut step = 16;
-    while size > step * 8 {
-        step *= 2;
-    }
-    let class = if size <= 8 { 8 } else { size.div_ceil(step) * step };
-    class as isize
-}
-
-fn count(bytes: isize) {
-    HELD.with(|held| {
-        held.set(held.get() + bytes);
-        MOST.with(|most| most.set(most.get().max(held.get())));
-    });
-}
-
-// SAFETY: everything is handed to the system's allocator as it came; the counters allocate nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(class(layout.size()));
-        // SAFETY: the caller's own promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        count(-class(layout.size()));
-        // SAFETY: the caller's own promise.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn held() -> isize {
-    HELD.with(Cell::get)
-}
 
 #[test]
 fn the_classes_are_those_of_jemalloc() {
@@ -299,14 +253,6 @@ impl Source for Pile {
             _ => Err(WireError::Source),
         }
     }
-}
-
-/// The most that was held while this ran, beyond what was held before.
-fn most(run: impl FnOnce()) -> isize {
-    let before = held();
-    MOST.with(|most| most.set(before));
-    run();
-    MOST.with(Cell::get) - before
 }
 
 /// A length in a record may say anything; what is set aside for it is bounded by what is there.

@@ -208,7 +208,8 @@ impl Cache {
         &mut self.store
     }
 
-    /// What INVALIDATE ALL has left behind, or another way to compare. To free a large one takes long, so whoever takes it says where.
+    /// What INVALIDATE ALL has left behind, or the index of another way to compare. To free a large one takes long, so
+    /// whoever takes it says where.
     pub fn take_debris(&mut self) -> Option<Store> {
         self.debris.take()
     }

@@ -1,44 +1,8 @@
 //! What rows say they take against what an allocator that counts has given them.
 
+use super::counting::held;
 use super::support::{with_seeds, Rng};
 use llmcache::core::similarity::dense::{Codes, Rows, Shape, MAX_DIM};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-/// Counts what each thread holds, as jemalloc would give it.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-}
-
-/// jemalloc's size classes: multiples of 16 up to 128 (and 8), then four to each doubling.
-fn class(size: usize) -> isize {
-    let mut step = 16;
-    while size > step * 8 {
-        step *= 2;
-    }
-    let class = if size <= 8 { 8 } else { size.div_ceil(step) * step };
-    class as isize
-}
-
-// SAFETY: everything is handed to the system's allocator as it came; the counter allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.set(HELD.get() + class(layout.size()));
-        // SAFETY: the caller's own promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        HELD.set(HELD.get() - class(layout.size()));
-        // SAFETY: the caller's own promise.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// What the rows say they take, and what they were given.
 #[test]
@@ -46,10 +10,10 @@ fn memory_is_what_it_takes() {
     with_seeds(300..301, |rng| {
         for (dim, fine) in [(3, true), (256, false), (256, true), (1536, true), (MAX_DIM, true)] {
             let codes = Codes::from_f32(&rng.vector(dim), fine).unwrap();
-            let before = HELD.get();
+            let before = held();
             let mut rows = Rows::new(Shape { dim, fine });
             let check = |rows: &Rows| {
-                assert_eq!(rows.memory() as isize, HELD.get() - before, "{} rows of {dim}", rows.len());
+                assert_eq!(rows.memory() as isize, held() - before, "{} rows of {dim}", rows.len());
             };
             check(&rows);
             // More than a shelf of them, where they are small.
@@ -75,9 +39,9 @@ fn memory_is_what_it_takes() {
 #[test]
 fn small_contexts_are_cheap() {
     let codes = Codes::from_f32(&Rng(1).vector(256), false).unwrap();
-    let before = HELD.get();
+    let before = held();
     let mut contexts: Vec<Rows> = Vec::with_capacity(2000);
-    let own = HELD.get() - before;
+    let own = held() - before;
     for _ in 0..2000 {
         let mut rows = Rows::new(codes.shape());
         for slot in 0..3 {
@@ -85,7 +49,7 @@ fn small_contexts_are_cheap() {
         }
         contexts.push(rows);
     }
-    let each = (HELD.get() - before - own) / 2000 + size_of::<Rows>() as isize;
+    let each = (held() - before - own) / 2000 + size_of::<Rows>() as isize;
     println!("{each} bytes for 3 vectors of 256 bytes");
     assert!(each <= 1200, "{each}");
 }
