@@ -309,7 +309,7 @@ fn a_lying_frame_sets_nothing_aside() {
         let taken = most(|| assert!(cache.get(&digest, &Terms::default(), NOW, &mut codec).is_err()));
         assert!(taken < 1 << 20, "{taken}");
     }
-    assert_eq!((cache.counters().lookups, cache.counters().hits()), (0, 0));
+    assert_eq!((cache.ledger().counters().lookups, cache.ledger().counters().hits()), (0, 0));
 }
 
 /// What really is that small is still read.

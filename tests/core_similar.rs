@@ -283,7 +283,7 @@ fn what_was_called_bad_never_answers_that_prompt_again() {
     assert!(matches!(query.find(&mut cache), Found::Similar { .. }), "a word can be taken back");
     cache.note(&id, Opinion::Bad, None, NOW);
     assert!(cache.store().is_empty(), "an entry that is bad by itself goes");
-    assert_eq!((cache.counters().feedback_good, cache.counters().feedback_bad), (1, 2));
+    assert_eq!((cache.ledger().counters().feedback_good, cache.ledger().counters().feedback_bad), (1, 2));
 }
 
 #[test]

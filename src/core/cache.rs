@@ -4,13 +4,12 @@
 //! answers what it did as [`Effects`]; who keeps copies of the cache (replicas, an append-only file) repeats the effects
 //! through the `repeat_` functions of [`super::persist`], never the request: requests depend on the clock and the policy.
 
-use super::codec::{Codec, Damaged, Encoding};
-use super::counters::Counters;
 use super::effects::Effects;
-use super::entry::{Effort, EntryView, Phase, Slot};
+use super::entry::{EntryView, Phase, Slot};
 use super::feedback::Feedback;
-use super::hot::{is_worth_warming, Queues};
+use super::hot::Queues;
 use super::identity::{Digest, EntryId};
+use super::ledger::Ledger;
 use super::plans::{Plans, MAX_PROFILES};
 use super::policy::{Mode, Policy, PolicyChange};
 use super::similarity::guards::Guard;
@@ -35,7 +34,7 @@ pub struct Cache {
     pub(super) store: Store,
     pub(super) policy: Policy,
     pub(super) strategies: Strategies,
-    pub(super) counters: Counters,
+    pub(super) ledger: Ledger,
     pub(super) queues: Queues,
     pub(super) debris: Option<Store>,
     pub(super) feedback: Feedback,
@@ -175,7 +174,9 @@ pub enum Got<'a> {
 impl Cache {
     /// An empty cache with a policy.
     pub fn with_policy(policy: Policy) -> Self {
-        Self { policy, ..Self::default() }
+        let mut ledger = Ledger::default();
+        ledger.set_limit(policy.max_memory);
+        Self { policy, ledger, ..Self::default() }
     }
 
     /// Its policy.
@@ -189,8 +190,13 @@ impl Cache {
     }
 
     /// What it has done.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The same, to note what only the shell knows.
+    pub fn ledger_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
     }
 
     /// What users said of its answers.
@@ -228,6 +234,7 @@ impl Cache {
             + self.strategies.memory()
             + self.feedback.memory()
             + self.plans.memory()
+            + self.ledger.charge()
     }
 
     /// Which entry answers this digest on these terms.
@@ -238,103 +245,6 @@ impl Cache {
         match entry.serves(terms, now) {
             Some(phase) => Found::Exact(slot, phase),
             None => Found::Miss(Miss::Expired),
-        }
-    }
-
-    /// The answer to a digest. One whose bytes are damaged is an error, and nothing is counted.
-    pub fn get<'a>(
-        &'a mut self,
-        digest: &Digest,
-        terms: &Terms,
-        now: UnixMs,
-        codec: &'a mut Codec,
-    ) -> Result<Got<'a>, Damaged> {
-        let found = self.find(digest, terms, now);
-        self.serve(found, terms, now, codec)
-    }
-
-    /// What a lookup answers that has found this. Damaged bytes are an error, and nothing is counted.
-    pub fn serve<'a>(
-        &'a mut self,
-        found: Found,
-        terms: &Terms,
-        now: UnixMs,
-        codec: &'a mut Codec,
-    ) -> Result<Got<'a>, Damaged> {
-        let (slot, phase, similar) = match found {
-            Found::Exact(slot, phase) => (slot, phase, None),
-            Found::Similar { slot, phase, similarity } => (slot, phase, Some(similarity)),
-            Found::Miss(_) => {
-                self.count(found, terms, now);
-                return Ok(Got::Miss);
-            }
-        };
-        let entry = self.store.get(slot);
-        if entry.is_some_and(|entry| terms.if_none_match == Some(entry.etag)) {
-            self.count(found, terms, now);
-            return Ok(Got::NotModified);
-        }
-        // Whatever can fail comes before anything is counted.
-        let mut copy = None;
-        if let Some(entry) = entry.filter(|entry| entry.hot.is_none()) {
-            codec.prepare(&entry.answer)?;
-            let warms = entry.answer.encoding != Encoding::Raw && !terms.no_touch && is_worth_warming(entry);
-            copy = warms.then(|| codec.prepared(&entry.answer).into());
-        }
-        self.count(found, terms, now);
-        if let Some(copy) = copy {
-            self.warm(slot, copy);
-        }
-        Ok(match self.store.view(slot) {
-            Some(entry) => {
-                let response = entry.hot().unwrap_or_else(|| codec.prepared(entry.packed()));
-                Got::Hit { entry, response, stale: phase == Phase::Stale, similar }
-            }
-            None => Got::Miss,
-        })
-    }
-
-    /// Counts lookups that waited for somebody else's answer and got it.
-    pub fn coalesce(&mut self, found: Found, terms: &Terms, count: u64, now: UnixMs) {
-        (0..count).for_each(|_| self.count(found, terms, now));
-        self.counters.coalesced += if terms.no_touch { 0 } else { count };
-    }
-
-    /// The same for an answer that was not kept.
-    pub fn coalesce_passing(&mut self, effort: &Effort, count: u64, now: UnixMs) {
-        self.counters.coalesced += count;
-        for _ in 0..count {
-            self.counters.looked_up(now);
-            self.counters.hits_exact += 1;
-            self.counters.saved(effort);
-        }
-    }
-
-    /// Counts a lookup that found nothing, and changes nothing else.
-    pub fn missed(&mut self, why: Miss, terms: &Terms, now: UnixMs) {
-        self.count(Found::Miss(why), terms, now);
-    }
-
-    fn count(&mut self, found: Found, terms: &Terms, now: UnixMs) {
-        if terms.no_touch {
-            return;
-        }
-        let counters = &mut self.counters;
-        counters.looked_up(now);
-        let (slot, counter) = match found {
-            Found::Exact(slot, Phase::Fresh) => (Some(slot), &mut counters.hits_exact),
-            Found::Similar { slot, phase: Phase::Fresh, .. } => (Some(slot), &mut counters.hits_similar),
-            Found::Exact(slot, _) | Found::Similar { slot, .. } => (Some(slot), &mut counters.hits_stale),
-            Found::Miss(Miss::Absent) => (None, &mut counters.miss_absent),
-            Found::Miss(Miss::Expired) => (None, &mut counters.miss_expired),
-            Found::Miss(Miss::BelowThreshold) => (None, &mut counters.miss_threshold),
-            Found::Miss(Miss::Guard(_) | Miss::Feedback) => (None, &mut counters.miss_guard),
-        };
-        *counter += 1;
-        let Some(slot) = slot else { return };
-        self.store.touch(slot);
-        if let Some(entry) = self.store.get(slot) {
-            self.counters.saved(&entry.effort);
         }
     }
 
@@ -378,6 +288,7 @@ impl Cache {
         }
         let before = std::mem::replace(&mut self.policy, policy);
         self.check_room().inspect_err(|_| self.policy = before)?;
+        self.ledger.set_limit(self.policy.max_memory);
         self.asked_similar &= change.mode != Some(Mode::Exact);
         self.keep_likeness();
         let mut left = INDEXED_AT_ONCE / INDEX_STEP;
@@ -457,7 +368,8 @@ impl Cache {
 
     /// A limit that the cache would not keep without any entries is none.
     pub(super) fn check_room(&self) -> Result<(), AlterError> {
-        let (limit, needed) = (self.policy.max_memory, self.policy_memory() as u64);
+        let limit = self.policy.max_memory;
+        let needed = Ledger::beside(self.policy_memory() - self.ledger.charge());
         if limit > 0 && limit < needed {
             return Err(AlterError::NoRoom { limit, needed });
         }
@@ -469,6 +381,7 @@ impl Cache {
     pub fn validate(&self) -> Result<(), String> {
         self.store.validate()?;
         self.plans.validate()?;
+        self.ledger.validate()?;
         let (entries, memory) = (self.policy.max_entries, self.policy.max_memory);
         if entries > 0 && self.store.len() as u64 > entries {
             return Err(format!("{} entries, {entries} allowed", self.store.len()));

@@ -4,6 +4,7 @@ use super::cache::Terms;
 use super::codec::Packed;
 use super::identity::{Context, Digest, EntryId, Shape};
 use super::interner::Symbol;
+use super::ledger::{Dimension, Labels};
 use super::memory;
 use super::money::MicroUsd;
 use super::similarity::index::Mark;
@@ -77,9 +78,12 @@ pub struct Entry {
     pub(super) digest: Digest,
     pub(super) etag: u64,
     pub(super) context: Symbol,
+    pub(super) model: Symbol,
+    pub(super) scope: Symbol,
     pub(super) strategy: Symbol,
     pub(super) rule: Option<Symbol>,
-    pub(super) typ: Option<Symbol>,
+    /// That of the empty name where it has none.
+    pub(super) typ: Symbol,
     pub(super) tags: Box<[Symbol]>,
     pub(super) prompt: Box<[u8]>,
     pub(super) answer: Packed,
@@ -190,23 +194,33 @@ impl<'a> EntryView<'a> {
 
     /// The strategy that gave it its time, or `explicit`.
     pub fn strategy(&self) -> &'a [u8] {
-        self.store.name(self.entry.strategy)
+        self.store.name(Dimension::Strategy, self.entry.strategy)
     }
 
     /// The rule that chose the strategy.
     pub fn rule(&self) -> Option<&'a [u8]> {
-        self.entry.rule.map(|rule| self.store.name(rule))
+        self.entry.rule.map(|rule| self.store.rule(rule))
     }
 
     /// The kind of request, as the writer named it.
     pub fn typ(&self) -> Option<&'a [u8]> {
-        self.entry.typ.map(|typ| self.store.name(typ))
+        Some(self.store.name(Dimension::Type, self.entry.typ)).filter(|typ| !typ.is_empty())
     }
 
     /// The tags, in the order they were given.
     pub fn tags(&self) -> impl ExactSizeIterator<Item = &'a [u8]> {
         let store = self.store;
-        self.entry.tags.iter().map(|tag| store.name(*tag))
+        self.entry.tags.iter().map(|tag| store.name(Dimension::Tag, *tag))
+    }
+
+    /// The names that it is counted under, beside its tags.
+    pub fn labels(&self) -> Labels<'a> {
+        Labels {
+            model: self.store.name(Dimension::Model, self.entry.model),
+            scope: self.store.name(Dimension::Scope, self.entry.scope),
+            strategy: self.strategy(),
+            typ: self.store.name(Dimension::Type, self.entry.typ),
+        }
     }
 
     /// The JSON that the writer left with it.

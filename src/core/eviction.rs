@@ -24,13 +24,13 @@ impl Cache {
         for _ in 0..budget {
             match self.store.soonest() {
                 Some((dead_at, slot)) if dead_at.plus(GRACE_MS) <= now => {
+                    self.count_slot(slot, now, |counters| counters.expirations += 1);
                     self.store.remove(slot);
                     expired += 1;
                 }
                 _ => break,
             }
         }
-        self.counters.expirations += expired;
         expired
     }
 
@@ -79,15 +79,15 @@ impl Cache {
     fn evict_one(&mut self, kept: Option<Slot>, now: UnixMs, effects: &mut Effects) -> bool {
         if let Some((dead_at, slot)) = self.store.soonest() {
             if dead_at <= now && kept != Some(slot) {
+                self.count_slot(slot, now, |counters| counters.expirations += 1);
                 self.store.remove(slot);
-                self.counters.expirations += 1;
                 effects.expired += 1;
                 return true;
             }
         }
         let Some(victim) = self.victim(kept) else { return false };
+        self.count_slot(victim, now, |counters| counters.evictions += 1);
         let Some(entry) = self.store.remove(victim) else { return false };
-        self.counters.evictions += 1;
         effects.evicted.push(entry.digest.id());
         true
     }

@@ -95,9 +95,11 @@ impl Cache {
         now: UnixMs,
     ) -> (Option<()>, Effects) {
         let mut effects = Effects::default();
-        if self.visible(id, now).is_none() {
-            return (None, effects);
-        }
+        let Some(slot) = self.visible(id, now) else { return (None, effects) };
+        self.count_slot(slot, now, |counters| match opinion {
+            Opinion::Good => counters.feedback_good += 1,
+            Opinion::Bad => counters.feedback_bad += 1,
+        });
         match (opinion, prompt) {
             (Opinion::Bad, None) => effects = self.delete(&[*id], now).1,
             (_, Some(prompt)) => {
@@ -108,10 +110,6 @@ impl Cache {
                 }
             }
             (Opinion::Good, None) => {}
-        }
-        match opinion {
-            Opinion::Good => self.counters.feedback_good += 1,
-            Opinion::Bad => self.counters.feedback_bad += 1,
         }
         (Some(()), effects)
     }

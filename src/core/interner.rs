@@ -15,23 +15,25 @@ impl Symbol {
 }
 
 #[derive(Clone, Debug)]
-struct Interned {
+struct Interned<T> {
     text: Box<[u8]>,
     hash: u64,
     users: u32,
+    value: T,
 }
 
-/// A counted set of byte strings. Symbols are reused once nobody holds them, so a holder must give each one back.
+/// A counted set of byte strings, each with a value that goes with it. Symbols are reused once nobody holds them, so a
+/// holder must give each one back.
 #[derive(Clone, Debug, Default)]
-pub struct Interner {
-    slots: Vec<Option<Interned>>,
+pub struct Interner<T = ()> {
+    slots: Vec<Option<Interned<T>>>,
     free: Vec<u32>,
     table: HashTable<u32>,
     hasher: RandomState,
     bytes: usize,
 }
 
-impl Interner {
+impl<T: Default> Interner<T> {
     /// The symbol of `text`, one more user of it. With 2³² strings held, the next is no string.
     pub fn acquire(&mut self, text: &[u8]) -> Symbol {
         let hash = self.hasher.hash_one(text);
@@ -49,7 +51,7 @@ impl Interner {
         };
         self.bytes += Self::charge(text.len());
         if let Some(slot) = self.slots.get_mut(index as usize) {
-            *slot = Some(Interned { text: text.into(), hash, users: 1 });
+            *slot = Some(Interned { text: text.into(), hash, users: 1, value: T::default() });
         }
         let slots = &self.slots;
         self.table.insert_unique(hash, index, |&i| hash_at(slots, i));
@@ -102,6 +104,16 @@ impl Interner {
         }
     }
 
+    /// The value that goes with a string.
+    pub fn value(&self, symbol: Symbol) -> Option<&T> {
+        self.slots.get(symbol.0 as usize)?.as_ref().map(|held| &held.value)
+    }
+
+    /// The same, to be changed.
+    pub fn value_mut(&mut self, symbol: Symbol) -> Option<&mut T> {
+        self.slots.get_mut(symbol.0 as usize)?.as_mut().map(|held| &mut held.value)
+    }
+
     /// All strings that are held, with how many hold them.
     pub fn iter(&self) -> impl Iterator<Item = (Symbol, &[u8], u32)> {
         (0..).zip(&self.slots).filter_map(|(i, slot)| slot.as_ref().map(|held| (Symbol(i), &*held.text, held.users)))
@@ -137,11 +149,11 @@ impl Interner {
     /// Bytes that a string of this length takes: its own, and its part of the tables with their slack. Charged by the
     /// string rather than by capacity, so that the sum goes down when strings go.
     pub const fn charge(len: usize) -> usize {
-        memory::allocated(len) + size_of::<Option<Interned>>() * 3 / 2 + 8
+        memory::allocated(len) + size_of::<Option<Interned<T>>>() * 3 / 2 + 8
     }
 }
 
-fn hash_at(slots: &[Option<Interned>], index: u32) -> u64 {
+fn hash_at<T>(slots: &[Option<Interned<T>>], index: u32) -> u64 {
     slots.get(index as usize).and_then(Option::as_ref).map_or(0, |held| held.hash)
 }
 
@@ -151,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_string_is_kept_once_and_goes_with_its_last_user() {
-        let mut interner = Interner::default();
+        let mut interner = Interner::<u8>::default();
         let a = interner.acquire(b"gpt");
         let b = interner.acquire(b"claude");
         assert_eq!(interner.acquire(b"gpt"), a);
@@ -161,7 +173,9 @@ mod tests {
         assert_eq!(interner.find(b"gpt"), Some(a));
         interner.release(a);
         assert_eq!((interner.find(b"gpt"), interner.len()), (None, 1));
+        *interner.value_mut(b).unwrap() = 7;
         assert_eq!(interner.acquire(b"llama"), a, "the slot is used again");
+        assert_eq!((interner.value(a), interner.value(b)), (Some(&0), Some(&7)));
         assert_eq!(interner.find(b"claude"), Some(b));
     }
 }

@@ -80,10 +80,11 @@ impl Cache {
         let mut effects = Effects::default();
         let slots = self.select(selection, now);
         let count = slots.len() as u64;
-        self.counters.invalidations += count;
+        self.count_slots(&slots, now, |counters, count| counters.invalidations += count);
         if selection.is_everything() {
-            effects.expired = self.store.len() as u64 - count;
-            self.counters.expirations += effects.expired;
+            let dead: Vec<_> = self.store.by_expiry().take_while(|slot| !self.is_visible(*slot, now)).collect();
+            effects.expired = dead.len() as u64;
+            self.count_slots(&dead, now, |counters, count| counters.expirations += count);
             effects.cleared = count > 0;
             self.debris = Some(std::mem::take(&mut self.store));
         } else {
@@ -99,7 +100,7 @@ impl Cache {
     pub fn make_stale(&mut self, selection: &Selection<'_>, now: UnixMs) -> (u64, Effects) {
         let mut effects = Effects::default();
         let slots = self.select(selection, now);
-        self.counters.invalidations += slots.len() as u64;
+        self.count_slots(&slots, now, |counters, count| counters.invalidations += count);
         for slot in &slots {
             let Some(entry) = self.store.get(*slot) else { continue };
             if entry.life.phase(now) == Phase::Fresh {

@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod cache;
+pub mod census;
 pub mod codec;
-pub mod counters;
 pub mod effects;
 pub mod entry;
 pub mod eviction;
@@ -15,14 +15,17 @@ mod interner;
 pub mod invalidation;
 pub mod json;
 pub mod lease;
+pub mod ledger;
 pub mod matching;
 mod memory;
 pub mod money;
 pub mod persist;
 pub mod plans;
 pub mod policy;
+pub mod report;
 pub mod request;
 pub mod similarity;
+pub mod serving;
 pub mod stats;
 pub mod store;
 pub mod storing;

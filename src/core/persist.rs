@@ -19,12 +19,12 @@
 
 use super::cache::Cache;
 use super::codec::{Encoding, Packed, MAX_ANSWER};
-use super::counters::Counters;
 use super::effects::Effects;
-use super::entry::{Effort, Entry, EntryView, Lifespan, Phase};
+use super::entry::{Effort, Entry, EntryView, Lifespan};
 use super::feedback::{Pair, MAX_PAIRS};
 use super::identity::{Context, EntryId, Identity, Shape};
 use super::interner::Symbol;
+use super::ledger::{Dimension, Ledger};
 use super::money::{MicroUsd, Price};
 use super::policy::{Compress, Evict, Mode, Policy, LEVELS};
 use super::similarity::dense::{Codes, Shape as VectorShape, MAX_DIM};
@@ -49,6 +49,7 @@ const FEEDBACK: u8 = b'F';
 const V1: u8 = 1;
 const V2: u8 = 2;
 const V3: u8 = 3;
+const V4: u8 = 4;
 
 /// How many plain counters each version of their record holds.
 const COUNTERS_V1: usize = 15;
@@ -75,7 +76,7 @@ pub trait Source {
 pub fn save(cache: &Cache, sink: &mut impl Sink) {
     sink.number(FORMAT);
     sink.record(&policy_record(cache));
-    sink.record(&counters_record(&cache.counters));
+    sink.record(&cache.counters_record());
     sink.record(&cache.feedback_record());
     sink.number(cache.plans.len() as u64);
     for record in cache.plans.list().filter_map(|(name, _)| cache.plan_record(name)) {
@@ -105,7 +106,7 @@ pub fn load(source: &mut impl Source) -> Result<Cache, WireError> {
     }
     let mut cache = Cache::default();
     cache.read_policy(source.record()?.as_ref())?;
-    cache.counters = read_counters(source.record()?.as_ref())?;
+    cache.read_counters(source.record()?.as_ref())?;
     if format > 1 {
         cache.read_feedback(source.record()?.as_ref())?;
     }
@@ -147,6 +148,7 @@ impl Cache {
     pub fn read_policy(&mut self, record: &[u8]) -> Result<(), WireError> {
         let (policy, strategies) = read_policy(record)?;
         let before = std::mem::replace(&mut self.policy, policy);
+        self.ledger.set_limit(self.policy.max_memory);
         self.strategies = strategies;
         self.asked_similar &= before.mode == self.policy.mode || self.policy.mode != Mode::Exact;
         if before.dim != self.policy.dim {
@@ -159,12 +161,23 @@ impl Cache {
 
     /// The counters as one record.
     pub fn counters_record(&self) -> Vec<u8> {
-        counters_record(&self.counters)
+        let mut w = Writer::record(COUNTERS, V4);
+        self.ledger.write(&mut w);
+        w.finish()
     }
 
     /// Takes over the counters of a record.
     pub fn read_counters(&mut self, record: &[u8]) -> Result<(), WireError> {
-        self.counters = read_counters(record)?;
+        let (mut r, version) = Reader::record(record, COUNTERS, V4)?;
+        let mut ledger = match version {
+            V1 => Ledger::read_sums(&mut r, COUNTERS_V1)?,
+            V2 => Ledger::read_sums(&mut r, COUNTERS_V2)?,
+            V3 => Ledger::read_sums(&mut r, COUNTERS_V3)?,
+            _ => Ledger::read(&mut r)?,
+        };
+        r.finish()?;
+        ledger.set_limit(self.policy.max_memory);
+        self.ledger = ledger;
         Ok(())
     }
 
@@ -191,8 +204,9 @@ impl Cache {
     /// Stores the entry of two records, in place of the one that may be there.
     pub fn repeat_store(&mut self, context: &[u8], entry: &[u8], now: UnixMs) -> Result<Effects, WireError> {
         let (id, cost, expired) = self.put(context, entry, now)?;
-        self.counters.stores += 1;
-        self.counters.cost_spent = self.counters.cost_spent.saturating_add(cost);
+        if let Some(slot) = self.store.find_id(&id) {
+            self.count_slot(slot, now, |counters| counters.stored(cost));
+        }
         Ok(Effects { stored: Some(id), expired, ..Effects::default() })
     }
 
@@ -217,9 +231,13 @@ impl Cache {
         let (_, parts) = read_entry(entry)?;
         let (digest, cost) = (Identity { context, prompt: parts.prompt }.digest(), parts.effort.cost);
         self.keep_likeness();
-        let old = self.store.find(&digest).and_then(|slot| self.store.remove(slot));
-        let expired = u64::from(old.is_some_and(|old| old.life.phase(now) == Phase::Dead));
-        self.counters.expirations += expired;
+        let there = self.store.find(&digest);
+        let dead = there.filter(|slot| !self.is_visible(*slot, now));
+        if let Some(slot) = dead {
+            self.count_slot(slot, now, |counters| counters.expirations += 1);
+        }
+        there.and_then(|slot| self.store.remove(slot));
+        let expired = u64::from(dead.is_some());
         if !self.store.is_full() {
             let symbol = self.store.acquire_context(&context);
             parts.insert(symbol, digest, self);
@@ -348,37 +366,6 @@ fn below(count: u32, limit: usize) -> Result<u32, WireError> {
         return Err(WireError::Value);
     }
     Ok(count)
-}
-
-fn counters_record(counters: &Counters) -> Vec<u8> {
-    let mut w = Writer::record(COUNTERS, V3);
-    w.u64(counters.first_lookup.unwrap_or(UnixMs::NEVER).0);
-    w.u64(counters.cost_saved.micros()).u64(counters.cost_spent.micros());
-    for field in counters.fields().into_iter().take(COUNTERS_V3) {
-        w.u64(field);
-    }
-    w.finish()
-}
-
-fn read_counters(record: &[u8]) -> Result<Counters, WireError> {
-    let (mut r, version) = Reader::record(record, COUNTERS, V3)?;
-    let fields = match version {
-        V1 => COUNTERS_V1,
-        V2 => COUNTERS_V2,
-        _ => COUNTERS_V3,
-    };
-    let mut counters = Counters {
-        first_lookup: Some(UnixMs(r.u64()?)).filter(|at| !at.is_never()),
-        cost_saved: MicroUsd::from_micros(r.u64()?),
-        cost_spent: MicroUsd::from_micros(r.u64()?),
-        ..Counters::default()
-    };
-    for field in counters.fields_mut().into_iter().take(fields) {
-        // Far from where adding them up could go over.
-        *field = r.u64()?.min(u64::MAX / 8);
-    }
-    r.finish()?;
-    Ok(counters)
 }
 
 fn context_record(context: &Context<'_>) -> Vec<u8> {
@@ -530,15 +517,20 @@ impl EntryParts<'_> {
         let store = &mut cache.store;
         // The first version did not say which requests end with something that a user said.
         let comparable = self.comparable.unwrap_or(store.context(context).shape == Shape::Plain);
-        let mut name = |name: &[u8]| store.acquire_name(name);
+        let (model, scope) = {
+            let Context { model, scope, .. } = store.context(context);
+            (Box::<[u8]>::from(model), Box::<[u8]>::from(scope))
+        };
         let entry = Entry {
             digest,
             etag: self.etag,
             context,
-            strategy: name(self.strategy),
-            rule: self.rule.map(&mut name),
-            typ: self.typ.map(&mut name),
-            tags: self.tags.into_iter().map(&mut name).collect(),
+            model: store.acquire_name(Dimension::Model, &model),
+            scope: store.acquire_name(Dimension::Scope, &scope),
+            strategy: store.acquire_name(Dimension::Strategy, self.strategy),
+            rule: self.rule.map(|rule| store.acquire_rule(rule)),
+            typ: store.acquire_name(Dimension::Type, self.typ.unwrap_or_default()),
+            tags: self.tags.into_iter().map(|tag| store.acquire_name(Dimension::Tag, tag)).collect(),
             prompt: self.prompt.into(),
             answer: Packed { encoding: self.encoding, raw_len: self.raw_len, bytes: self.stored.into() },
             incompressible: false,

@@ -1,23 +1,36 @@
-//! Figures for people: sums over caches, and what they come to in money.
+//! Figures for people: sums over caches, in all or by name, in a window or ever, and what they come to in money.
 
 use super::cache::Cache;
-use super::counters::{share, Counters};
+use super::census::Holding;
+use super::ledger::counters::{share, Counters};
+use super::ledger::latency::{Latencies, Percentiles, Work};
+use super::ledger::{Dimension, Window};
 use super::money::MicroUsd;
 use super::time::UnixMs;
+use std::collections::HashMap;
 
-/// The figures of one or more caches.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What figures are about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scope {
+    /// When they are asked for.
+    pub now: UnixMs,
+    /// Counted in this window only.
+    pub window: Option<Window>,
+    /// What a gigabyte of memory costs in a month.
+    pub gb_month: MicroUsd,
+}
+
+/// The figures of one or more caches, or of a part of them.
+#[derive(Clone, Debug, Default)]
 pub struct Stats {
     /// What they have done.
     pub counters: Counters,
-    /// Entries that they hold.
-    pub entries: u64,
-    /// Bytes of the answers as they came.
-    pub bytes_raw: u64,
-    /// Bytes of the answers as they are stored.
-    pub bytes_stored: u64,
-    /// Bytes behind it all.
-    pub memory_bytes: u64,
+    /// What they hold; the memory is all there is behind it.
+    pub holding: Holding,
+    /// When the first lookup came.
+    pub first_lookup: Option<UnixMs>,
+    /// How long their work takes. That is not known by name.
+    pub latencies: Latencies,
 }
 
 /// What the savings come to if they go on like this.
@@ -33,6 +46,8 @@ pub struct Projection {
     pub memory_per_month: MicroUsd,
     /// Saving for each dollar of memory; 0 where memory costs nothing.
     pub roi: f64,
+    /// Whether there was time enough to say anything about a day.
+    pub is_known: bool,
 }
 
 const DAY_MS: u64 = 86_400_000;
@@ -43,36 +58,122 @@ const SHORTEST_SPAN_MS: u64 = 60_000;
 
 impl Stats {
     /// Adds a cache that takes so many bytes.
-    pub fn add(&mut self, cache: &Cache, memory_bytes: u64) {
-        let (raw, stored) = cache.store().answer_bytes();
-        self.counters.merge(cache.counters());
-        self.entries += cache.store().len() as u64;
-        self.bytes_raw += raw;
-        self.bytes_stored += stored;
-        self.memory_bytes += memory_bytes;
+    pub fn add(&mut self, cache: &Cache, memory: u64, scope: &Scope) {
+        let ledger = cache.ledger();
+        self.counters.merge(&ledger.counted(scope.window.as_ref()));
+        self.holding.add(&Holding { memory, ..*cache.store().census().all() });
+        self.note_first(ledger.first_lookup());
+        self.latencies.merge(ledger.latencies());
+    }
+
+    fn note_first(&mut self, first: Option<UnixMs>) {
+        self.first_lookup = match (self.first_lookup, first) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
     }
 
     /// Which part of the answers' bytes compression saves.
     pub fn compression_saved(&self) -> f64 {
-        share(self.bytes_raw.saturating_sub(self.bytes_stored), self.bytes_raw)
+        share(self.holding.bytes_raw.saturating_sub(self.holding.bytes_stored), self.holding.bytes_raw)
     }
 
     /// Bytes for a thousand entries.
     pub fn memory_per_1k_entries(&self) -> u64 {
-        self.memory_bytes.saturating_mul(1000).checked_div(self.entries).unwrap_or(0)
+        self.holding.memory.saturating_mul(1000).checked_div(self.holding.entries).unwrap_or(0)
     }
 
-    /// Projects the savings since the first lookup, and compares them with memory at this price for a gigabyte's month.
-    pub fn projection(&self, now: UnixMs, gb_month: MicroUsd) -> Projection {
-        let memory_per_month = scaled(gb_month, self.memory_bytes, GB);
-        let span = self.counters.first_lookup.map_or(0, |first| now.since(first));
+    /// What one kind of work takes.
+    pub fn percentiles(&self, work: Work) -> Percentiles {
+        self.latencies.percentiles(work)
+    }
+
+    /// Projects the savings of the window, or of the time since the first lookup, and compares them with the memory.
+    pub fn projection(&self, scope: &Scope) -> Projection {
+        let memory_per_month = scaled(scope.gb_month, self.holding.memory, GB);
+        let begin = scope.window.map_or(UnixMs(0), |window| window.begin());
+        let span = self.first_lookup.map_or(0, |first| scope.now.since(first.max(begin)));
         if span < SHORTEST_SPAN_MS {
             return Projection { memory_per_month, ..Projection::default() };
         }
-        let saved = |days: u64| scaled(self.counters.cost_saved, days * DAY_MS, span);
+        let saved = |days: u64| scaled(self.counters.cost_saved(), days * DAY_MS, span);
         let per_month = saved(30);
         let roi = share(per_month.micros(), memory_per_month.micros());
-        Projection { per_day: saved(1), per_month, per_year: saved(365), memory_per_month, roi }
+        Projection { per_day: saved(1), per_month, per_year: saved(365), memory_per_month, roi, is_known: true }
+    }
+}
+
+/// How many names are told at most; what is known of the others is told as the rest.
+pub const TOLD: usize = 64;
+
+/// What the rest is called. A name that is really called so is part of it.
+pub const OTHER: &[u8] = b"other";
+
+/// Figures by name.
+#[derive(Debug)]
+pub struct Breakdown {
+    dimension: Dimension,
+    sum: Stats,
+    /// Bytes of entries without what they share, as names hold them.
+    memory_of_entries: u64,
+    names: HashMap<Box<[u8]>, (Counters, Holding)>,
+}
+
+impl Breakdown {
+    /// Nothing so far.
+    pub fn new(dimension: Dimension) -> Self {
+        Self { dimension, sum: Stats::default(), memory_of_entries: 0, names: HashMap::new() }
+    }
+
+    /// Adds a cache that takes so many bytes; where its names are secret, to the rest.
+    pub fn add(&mut self, cache: &Cache, memory: u64, names_are_secret: bool, scope: &Scope) {
+        let (ledger, census) = (cache.ledger(), cache.store().census());
+        let (names, sum) = ledger.counted_by(self.dimension, scope.window.as_ref());
+        let held = *census.sum(self.dimension);
+        self.sum.counters.merge(&sum);
+        self.sum.note_first(ledger.first_lookup());
+        self.sum.holding.add(&Holding { memory, ..held });
+        self.memory_of_entries += held.memory;
+        if names_are_secret {
+            return;
+        }
+        for (name, counters) in names {
+            let (counted, holding) = self.names.entry(name.into()).or_default();
+            counted.merge(&counters);
+            holding.add(&census.holding(self.dimension, name));
+        }
+    }
+
+    /// The names that save most, each with its figures, and last the rest, if there is any. Memory that entries share is
+    /// divided among them as their own is.
+    pub fn finish(self) -> Vec<(Box<[u8]>, Stats)> {
+        let (mut rest, mut rest_holding) = (self.sum.counters, self.sum.holding);
+        rest_holding.memory = self.memory_of_entries;
+        let mut names: Vec<_> = self.names.into_iter().filter(|(name, _)| **name != *OTHER).collect();
+        let worth = |counters: &Counters| [counters.micros_saved, counters.tokens_saved(), counters.lookups];
+        names.sort_by(|(a, (x, _)), (b, (y, _))| worth(y).cmp(&worth(x)).then_with(|| a.cmp(b)));
+        names.truncate(TOLD);
+        // Names that only have been, long ago, say nothing.
+        names.retain(|(_, (counters, holding))| *counters != Counters::default() || holding.entries > 0);
+        for (_, (counters, holding)) in &names {
+            rest = rest.since(counters);
+            rest_holding.take(holding);
+        }
+        if rest != Counters::default() || rest_holding.entries > 0 {
+            names.push((OTHER.into(), (rest, rest_holding)));
+        }
+        let (memory, of_entries) = (self.sum.holding.memory, self.memory_of_entries);
+        let (mut own, mut told) = (0, 0);
+        let first_lookup = self.sum.first_lookup;
+        let share = |(name, (counters, holding)): (Box<[u8]>, (Counters, Holding))| {
+            own += u128::from(holding.memory);
+            // What is told so far is always the same part of the whole, so the last one makes it whole.
+            let until = (own * u128::from(memory)).checked_div(u128::from(of_entries)).unwrap_or(0) as u64;
+            let holding = Holding { memory: until - told, ..holding };
+            told = until;
+            (name, Stats { counters, holding, first_lookup, latencies: Latencies::default() })
+        };
+        names.into_iter().map(share).collect()
     }
 }
 
@@ -87,15 +188,18 @@ fn scaled(amount: MicroUsd, times: u64, by: u64) -> MicroUsd {
 mod tests {
     use super::*;
 
+    fn scope(now: u64) -> Scope {
+        Scope { now: UnixMs(now), window: None, gb_month: MicroUsd::from_micros(10_000_000) }
+    }
+
     #[test]
     fn savings_are_projected_from_a_minute_on() {
-        let mut stats = Stats { memory_bytes: GB / 2, ..Stats::default() };
-        stats.counters.first_lookup = Some(UnixMs(1_000));
-        stats.counters.cost_saved = MicroUsd::from_micros(1_000_000);
-        let price = MicroUsd::from_micros(10_000_000);
-        let early = stats.projection(UnixMs(60_999), price);
-        assert_eq!((early.per_day.micros(), early.memory_per_month.micros()), (0, 5_000_000));
-        let later = stats.projection(UnixMs(1_000 + DAY_MS / 2), price);
+        let mut stats = Stats { first_lookup: Some(UnixMs(1_000)), ..Stats::default() };
+        stats.holding.memory = GB / 2;
+        stats.counters.micros_saved = 1_000_000;
+        let early = stats.projection(&scope(60_999));
+        assert_eq!((early.per_day.micros(), early.memory_per_month.micros(), early.is_known), (0, 5_000_000, false));
+        let later = stats.projection(&scope(1_000 + DAY_MS / 2));
         assert_eq!(later.per_day.to_string(), "2.000000");
         assert_eq!(later.per_month.to_string(), "60.000000");
         assert_eq!(later.per_year.to_string(), "730.000000");
@@ -103,9 +207,21 @@ mod tests {
     }
 
     #[test]
+    fn a_window_is_projected_from_its_begin_or_from_the_first_lookup_in_it() {
+        let mut stats = Stats { first_lookup: Some(UnixMs(1_000)), ..Stats::default() };
+        stats.counters.micros_saved = 1_000_000;
+        let now = UnixMs(DAY_MS);
+        let window = |seconds| Scope { window: Some(Window::last(seconds, now)), ..scope(now.0) };
+        assert_eq!(stats.projection(&window(3600)).per_day.to_string(), "24.000000");
+        assert!(!stats.projection(&window(59)).is_known);
+        stats.first_lookup = Some(UnixMs(now.0 - 1_800_000));
+        assert_eq!(stats.projection(&window(3600)).per_day.to_string(), "48.000000");
+    }
+
+    #[test]
     fn nothing_divides_by_nothing() {
         let stats = Stats::default();
         assert_eq!((stats.compression_saved(), stats.memory_per_1k_entries()), (0.0, 0));
-        assert_eq!(stats.projection(UnixMs(1 << 40), MicroUsd::ZERO).roi, 0.0);
+        assert_eq!(stats.projection(&Scope { gb_month: MicroUsd::ZERO, ..scope(1 << 40) }).roi, 0.0);
     }
 }

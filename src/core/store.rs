@@ -12,10 +12,12 @@
 //!
 //! The store knows no policy: it does as the cache says. What must hold between its parts is in [`Store::validate`].
 
+use super::census::{Census, Holding};
 use super::codec::Packed;
 use super::entry::{Entry, EntryView, Lifespan, Slot};
 use super::identity::{Context, Digest, EntryId, Shape};
 use super::interner::{Interner, Symbol};
+use super::ledger::Dimension;
 use super::similarity::dense::Codes;
 use super::similarity::index::{Index, Item};
 use super::similarity::Method;
@@ -41,10 +43,8 @@ pub struct Store {
     newest: Option<Slot>,
     oldest: Option<Slot>,
     contexts: Interner,
-    names: Interner,
-    entries_memory: usize,
-    bytes_raw: u64,
-    bytes_stored: u64,
+    rules: Interner,
+    census: Census,
     hot: Hot,
     likeness: Option<Box<Index>>,
     /// Entries below this slot are in the index, as far as they can be.
@@ -118,9 +118,7 @@ impl Store {
                 Slot(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
             }
         };
-        self.entries_memory += entry.memory();
-        self.bytes_raw += u64::from(entry.answer.raw_len);
-        self.bytes_stored += entry.answer.bytes.len() as u64;
+        self.census.change(&entry, &Holding::default(), &Holding::of(&entry));
         if !entry.life.dead_at.is_never() {
             self.expiry.insert((entry.life.dead_at, slot));
         }
@@ -139,9 +137,7 @@ impl Store {
         self.unlink(slot);
         self.unindex(slot);
         let entry = self.slots.get_mut(slot.0 as usize)?.take()?;
-        self.entries_memory -= entry.memory();
-        self.bytes_raw -= u64::from(entry.answer.raw_len);
-        self.bytes_stored -= entry.answer.bytes.len() as u64;
+        self.census.change(&entry, &Holding::of(&entry), &Holding::default());
         if let Some(copy) = &entry.hot {
             self.hot.entries -= 1;
             self.hot.bytes -= copy.len();
@@ -156,8 +152,9 @@ impl Store {
         }
         self.free.push(slot.0);
         self.contexts.release(entry.context);
-        for name in entry.tags.iter().copied().chain([entry.strategy]).chain(entry.rule).chain(entry.typ) {
-            self.names.release(name);
+        self.census.release(&entry);
+        if let Some(rule) = entry.rule {
+            self.rules.release(rule);
         }
         self.shrink();
         Some(entry)
@@ -250,26 +247,25 @@ impl Store {
 
     /// Moves an entry's end of life.
     pub(super) fn set_life(&mut self, slot: Slot, life: Lifespan) {
-        let Some(entry) = self.get_mut(slot) else { return };
-        let (old, before) = (entry.life, entry.memory());
-        entry.life = life;
-        let after = entry.memory();
-        self.entries_memory = self.entries_memory - before + after;
+        let Some(old) = self.change(slot, |entry| std::mem::replace(&mut entry.life, life)) else { return };
         self.expiry.remove(&(old.dead_at, slot));
         if !life.dead_at.is_never() {
             self.expiry.insert((life.dead_at, slot));
         }
     }
 
+    /// Changes something about an entry that changes what it takes.
+    fn change<T>(&mut self, slot: Slot, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let entry = self.slots.get_mut(slot.0 as usize)?.as_deref_mut()?;
+        let before = Holding::of(entry);
+        let done = change(entry);
+        self.census.change(entry, &before, &Holding::of(entry));
+        Some(done)
+    }
+
     /// Changes how an entry's answer is stored; the bytes that were stored before.
     pub(super) fn set_answer(&mut self, slot: Slot, answer: Packed) -> Option<Box<[u8]>> {
-        let entry = self.get_mut(slot)?;
-        let before = entry.memory();
-        let old = std::mem::replace(&mut entry.answer, answer);
-        let (after, stored) = (entry.memory(), entry.answer.bytes.len() as u64);
-        self.entries_memory = self.entries_memory - before + after;
-        self.bytes_stored = self.bytes_stored - old.bytes.len() as u64 + stored;
-        Some(old.bytes)
+        self.change(slot, |entry| std::mem::replace(&mut entry.answer, answer)).map(|old| old.bytes)
     }
 
     /// Notes that an answer does not get smaller.
@@ -281,10 +277,8 @@ impl Store {
 
     /// Puts an uncompressed copy beside an entry's answer, or takes it away; the one that was there.
     pub(super) fn set_hot(&mut self, slot: Slot, copy: Option<Box<[u8]>>) -> Option<Box<[u8]>> {
-        let entry = self.get_mut(slot)?;
-        let before = entry.memory();
-        let old = std::mem::replace(&mut entry.hot, copy);
-        let (after, length) = (entry.memory(), entry.hot.as_ref().map(|copy| copy.len()));
+        let length = copy.as_ref().map(|copy| copy.len());
+        let old = self.change(slot, |entry| std::mem::replace(&mut entry.hot, copy))?;
         if let Some(length) = length {
             self.hot.entries += 1;
             self.hot.bytes += length;
@@ -293,7 +287,6 @@ impl Store {
             self.hot.entries -= 1;
             self.hot.bytes -= copy.len();
         }
-        self.entries_memory = self.entries_memory - before + after;
         old
     }
 
@@ -355,7 +348,7 @@ impl Store {
 
     /// Entries that carry a tag.
     pub(super) fn by_tag(&self, tag: &[u8]) -> impl Iterator<Item = Slot> + '_ {
-        let tag = self.names.find(tag);
+        let tag = self.census.find(Dimension::Tag, tag);
         let range = tag.map(|tag| self.tagged.range((tag, Slot(0))..=(tag, Slot(u32::MAX))));
         range.into_iter().flatten().map(|(_, slot)| *slot)
     }
@@ -422,23 +415,38 @@ impl Store {
     }
 
     /// A symbol for a name, one more user of it.
-    pub(super) fn acquire_name(&mut self, name: &[u8]) -> Symbol {
-        self.names.acquire(name)
+    pub(super) fn acquire_name(&mut self, dimension: Dimension, name: &[u8]) -> Symbol {
+        self.census.acquire(dimension, name)
     }
 
     /// The name of a symbol.
-    pub(super) fn name(&self, symbol: Symbol) -> &[u8] {
-        self.names.text(symbol)
+    pub(super) fn name(&self, dimension: Dimension, symbol: Symbol) -> &[u8] {
+        self.census.name(dimension, symbol)
+    }
+
+    /// A symbol for the name of a rule, one more user of it.
+    pub(super) fn acquire_rule(&mut self, rule: &[u8]) -> Symbol {
+        self.rules.acquire(rule)
+    }
+
+    /// The name of a rule.
+    pub(super) fn rule(&self, symbol: Symbol) -> &[u8] {
+        self.rules.text(symbol)
+    }
+
+    /// Who holds what.
+    pub fn census(&self) -> &Census {
+        &self.census
     }
 
     /// Bytes of entries, with their part of the tables.
     pub fn entries_memory(&self) -> usize {
-        self.entries_memory
+        self.census.all().memory as usize
     }
 
     /// Bytes of what entries share: contexts and names.
     pub fn shared_memory(&self) -> usize {
-        self.contexts.memory() + self.names.memory()
+        self.contexts.memory() + self.rules.memory() + self.census.memory()
     }
 
     /// Bytes of the index of similar prompts.
@@ -448,7 +456,7 @@ impl Store {
 
     /// Bytes of all answers as they came, and as they are stored.
     pub fn answer_bytes(&self) -> (u64, u64) {
-        (self.bytes_raw, self.bytes_stored)
+        (self.census.all().bytes_raw, self.census.all().bytes_stored)
     }
 
     /// Passes every allocation of `budget` slots from `first` on to `mover`, which may hand back another one with the
@@ -480,7 +488,7 @@ impl Store {
         order.sort_unstable();
         order.dedup();
         check(order.len() == n, "the list of use has no loop")?;
-        let (mut memory, mut raw, mut stored, mut mortal, mut tags) = (0, 0, 0, 0, 0);
+        let (mut mortal, mut tags) = (0, 0);
         for (slot, view) in &live {
             let entry = view.entry;
             check(self.find(&entry.digest) == Some(*slot), "an entry is found by its digest")?;
@@ -492,14 +500,12 @@ impl Store {
             check(expires != entry.life.dead_at.is_never(), "what dies stands in the order of expiry")?;
             check(entry.tags.iter().all(|tag| self.tagged.contains(&(*tag, *slot))), "tags are indexed")?;
             tags += entry.tags.len();
-            memory += entry.memory();
-            raw += u64::from(entry.answer.raw_len);
-            stored += entry.answer.bytes.len() as u64;
+            let context = view.context();
+            let labels = view.labels();
+            check((labels.model, labels.scope) == (context.model, context.scope), "an entry has its context's names")?;
         }
         check(mortal == self.expiry.len(), "nothing else stands in the order of expiry")?;
         check(tags == self.tagged.len(), "nothing else is tagged")?;
-        check(memory == self.entries_memory, "memory is the sum of the entries'")?;
-        check((raw, stored) == self.answer_bytes(), "answer bytes are the sum of the entries'")?;
         let copies = live.iter().filter_map(|(_, view)| view.entry.hot.as_ref());
         let hot =
             copies.fold(Hot::default(), |hot, copy| Hot { entries: hot.entries + 1, bytes: hot.bytes + copy.len() });
@@ -515,11 +521,8 @@ impl Store {
             None => check(marked.count() == 0, "without an index nothing is in it")?,
         }
         self.contexts.validate("contexts", live.iter().map(|(_, view)| view.entry.context))?;
-        let names = |entry: &Entry| {
-            let tags = entry.tags.iter().copied();
-            tags.chain([entry.strategy]).chain(entry.rule).chain(entry.typ).collect::<Vec<_>>()
-        };
-        self.names.validate("names", live.iter().flat_map(|(_, view)| names(view.entry)))
+        self.rules.validate("rules", live.iter().filter_map(|(_, view)| view.entry.rule))?;
+        self.census.validate(live.iter().map(|(_, view)| view.entry))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Storing an answer: what SET means.
 
 use super::cache::Cache;
+use super::census::Census;
 use super::codec::{Codec, Encoding};
 use super::effects::Effects;
 use super::entry::{Effort, Entry, Lifespan, Phase, Slot};
@@ -8,6 +9,7 @@ use super::eviction::Pressure;
 use super::hot::{INLINE, INLINE_LEVEL};
 use super::identity::{Digest, EntryId, Identity, Shape};
 use super::interner::{Interner, Symbol};
+use super::ledger::Dimension;
 use super::money::MicroUsd;
 use super::request::Usage;
 use super::similarity::dense::Codes;
@@ -143,6 +145,9 @@ pub enum StoreError {
 /// The name that an entry shows whose expiry was given.
 pub const EXPLICIT: &str = "explicit";
 
+/// The strategy that stores nothing.
+const NOCACHE: &str = "nocache";
+
 /// How a lifetime was resolved.
 struct Resolved {
     life: Lifespan,
@@ -170,14 +175,15 @@ impl Cache {
             Condition::Present => !matches!(phase, Some(Phase::Fresh | Phase::Stale)),
         };
         if failed {
-            return Ok((self.skip(Stored::ConditionFailed), effects));
+            let strategy = resolved.map_or_else(|| NOCACHE.into(), |resolved| resolved.strategy);
+            return Ok((self.skip(answer, &strategy, Stored::ConditionFailed, now), effects));
         }
         let Some(Resolved { life, strategy, rule }) = resolved else {
-            return Ok((self.skip(Stored::NoCache), effects));
+            return Ok((self.skip(answer, NOCACHE, Stored::NoCache, now), effects));
         };
         if life.dead_at <= now || life.fresh_until <= now {
             self.take_out(there, now, &mut effects);
-            return Ok((self.skip(Stored::AlreadyOver), effects));
+            return Ok((self.skip(answer, &strategy, Stored::AlreadyOver, now), effects));
         }
         let mut tags: Vec<&[u8]> = Vec::with_capacity(answer.tags.len());
         for tag in &answer.tags {
@@ -185,17 +191,20 @@ impl Cache {
                 tags.push(tag);
             }
         }
-        let names = answer.typ.into_iter().chain(tags.iter().copied());
-        let names = names.chain([strategy.as_bytes()]).chain(rule.as_deref().map(str::as_bytes));
-        let shared = names.map(|name| Interner::charge(name.len())).sum::<usize>()
-            + Interner::charge(self.store.context_len(&answer.identity.context));
+        let (context, typ) = (answer.identity.context, answer.typ.unwrap_or_default());
+        let names = tags.iter().copied().chain([context.model, context.scope, strategy.as_bytes(), typ]);
+        let shared = names.map(|name| Census::charge(name.len())).sum::<usize>()
+            + rule.as_ref().map_or(0, |rule| Interner::<()>::charge(rule.len()))
+            + Interner::<()>::charge(self.store.context_len(&context));
         let mut entry = Entry {
             digest: answer.digest,
             etag: etag(answer.response),
             context: Symbol::NONE,
+            model: Symbol::NONE,
+            scope: Symbol::NONE,
             strategy: Symbol::NONE,
             rule: None,
-            typ: None,
+            typ: Symbol::NONE,
             tags: vec![Symbol::NONE; tags.len()].into(),
             prompt: answer.identity.prompt.into(),
             answer: codec.pack(answer.response, None),
@@ -223,7 +232,7 @@ impl Cache {
         let vector = self.vector_for(answer, there);
         let needed = entry.memory() + shared + self.likeness_of(answer, vector.as_ref(), entry.memory() + shared);
         if limit > 0 && (self.policy_memory() + needed) as u64 > limit {
-            return Ok((self.skip(Stored::TooLarge), effects));
+            return Ok((self.skip(answer, &strategy, Stored::TooLarge, now), effects));
         }
         if self.store.is_full() || (pressure == Pressure::Over && self.store.is_empty()) {
             return Err(StoreError::OutOfMemory);
@@ -234,26 +243,28 @@ impl Cache {
         }
         if let Some(slot) = there {
             if phase == Some(Phase::Dead) {
-                self.counters.expirations += 1;
+                self.count_slot(slot, now, |counters| counters.expirations += 1);
                 effects.expired += 1;
             }
             self.store.remove(slot);
         }
-        entry.context = self.store.acquire_context(&answer.identity.context);
-        entry.strategy = self.store.acquire_name(strategy.as_bytes());
-        entry.rule = rule.map(|rule| self.store.acquire_name(rule.as_bytes()));
-        entry.typ = answer.typ.map(|typ| self.store.acquire_name(typ));
+        entry.context = self.store.acquire_context(&context);
+        entry.model = self.store.acquire_name(Dimension::Model, context.model);
+        entry.scope = self.store.acquire_name(Dimension::Scope, context.scope);
+        entry.strategy = self.store.acquire_name(Dimension::Strategy, strategy.as_bytes());
+        entry.rule = rule.map(|rule| self.store.acquire_rule(rule.as_bytes()));
+        entry.typ = self.store.acquire_name(Dimension::Type, typ);
         for (symbol, tag) in entry.tags.iter_mut().zip(&tags) {
-            *symbol = self.store.acquire_name(tag);
+            *symbol = self.store.acquire_name(Dimension::Tag, tag);
         }
-        self.counters.stores += 1;
-        self.counters.cost_spent = self.counters.cost_spent.saturating_add(entry.effort.cost);
+        let cost = entry.effort.cost;
         let (pending, etag) = (level.is_some() && !short_of_room, entry.etag);
         if let (Kind::Vector, None, Some(vector)) = (self.policy.similarity, self.policy.dim, &vector) {
             self.policy.dim = u32::try_from(vector.shape().dim).ok();
             effects.policy = true;
         }
         let slot = self.store.insert(entry, vector.as_ref());
+        self.count_slot(slot, now, |counters| counters.stored(cost));
         if pending {
             self.await_pressing(slot, etag);
         }
@@ -304,10 +315,15 @@ impl Cache {
         Index::memory_of(index.method(), Item { context: Symbol::NONE, slot: Slot(0), stamp: 0, prompt }, vector)
     }
 
-    /// Counts a store that is not made, and hands back why.
-    pub fn skip(&mut self, why: Stored) -> Stored {
-        self.counters.skips += 1;
+    /// Counts a store that is not made, under the strategy that it would have had, and hands back why.
+    fn skip(&mut self, answer: &Answer<'_>, strategy: &str, why: Stored, now: UnixMs) -> Stored {
+        self.count_answer(answer, strategy.as_bytes(), now, |counters| counters.skips += 1);
         why
+    }
+
+    /// The same for a store whose lease is lost.
+    pub fn skip_lost(&mut self, answer: &Answer<'_>, now: UnixMs) -> Stored {
+        self.skip(answer, "", Stored::ConditionFailed, now)
     }
 
     /// The life, the strategy's name and the rule; none where nothing is to be stored.
@@ -368,11 +384,13 @@ impl Cache {
     /// Takes an entry out, if there is one: as deleted if anybody could see it, as expired if not.
     fn take_out(&mut self, slot: Option<Slot>, now: UnixMs, effects: &mut Effects) {
         let Some((slot, visible)) = slot.map(|slot| (slot, self.is_visible(slot, now))) else { return };
+        if !visible {
+            self.count_slot(slot, now, |counters| counters.expirations += 1);
+        }
         let Some(entry) = self.store.remove(slot) else { return };
         if visible {
             effects.deleted.push(entry.digest.id());
         } else {
-            self.counters.expirations += 1;
             effects.expired += 1;
         }
     }

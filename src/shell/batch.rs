@@ -248,7 +248,7 @@ fn store(
     words: &[&[u8]],
     bounds: &Bounds,
 ) -> Result<Stored, Failure> {
-    set::store(ctx, key, &items::set(prompt, response, words, bounds)?, bounds.now)
+    set::store(ctx, key, &items::set(prompt, response, words, bounds)?, bounds.now, None)
 }
 
 impl Totals {

@@ -15,6 +15,7 @@ use redis_module::native_types::RedisType;
 use redis_module::{raw, RedisBuffer, RedisString};
 use std::ffi::{c_char, c_int, c_void, CString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The version of the type for the server. What a cache looks like inside has versions of its own.
 const ENCODING: c_int = 1;
@@ -91,6 +92,14 @@ impl AsRef<[u8]> for Loaded {
     }
 }
 
+/// Whether what is being loaded comes from a primary.
+static FROM_PRIMARY: AtomicBool = AtomicBool::new(false);
+
+/// Notes whether what is about to be loaded comes from a primary: each node counts its own.
+pub fn load_from_primary(does: bool) {
+    FROM_PRIMARY.store(does, Ordering::Relaxed);
+}
+
 unsafe extern "C" fn rdb_load(rdb: *mut raw::RedisModuleIO, encoding: c_int) -> *mut c_void {
     guarded(std::ptr::null_mut(), || {
         let loaded = match encoding {
@@ -98,7 +107,12 @@ unsafe extern "C" fn rdb_load(rdb: *mut raw::RedisModuleIO, encoding: c_int) -> 
             _ => Err(WireError::Version),
         };
         match loaded {
-            Ok(cache) => registry::admit(cache, home_of_io(rdb)).cast(),
+            Ok(mut cache) => {
+                if FROM_PRIMARY.load(Ordering::Relaxed) {
+                    cache.ledger_mut().reset();
+                }
+                registry::admit(cache, home_of_io(rdb)).cast()
+            }
             Err(e) => {
                 log_io(rdb, &format!("a cache cannot be loaded: {e}"));
                 std::ptr::null_mut()

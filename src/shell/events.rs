@@ -2,7 +2,7 @@
 
 use super::keyspace::{home, Intent, Key};
 use super::registry::{self, Home};
-use super::{leases, server, settle};
+use super::{datatype, leases, server, settle};
 use redis_module::{raw, Context, RedisString};
 use std::ffi::{c_char, c_int, c_void, CStr};
 
@@ -19,6 +19,8 @@ pub fn subscribe(ctx: &Context) {
             subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_SWAPDB, 1), Some(swapped));
             subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_CONFIG, 1), Some(configured));
             subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, 1), Some(promoted));
+            subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_LOADING, 1), Some(loading));
+            subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD, 1), Some(loading_beside));
         }
     }
 }
@@ -84,6 +86,16 @@ unsafe extern "C" fn swapped(_: *mut raw::RedisModuleCtx, _: raw::RedisModuleEve
 
 unsafe extern "C" fn configured(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
     settle("a change of settings", || server::watch_eviction_policy(&Context::new(ctx)));
+}
+
+/// What a primary has done is not what its replica has.
+unsafe extern "C" fn loading(_: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, sub: u64, _: *mut c_void) {
+    datatype::load_from_primary(sub == raw::REDISMODULE_SUBEVENT_LOADING_REPL_START);
+}
+
+/// The same where the old data serve until the new are there.
+unsafe extern "C" fn loading_beside(_: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, sub: u64, _: *mut c_void) {
+    datatype::load_from_primary(sub == raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_STARTED);
 }
 
 /// Leases end with a failover, on both sides: nobody can answer those who wait.

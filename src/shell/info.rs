@@ -1,7 +1,8 @@
 //! The module's sections of the server's INFO.
 
-use super::{registry, server};
-use crate::core::counters::Counters;
+use super::{config, registry, server};
+use crate::core::report::{Asked, Figures, Value};
+use crate::core::stats::Stats;
 use redis_module::raw;
 use std::ffi::{c_int, CString};
 
@@ -12,33 +13,29 @@ pub fn register(ctx: &redis_module::Context) {
 
 unsafe extern "C" fn sections(ctx: *mut raw::RedisModuleInfoCtx, _for_crash_report: c_int) {
     super::settle("INFO", || {
-        let (mut caches, mut entries, mut memory, mut counters) = (0u64, 0u64, 0u64, Counters::default());
+        let scope = Asked { by: None, window_s: None }.scope(server::now(), config::memory_price());
+        let (mut caches, mut total) = (0u64, Stats::default());
         registry::try_each(|resident| {
             caches += 1;
-            entries += resident.cache.store().len() as u64;
-            memory += super::datatype::memory(resident) as u64;
-            counters.merge(resident.cache.counters());
+            total.add(&resident.cache, super::datatype::memory(resident) as u64, &scope);
         });
         if raw::add_info_section(ctx, Some("stats")) == raw::Status::Ok {
-            let figures = [
-                ("caches", caches),
-                ("entries", entries),
-                ("memory_bytes", memory),
-                ("lookups", counters.lookups),
-                ("hits", counters.hits()),
-                ("misses", counters.misses()),
-                ("stores", counters.stores),
-                ("skips", counters.skips),
-                ("evictions", counters.evictions),
-                ("expirations", counters.expirations),
-                ("invalidations", counters.invalidations),
-                ("tokens_saved", counters.tokens_saved()),
-            ];
-            for (name, value) in figures {
-                raw::add_info_field_unsigned_long_long(ctx, name, value);
+            raw::add_info_field_unsigned_long_long(ctx, "caches", caches);
+            for (field, value) in Figures::new(total, &scope).fields() {
+                match value {
+                    Value::Count(count) => {
+                        raw::add_info_field_unsigned_long_long(ctx, field.name, count);
+                    }
+                    Value::Real(real) => text(ctx, field.name, &real.to_string()),
+                    Value::Usd(usd) => text(ctx, field.name, &usd.to_string()),
+                    Value::Times(times) => {
+                        let parts = [("p50", times.p50), ("p95", times.p95), ("p99", times.p99), ("max", times.max)];
+                        for (part, micros) in parts {
+                            text(ctx, &format!("{}_{part}", field.name), &micros.to_string());
+                        }
+                    }
+                }
             }
-            text(ctx, "cost_saved_usd", &counters.cost_saved.to_string());
-            text(ctx, "cost_spent_usd", &counters.cost_spent.to_string());
         }
         if raw::add_info_section(ctx, Some("server")) == raw::Status::Ok {
             text(ctx, "version", env!("CARGO_PKG_VERSION"));

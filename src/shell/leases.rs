@@ -16,8 +16,10 @@ use super::registry::Home;
 use super::reply::Reply;
 use super::{server, settle};
 use crate::core::cache::{Miss, Terms};
-use crate::core::identity::Digest;
+use crate::core::identity::{self, Digest};
 use crate::core::lease::{Leases, Taken, Token, Waiter};
+use crate::core::ledger::Labels;
+use crate::core::matching::Wanted;
 use crate::core::time::UnixMs;
 use crate::shell::commands::show::Shown;
 use redis_module::{raw, Context};
@@ -65,6 +67,9 @@ struct Waiting {
     home: Place,
     digest: Digest,
     terms: Terms,
+    /// Whom a lookup without an answer is counted for.
+    model: Box<[u8]>,
+    scope: Box<[u8]>,
     until: UnixMs,
 }
 
@@ -225,8 +230,9 @@ fn own_context() -> Option<Context> {
 
 /// Who waited and got no answer has looked something up and missed it.
 fn count_missed(ctx: &Context, unanswered: Vec<Waiting>, now: UnixMs) {
-    for Waiting { home, terms, .. } in unanswered {
-        at_home(ctx, &home, |resident| resident.cache.missed(Miss::Absent, &terms, now));
+    for Waiting { home, terms, model, scope, .. } in unanswered {
+        let labels = Labels { model: &model, scope: &scope, ..Labels::default() };
+        at_home(ctx, &home, |resident| resident.cache.missed(Miss::Absent, &labels, &terms, now));
     }
 }
 
@@ -390,7 +396,8 @@ pub fn swap(first: i32, second: i32) {
 }
 
 /// Lets a client wait for somebody else's answer. False where it cannot.
-pub fn wait(ctx: &Context, home: Home, digest: Digest, terms: Terms, (block, lease): (u64, u64), now: UnixMs) -> bool {
+pub fn wait(ctx: &Context, home: Home, wanted: &Wanted<'_>, (block, lease): (u64, u64)) -> bool {
+    let (digest, now, identity::Context { model, scope, .. }) = (wanted.digest, wanted.now, wanted.identity.context);
     // SAFETY: called while a command runs that may block; the callbacks have the signatures that the server expects. The
     // time to wait is kept here, to the millisecond.
     let client =
@@ -406,7 +413,8 @@ pub fn wait(ctx: &Context, home: Home, digest: Digest, terms: Terms, (block, lea
         desk.leases.wait(&home, &digest, waiter, lease);
         desk.clients.insert(client, waiter);
         desk.times.insert((until, waiter));
-        desk.waiting.insert(waiter, Waiting { client, home, digest, terms, until });
+        let (model, scope) = (model.into(), scope.into());
+        desk.waiting.insert(waiter, Waiting { client, home, digest, terms: *wanted.terms, model, scope, until });
         desk.arm(ctx);
     });
     true

@@ -5,6 +5,7 @@
 //! runs in a forked child (see [`registry`] and [`datatype`]). What the server calls is caught at the border: a panic is
 //! logged, and answers an error where there is somebody to answer.
 
+mod access;
 pub mod alloc;
 mod batch;
 mod commands;

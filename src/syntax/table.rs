@@ -187,11 +187,20 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "LLMCACHE.STATS",
-        grammar: "[key] [FORMAT format]",
+        grammar: "[key] [BY dimension] [WINDOW seconds] [FORMAT format]",
         summary: "Returns what a cache, or all caches of this node, have done and saved",
-        complexity: "O(1), without a key O(C) with C caches",
+        complexity: "O(1), without a key O(C) with C caches; BY: O(C*N) with N names, of which a cache tells at most 256",
         access: Access::ReadOptional,
         flags: "",
+        arity: -1,
+    },
+    Command {
+        name: "LLMCACHE.RESETSTATS",
+        grammar: "[key]",
+        summary: "Forgets what a cache, or all caches of this node, have done and saved",
+        complexity: "O(1), without a key O(C) with C caches",
+        access: Access::ReadOptional,
+        flags: "admin",
         arity: -1,
     },
     Command {
@@ -233,6 +242,9 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
     },
 ];
+
+/// The command that is not for clients.
+const INTERNAL: &str = "LLMCACHE.APPLY";
 
 const LOOKUP_GRAMMAR: &str = "key prompt [MODEL model] [SYSTEM system] [PARAMS json] [SCOPE scope] \
      [FP32 blob | VALUES count number...] [REQUEST] [EXACT | SIMILAR] [THRESHOLD similarity] \
@@ -283,12 +295,10 @@ impl Command {
             Access::Read | Access::ReadOptional => "read",
             Access::Write | Access::Delete => "write",
         };
-        if self.flags.contains("admin") {
-            return format!("{access} slow admin dangerous");
-        }
         let speed = if self.flags.contains("fast") { "fast" } else { "slow" };
-        let own = if own { " llmcache" } else { "" };
-        format!("{access} {speed}{own}")
+        let admin = if self.flags.contains("admin") { " admin dangerous" } else { "" };
+        let own = if own && self.name != INTERNAL { " llmcache" } else { "" };
+        format!("{access} {speed}{admin}{own}")
     }
 }
 

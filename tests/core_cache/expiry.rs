@@ -124,7 +124,7 @@ fn memory_comes_back_after_the_grace_soonest_first_and_no_more_than_asked() {
         cache.validate().unwrap();
     }
     assert_eq!((cache.expire(late, 0), cache.expire(late, 100), cache.expire(late, 100)), (0, 1, 0));
-    assert_eq!((cache.store().len(), cache.counters().expirations), (1, 10));
+    assert_eq!((cache.store().len(), cache.ledger().counters().expirations), (1, 10));
     assert_eq!(cache.expire(UnixMs(u64::MAX), 100), 0, "what never expires never does");
 }
 

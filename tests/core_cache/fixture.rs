@@ -191,7 +191,7 @@ fn the_policy_of_version_1_is_read() {
 #[test]
 fn the_counters_of_version_1_are_read() {
     let cache = load();
-    let counters = cache.counters();
+    let counters = cache.ledger().counters();
     assert_eq!(counters.first_lookup, Some(UnixMs(1_740_000_000_000)));
     assert_eq!((counters.cost_saved.micros(), counters.cost_spent.micros()), (1_234_567, 7_654_321));
     assert_eq!(
@@ -266,5 +266,5 @@ fn what_was_read_of_version_1_is_written_in_the_version_of_today() {
     let (old, mut codec) = (load(), Codec::new());
     let new = loaded(&saved(&old)).unwrap();
     assert_eq!(entries(&new, &mut codec), entries(&old, &mut codec));
-    assert_eq!((new.policy(), new.counters()), (old.policy(), old.counters()));
+    assert_eq!((new.policy(), new.ledger().counters()), (old.policy(), old.ledger().counters()));
 }

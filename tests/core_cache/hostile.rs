@@ -5,7 +5,7 @@ use super::ops::{Bench, Dice, Op};
 use super::support::{loaded, messages, records, saved, store, with_seeds, Ask, Rng, Saved, START};
 use llmcache::core::cache::{Cache, Found, Terms};
 use llmcache::core::codec::Codec;
-use llmcache::core::counters::Counters;
+use llmcache::core::ledger::counters::Counters;
 use llmcache::core::entry::EntryView;
 use llmcache::core::eviction::Pressure;
 use llmcache::core::feedback::Opinion;
@@ -45,7 +45,7 @@ fn exercise(mut cache: Cache, context: &str) {
         assert_eq!(ask.id(), *id, "{context}");
         for stale_ok in [false, true] {
             // A damaged answer is an error here, and that is all.
-            let _ = cache.get(&ask.digest(), &Terms { stale_ok, ..Terms::default() }, NOW, &mut codec).map(drop);
+            let _ = cache.get(&ask.identity(), &Terms { stale_ok, ..Terms::default() }, NOW, &mut codec).map(drop);
         }
         // A damaged policy may have limits, which moving an end enforces.
         let Some((context, entry)) = cache.entry_records(id) else { continue };
@@ -55,7 +55,7 @@ fn exercise(mut cache: Cache, context: &str) {
     validated(&replica);
     let mut sum = Counters::default();
     for _ in 0..3 {
-        sum.merge(cache.counters());
+        sum.merge(cache.ledger().counters());
     }
     let _ = (sum.hits(), sum.misses(), sum.hit_rate(), sum.tokens_saved(), sum.estimated_share());
 
@@ -357,8 +357,8 @@ fn the_largest_numbers_do_no_harm() {
     assert!(try_all(&sink.0, "the largest numbers"));
     let cache = loaded(&sink.0).unwrap();
     assert_eq!(cache.store().len(), lives.len());
-    assert_eq!(cache.counters().first_lookup, None);
-    assert!(cache.counters().hits() < MAX / 2);
+    assert_eq!(cache.ledger().counters().first_lookup, None);
+    assert!(cache.ledger().counters().hits() < MAX / 2);
 }
 
 /// Times beyond the end of the calendar are nobody's, so they are refused.

@@ -75,7 +75,7 @@ fn the_least_recently_used_goes_first() {
     for ask in &asks[..3] {
         store(&mut cache, &ask.answer(b"r"), NOW);
     }
-    cache.get(&asks[0].digest(), &Default::default(), NOW, &mut Codec::new()).unwrap();
+    cache.get(&asks[0].identity(), &Default::default(), NOW, &mut Codec::new()).unwrap();
     store(&mut cache, &asks[3].answer(b"r"), NOW);
     assert_eq!(prompts(&cache), ["c", "a", "d"]);
     store(&mut cache, &asks[2].answer(b"again"), NOW);
@@ -85,7 +85,7 @@ fn the_least_recently_used_goes_first() {
     let effects = cache.alter(&change, NOW).unwrap();
     assert_eq!(effects.evicted, [asks[3].id(), asks[2].id()], "in this order");
     assert_eq!(prompts(&cache), ["e"]);
-    assert_eq!(cache.counters().evictions, 4);
+    assert_eq!(cache.ledger().counters().evictions, 4);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn what_is_too_large_leaves_everything_as_it_was() {
     let huge = Rng::new(1).text(6000);
     for compress in [Compress::None, Compress::Zstd] {
         cache.alter(&PolicyChange { compress: Some(compress), ..PolicyChange::default() }, NOW).unwrap();
-        let skips = cache.counters().skips;
+        let skips = cache.ledger().counters().skips;
         for pressure in [Pressure::None, Pressure::Tight, Pressure::Over] {
             let huge = if compress == Compress::None { huge.clone() } else { Rng::new(2).text(40_000) };
             let (stored, effects) = cache.set(&asks[0].answer(&huge), NOW, pressure, &mut codec).unwrap();
@@ -129,7 +129,7 @@ fn what_is_too_large_leaves_everything_as_it_was() {
             assert_eq!(cache.memory(), memory);
             cache.validate().unwrap();
         }
-        assert_eq!(cache.counters().skips, skips + 3);
+        assert_eq!(cache.ledger().counters().skips, skips + 3);
     }
     assert_eq!(etag(&before[0].response), before[0].etag);
 }
@@ -208,7 +208,7 @@ fn a_lookup_keeps_the_limit_too() {
     // One lookup in four makes a copy.
     for ask in (0..5).flat_map(|_| &asks) {
         let before = cache.store().hot();
-        cache.get(&ask.digest(), &Default::default(), NOW, &mut codec).unwrap();
+        cache.get(&ask.identity(), &Default::default(), NOW, &mut codec).unwrap();
         warmed += u32::from(cache.store().hot() != before);
         cache.validate().unwrap_or_else(|why| panic!("{why}"));
     }

@@ -5,7 +5,7 @@ use super::ops::{Kept, Life, Op, Put, Refused, Said, Which};
 use super::support::{etag, Ask, Seen};
 use llmcache::core::cache::{Cache, Terms};
 use llmcache::core::codec::Codec;
-use llmcache::core::counters::Counters;
+use llmcache::core::ledger::counters::Counters;
 use llmcache::core::effects::Effects;
 use llmcache::core::entry::{Effort, Lifespan, Phase, Slot};
 use llmcache::core::eviction::Pressure;
@@ -564,10 +564,10 @@ pub fn same(cache: &Cache, twin: &Twin, codec: &mut Codec) -> Result<(), String>
     };
     figures("shared memory", cache.store().shared_memory(), twin.shared())?;
     figures("memory", cache.memory(), twin.memory())?;
-    if cache.counters() != &twin.counters {
-        return Err(format!("counters {:#?}, the twin's {:#?}", cache.counters(), twin.counters));
+    if cache.ledger().counters() != &twin.counters {
+        return Err(format!("counters {:#?}, the twin's {:#?}", cache.ledger().counters(), twin.counters));
     }
-    let counters = cache.counters();
+    let counters = cache.ledger().counters();
     if counters.lookups != counters.hits() + counters.misses() {
         return Err("each lookup is a hit or a miss".into());
     }

@@ -222,7 +222,7 @@ fn apply(cache: &mut Cache, op: &Op, now: UnixMs, codec: &mut Codec) -> (Said, E
             Err(StoreError::OutOfMemory) => (Said::Put(Err(Refused::OutOfMemory)), Effects::default()),
         },
         Op::Get(ask, terms) => {
-            let said = match cache.get(&ask.digest(), terms, now, codec).expect("no answer is damaged") {
+            let said = match cache.get(&ask.identity(), terms, now, codec).expect("no answer is damaged") {
                 Got::Miss => Said::Miss,
                 Got::NotModified => Said::NotModified,
                 Got::Hit { entry, response, stale, .. } => Said::Hit {

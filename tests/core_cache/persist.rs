@@ -15,7 +15,7 @@ const NOW: UnixMs = UnixMs(START);
 fn assert_same(a: &Cache, b: &Cache, place: &str) {
     let mut codec = Codec::new();
     assert!(entries(a, &mut codec) == entries(b, &mut codec), "entries and their order of use, {place}");
-    assert_eq!(a.counters(), b.counters(), "{place}");
+    assert_eq!(a.ledger().counters(), b.ledger().counters(), "{place}");
     assert_eq!((a.policy(), a.strategies()), (b.policy(), b.strategies()), "{place}");
     assert_eq!(a.store().shared_memory(), b.store().shared_memory(), "{place}");
     if a.store().hot() == b.store().hot() {

@@ -191,7 +191,7 @@ fn what_is_asked_for_and_soon_expires_is_handed_out_behind_the_plan() {
     {
         store(&mut cache, prompt, Lifetime::After(seconds * 1000), NOW);
         for _ in 0..hits {
-            cache.get(&identity(prompt).digest(), &Terms::default(), NOW, &mut Codec::new()).unwrap();
+            cache.get(&identity(prompt), &Terms::default(), NOW, &mut Codec::new()).unwrap();
         }
     }
     let wish = |within_ms, now| Wish { profile: None, count: 10, within_ms, now };

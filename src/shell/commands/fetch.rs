@@ -18,6 +18,8 @@ use super::{similar, with_codec, Call};
 use crate::core::cache::{Cache, Found, Got, Miss, Terms};
 use crate::core::entry::Phase;
 use crate::core::lease::Token;
+use crate::core::ledger::latency::Work;
+use crate::core::ledger::Labels;
 use crate::core::matching::{Look, Wanted, ASKED_FOR};
 use crate::core::storing::{etag, Answer, Stored};
 use crate::core::time::UnixMs;
@@ -59,7 +61,12 @@ pub fn run(call: &Call<'_>) -> Outcome {
         Some(resident) => fetching.look(resident)?,
         None => fetching.decide(Found::Miss(Miss::Absent))?,
     };
-    fetching.answer(state, key.cache())
+    let is_away = matches!(state, State::Away);
+    fetching.answer(state, key.cache())?;
+    if let Some(cache) = key.cache().filter(|_| !is_away && !fetch.lookup.terms.no_touch) {
+        cache.ledger_mut().note(Work::Fetch, call.took());
+    }
+    Ok(())
 }
 
 fn home_of(call: &Call<'_>) -> Home {
@@ -143,7 +150,8 @@ impl Fetching<'_> {
         with_codec(|codec| {
             cache.coalesce(found, self.wanted.terms, waiters.len() as u64, self.call.now);
             let terms = Terms { no_touch: true, if_none_match: None, ..*self.wanted.terms };
-            if let Got::Hit { entry, response, stale, similar } = cache.serve(found, &terms, self.call.now, codec)? {
+            let wanted = Wanted { terms: &terms, ..self.wanted };
+            if let Got::Hit { entry, response, stale, similar } = cache.serve(found, &wanted, codec)? {
                 let mut shown = Shown::default();
                 let matched = similar.map_or(("exact", 1.0), |similarity| ("similar", similarity));
                 shown.state(if stale { "stale" } else { "hit" }).response(response);
@@ -172,7 +180,7 @@ impl Fetching<'_> {
                 let times = (self.fetch.block_ms, self.fetch.lease_ms);
                 let waits = waits
                     && search::may_block(call.ctx)
-                    && leases::wait(call.ctx, self.home.clone(), self.wanted.digest, *terms, times, call.now);
+                    && leases::wait(call.ctx, self.home.clone(), &self.wanted, times);
                 if waits {
                     return Ok(());
                 }
@@ -180,7 +188,7 @@ impl Fetching<'_> {
             }
         };
         if let Some(cache) = cache {
-            cache.missed(why, terms, call.now);
+            cache.missed(why, &Labels::of(&self.wanted.identity.context), terms, call.now);
         }
         shown.write(reply);
         Ok(())
@@ -189,7 +197,7 @@ impl Fetching<'_> {
     fn answer_found(&self, cache: &mut Cache, found: Found, token: Option<Token>) -> Outcome {
         let (call, reply) = (self.call, self.call.reply());
         with_codec(|codec| {
-            match cache.serve(found, self.wanted.terms, call.now, codec)? {
+            match cache.serve(found, &self.wanted, codec)? {
                 Got::Miss => reply.null(),
                 Got::NotModified => reply.simple(c"NOTMODIFIED"),
                 Got::Hit { entry, response, stale, similar } => {
@@ -251,7 +259,7 @@ pub fn tell_waiting(
             }
             None => {
                 let effort = cache.effort(answer);
-                cache.coalesce_passing(&effort, count, now);
+                cache.coalesce_passing(answer, &effort, count, now);
                 shown.passing(answer, &effort, stored == Stored::AlreadyOver, count);
             }
         }

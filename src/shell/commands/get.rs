@@ -3,7 +3,7 @@
 use super::show::Shown;
 use super::{similar, with_codec, Call};
 use crate::core::cache::Got;
-use crate::shell::failure::Outcome;
+use crate::shell::failure::{Failure, Outcome};
 use crate::shell::keyspace::{Intent, Key};
 use crate::syntax::lookup::Lookup;
 
@@ -16,9 +16,10 @@ pub fn run(call: &Call<'_>) -> Outcome {
         reply.null();
         return Ok(());
     };
-    let Some(found) = similar::find(call, resident, &lookup.wanted(call.now))? else { return Ok(()) };
+    let wanted = lookup.wanted(call.now);
+    let Some((found, work)) = similar::find(call, resident, &wanted)? else { return Ok(()) };
     with_codec(|codec| {
-        match resident.cache.serve(found, &lookup.terms, call.now, codec)? {
+        match resident.cache.serve(found, &wanted, codec)? {
             Got::Miss => reply.null(),
             Got::NotModified => reply.simple(c"NOTMODIFIED"),
             Got::Hit { response, .. } if !lookup.with_meta => reply.bulk(response),
@@ -27,6 +28,10 @@ pub fn run(call: &Call<'_>) -> Outcome {
                 Shown::default().response(response).entry(&entry, Some(matched), stale, call.now).write(reply);
             }
         }
-        Ok(())
-    })
+        Ok::<_, Failure>(())
+    })?;
+    if !lookup.terms.no_touch {
+        resident.cache.ledger_mut().note(work, call.took());
+    }
+    Ok(())
 }

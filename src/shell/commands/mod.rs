@@ -34,6 +34,7 @@ use redis_module::{raw, Context, ContextFlags, RedisString};
 use std::cell::RefCell;
 use std::ffi::{c_int, CString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::time::{Duration, Instant};
 
 /// A command on its way.
 pub struct Call<'a> {
@@ -47,6 +48,7 @@ pub struct Call<'a> {
     key: *mut raw::RedisModuleString,
     /// When it came.
     pub now: UnixMs,
+    started: Instant,
     /// What the server calls for it.
     pub handler: Handler,
     /// What a thread has found for it, when it is run again.
@@ -62,6 +64,11 @@ impl<'a> Call<'a> {
     /// Where its reply goes.
     pub fn reply(&self) -> Reply<'a> {
         Reply(self.ctx)
+    }
+
+    /// How long the server has worked on it, what a thread did for it included.
+    pub fn took(&self) -> Duration {
+        self.started.elapsed() + self.sought.map_or(Duration::ZERO, |sought| sought.took)
     }
 
     /// Its key, to be opened.
@@ -193,6 +200,7 @@ fn handler_of(name: &str) -> Option<Handler> {
         "LLMCACHE.STRATEGY" => handler!(strategy::strategy),
         "LLMCACHE.RULE" => handler!(strategy::rule),
         "LLMCACHE.STATS" => handler!(stats::run),
+        "LLMCACHE.RESETSTATS" => handler!(stats::reset),
         "LLMCACHE.EXPLAIN" => handler!(explain::run),
         "LLMCACHE.FEEDBACK" => handler!(feedback::run),
         "LLMCACHE.WARM" => handler!(warm::run),
@@ -234,12 +242,13 @@ unsafe fn dispatch(
     run: Run,
     handler: Handler,
 ) -> c_int {
-    let ctx = Context::new(ctx);
+    let (ctx, started) = (Context::new(ctx), Instant::now());
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the server passes `argc` strings, which live as long as the command runs.
         let strings = unsafe { std::slice::from_raw_parts(argv, usize::try_from(argc).unwrap_or(0)) };
         let words: Vec<&[u8]> = strings.iter().skip(1).map(|word| RedisString::string_as_slice(*word)).collect();
         if asks_for_keys(&ctx) {
+            // Those whose key may be left out: STATS and RESETSTATS. The only word of the latter is its key.
             if has_key(&words) {
                 let flags = raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS;
                 // SAFETY: only in a request for key positions, and the first word is there.
@@ -250,7 +259,7 @@ unsafe fn dispatch(
         let key = strings.get(1).copied().unwrap_or(std::ptr::null_mut());
         // SAFETY: the context is that of this command, and so is what was found for it.
         let sought = unsafe { search::brought_back(ctx.ctx) };
-        run(&Call { ctx: &ctx, words: &words, strings, key, now: server::now(), handler, sought })
+        run(&Call { ctx: &ctx, words: &words, strings, key, now: server::now(), started, handler, sought })
     }));
     match outcome.unwrap_or(Err(Failure::Panic)) {
         Ok(()) => {}

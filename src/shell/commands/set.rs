@@ -2,6 +2,7 @@
 
 use super::{fetch, with_codec, Call};
 use crate::core::effects::Effects;
+use crate::core::ledger::latency::Work;
 use crate::core::storing::Stored;
 use crate::core::time::UnixMs;
 use crate::shell::failure::{Failure, Outcome};
@@ -12,24 +13,35 @@ use redis_module::{raw, Context, RedisString};
 
 pub fn run(call: &Call<'_>) -> Outcome {
     let set = Set::parse(call.words, &call.bounds())?;
-    match store(call.ctx, call.key(), &set, call.now)? {
+    match store(call.ctx, call.key(), &set, call.now, Some(call))? {
         Stored::Stored(_) => call.reply().ok(),
         Stored::ConditionFailed | Stored::NoCache | Stored::TooLarge | Stored::AlreadyOver => call.reply().null(),
     }
     Ok(())
 }
 
-/// Stores an answer at a key of the context's database, and tells those who wait for it.
-pub fn store(ctx: &Context, key: *mut raw::RedisModuleString, set: &Set<'_>, now: UnixMs) -> Result<Stored, Failure> {
+/// Stores an answer at a key of the context's database, and tells those who wait for it. `timed` is the command that does
+/// nothing else.
+pub fn store(
+    ctx: &Context,
+    key: *mut raw::RedisModuleString,
+    set: &Set<'_>,
+    now: UnixMs,
+    timed: Option<&Call<'_>>,
+) -> Result<Stored, Failure> {
     let answer = set.answer();
     let home = home(ctx, RedisString::string_as_slice(key));
     let pressure = server::pressure();
     let is_lost = set.token.is_some_and(|token| !fetch::is_holder(&home, &answer, token, now));
     let stored = super::edit(ctx, key, |cache, _| {
         if is_lost {
-            return Ok((cache.skip(Stored::ConditionFailed), Effects::default()));
+            return Ok((cache.skip_lost(&answer, now), Effects::default()));
         }
-        Ok(with_codec(|codec| cache.set(&answer, now, pressure, codec))?)
+        let stored = with_codec(|codec| cache.set(&answer, now, pressure, codec))?;
+        if let Some(call) = timed {
+            cache.ledger_mut().note(Work::Set, call.took());
+        }
+        Ok(stored)
     })?;
     fetch::tell_waiting(ctx, key, &home, &answer, stored, now);
     Ok(stored)

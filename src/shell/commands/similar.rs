@@ -2,6 +2,7 @@
 
 use super::Call;
 use crate::core::cache::Found;
+use crate::core::ledger::latency::Work;
 use crate::core::matching::{Look, Wanted, ASKED_FOR};
 use crate::core::storing::VectorError;
 use crate::shell::registry::Resident;
@@ -41,13 +42,21 @@ pub fn search<'a>(call: &Call<'a>, searching: Searching) -> Option<Searched<'a>>
     Some(Searched::Here(sought))
 }
 
-/// What a lookup finds by its digest or, where it may, by similarity. None when the client has to wait for it.
-pub fn find(call: &Call<'_>, resident: &mut Resident, wanted: &Wanted<'_>) -> Result<Option<Found>, VectorError> {
+/// What a lookup finds by its digest or, where it may, by similarity, and which of the two it was. None when the client
+/// has to wait for it.
+pub fn find(
+    call: &Call<'_>,
+    resident: &mut Resident,
+    wanted: &Wanted<'_>,
+) -> Result<Option<(Found, Work)>, VectorError> {
     let number = resident.number();
     let searched = match call.sought.filter(|sought| sought.cache == number) {
         Some(sought) => Searched::Before(sought),
         None => match resident.cache.look(wanted)? {
-            Look::Found(found) => return Ok(Some(found)),
+            Look::Found(found) => {
+                let is_similar = matches!(found, Found::Similar { .. });
+                return Ok(Some((found, if is_similar { Work::GetSimilar } else { Work::GetExact })));
+            }
             Look::Search(asking) => {
                 let reach = (asking.floor(), ASKED_FOR);
                 let searching = Searching { cache: number, asking: *asking, reach, claim: None };
@@ -56,5 +65,5 @@ pub fn find(call: &Call<'_>, resident: &mut Resident, wanted: &Wanted<'_>) -> Re
             }
         },
     };
-    Ok(Some(resident.cache.settle(&searched.asking, &searched.hits, wanted)))
+    Ok(Some((resident.cache.settle(&searched.asking, &searched.hits, wanted), Work::GetSimilar)))
 }

@@ -1,76 +1,134 @@
-//! `STATS`: what a cache has done, or all caches of this node together.
+//! `STATS`: what a cache has done, or all caches of this node together. `RESETSTATS` forgets it.
 
 use super::{settle_figures, Call};
-use crate::core::counters::Counters;
-use crate::core::stats::Stats;
+use crate::core::ledger::Dimension;
+use crate::core::report::{json, prometheus, Figures, Value};
+use crate::core::stats::{Breakdown, Scope, Stats};
+use crate::shell::access::Reader;
 use crate::shell::failure::Outcome;
 use crate::shell::keyspace::{Intent, Key};
 use crate::shell::registry::{self, Resident};
 use crate::shell::reply::{reply_map, Reply};
 use crate::shell::{config, datatype};
+use crate::syntax::stats::{parse, parse_reset, Format};
 
 pub fn run(call: &Call<'_>) -> Outcome {
-    let mut total = Stats::default();
-    if crate::syntax::stats::parse(call.words)? {
-        let mut key = Key::open(call.ctx, call.key(), Intent::Peek)?;
-        if let Some(resident) = key.resident() {
-            settle_figures(&mut resident.cache);
-            add(&mut total, resident);
+    let request = parse(call.words)?;
+    let scope = request.asked.scope(call.now, config::memory_price());
+    let whose = call.words.first().filter(|_| request.has_key).copied();
+    match request.asked.by {
+        None => {
+            let mut total = Stats::default();
+            each(call, whose.is_some(), |resident, memory| total.add(&resident.cache, memory, &scope))?;
+            let figures = Figures::new(total, &scope);
+            show(call, request.format, whose, &scope, Shown::One(&figures));
         }
-    } else {
-        registry::each(|resident| add(&mut total, resident));
+        Some(by) => {
+            let (mut total, reader) = (Breakdown::new(by), Reader::of(call.ctx));
+            each(call, whose.is_some(), |resident, memory| {
+                let secret = whose.is_none() && !reader.may_read(&resident.home);
+                total.add(&resident.cache, memory, secret, &scope);
+            })?;
+            let names = Figures::of_names(total, &scope);
+            show(call, request.format, whose, &scope, Shown::Names(by, &names));
+        }
     }
-    show(call, &total);
     Ok(())
 }
 
-fn add(total: &mut Stats, resident: &Resident) {
-    total.add(&resident.cache, datatype::memory(resident) as u64);
+/// Shows the cache at the key, or every cache, to `look`, with the bytes it takes.
+fn each(call: &Call<'_>, has_key: bool, mut look: impl FnMut(&Resident, u64)) -> Outcome {
+    let mut look = |resident: &Resident| look(resident, datatype::memory(resident) as u64);
+    if has_key {
+        let mut key = Key::open(call.ctx, call.key(), Intent::Peek)?;
+        if let Some(resident) = key.resident() {
+            settle_figures(&mut resident.cache);
+            look(resident);
+        }
+    } else {
+        registry::each(|resident| look(resident));
+    }
+    Ok(())
 }
 
-/// The fields in the contract's order. What has no cause yet in this version (alerts) is
-/// zero or empty, as it is.
-fn show(call: &Call<'_>, stats: &Stats) {
-    let c: &Counters = &stats.counters;
-    let projection = stats.projection(call.now, config::memory_price());
-    reply_map!(call.reply(), {
-        "entries" => |r: Reply<'_>| r.count(stats.entries),
-        "lookups" => |r: Reply<'_>| r.count(c.lookups),
-        "hits" => |r: Reply<'_>| r.count(c.hits()),
-        "hits_exact" => |r: Reply<'_>| r.count(c.hits_exact),
-        "hits_similar" => |r: Reply<'_>| r.count(c.hits_similar),
-        "hits_stale" => |r: Reply<'_>| r.count(c.hits_stale),
-        "misses" => |r: Reply<'_>| r.count(c.misses()),
-        "miss_absent" => |r: Reply<'_>| r.count(c.miss_absent),
-        "miss_expired" => |r: Reply<'_>| r.count(c.miss_expired),
-        "miss_threshold" => |r: Reply<'_>| r.count(c.miss_threshold),
-        "miss_guard" => |r: Reply<'_>| r.count(c.miss_guard),
-        "hit_rate" => |r: Reply<'_>| r.double(c.hit_rate()),
-        "coalesced" => |r: Reply<'_>| r.count(c.coalesced),
-        "stores" => |r: Reply<'_>| r.count(c.stores),
-        "skips" => |r: Reply<'_>| r.count(c.skips),
-        "evictions" => |r: Reply<'_>| r.count(c.evictions),
-        "expirations" => |r: Reply<'_>| r.count(c.expirations),
-        "invalidations" => |r: Reply<'_>| r.count(c.invalidations),
-        "feedback_good" => |r: Reply<'_>| r.count(c.feedback_good),
-        "feedback_bad" => |r: Reply<'_>| r.count(c.feedback_bad),
-        "tokens_saved_in" => |r: Reply<'_>| r.count(c.tokens_saved_in),
-        "tokens_saved_out" => |r: Reply<'_>| r.count(c.tokens_saved_out),
-        "tokens_saved" => |r: Reply<'_>| r.count(c.tokens_saved()),
-        "cost_saved_usd" => |r: Reply<'_>| r.text(c.cost_saved),
-        "cost_spent_usd" => |r: Reply<'_>| r.text(c.cost_spent),
-        "estimated_share" => |r: Reply<'_>| r.double(c.estimated_share()),
-        "latency_saved_ms" => |r: Reply<'_>| r.count(c.latency_saved_ms),
-        "saving_per_day_usd" => |r: Reply<'_>| r.text(projection.per_day),
-        "saving_per_month_usd" => |r: Reply<'_>| r.text(projection.per_month),
-        "saving_per_year_usd" => |r: Reply<'_>| r.text(projection.per_year),
-        "memory_cost_per_month_usd" => |r: Reply<'_>| r.text(projection.memory_per_month),
-        "roi" => |r: Reply<'_>| r.double(projection.roi),
-        "bytes_raw" => |r: Reply<'_>| r.count(stats.bytes_raw),
-        "bytes_stored" => |r: Reply<'_>| r.count(stats.bytes_stored),
-        "compression_saved" => |r: Reply<'_>| r.double(stats.compression_saved()),
-        "memory_bytes" => |r: Reply<'_>| r.count(stats.memory_bytes),
-        "memory_per_1k_entries" => |r: Reply<'_>| r.count(stats.memory_per_1k_entries()),
-        "alerts" => |r: Reply<'_>| r.array(0),
-    });
+/// What is to be shown.
+enum Shown<'a> {
+    One(&'a Figures),
+    Names(Dimension, &'a [(Box<[u8]>, Figures)]),
+}
+
+fn show(call: &Call<'_>, format: Format, whose: Option<&[u8]>, scope: &Scope, shown: Shown<'_>) {
+    let reply = call.reply();
+    match (format, shown) {
+        (Format::Map, Shown::One(figures)) => map(reply, figures),
+        (Format::Map, Shown::Names(_, names)) => {
+            reply.map(names.len());
+            for (name, figures) in names {
+                reply.bulk(name);
+                map(reply, figures);
+            }
+        }
+        (Format::Json, Shown::One(figures)) => reply.text(serde_json::Value::Object(object(figures))),
+        (Format::Json, Shown::Names(_, names)) => {
+            let named = names.iter().map(|(name, figures)| (json::text(name), object(figures).into()));
+            reply.text(serde_json::Value::Object(named.collect()));
+        }
+        (Format::Prometheus, shown) => {
+            let cache = whose.map(|key| ("cache", key));
+            let window = scope.window.map(|_| call.words).and_then(window_word).map(|word| ("window", word));
+            let labels = || cache.into_iter().chain(window);
+            let series: Vec<_> = match shown {
+                Shown::One(figures) => vec![(labels().collect(), figures)],
+                Shown::Names(by, names) => {
+                    names.iter().map(|(name, f)| (labels().chain([(by.name(), &**name)]).collect(), f)).collect()
+                }
+            };
+            reply.text(prometheus::exposition(&series, scope.window.is_some()));
+        }
+    }
+}
+
+/// The value of `WINDOW` as it was typed: a whole number.
+fn window_word<'a>(words: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let at = words.iter().rposition(|word| word.eq_ignore_ascii_case(b"WINDOW"))?;
+    words.get(at + 1).copied()
+}
+
+fn object(figures: &Figures) -> serde_json::Map<String, serde_json::Value> {
+    let mut object = json::object(figures);
+    object.insert("alerts".into(), serde_json::Value::Array(Vec::new()));
+    object
+}
+
+fn map(reply: Reply<'_>, figures: &Figures) {
+    reply.map(figures.fields().count() + 1);
+    for (field, value) in figures.fields() {
+        reply.bulk(field.name.as_bytes());
+        match value {
+            Value::Count(count) => reply.count(count),
+            Value::Real(real) => reply.double(real),
+            Value::Usd(usd) => reply.text(usd),
+            Value::Times(times) => reply_map!(reply, {
+                "p50" => |r: Reply<'_>| r.double(times.p50),
+                "p95" => |r: Reply<'_>| r.double(times.p95),
+                "p99" => |r: Reply<'_>| r.double(times.p99),
+                "max" => |r: Reply<'_>| r.double(times.max),
+            }),
+        }
+    }
+    reply.bulk(b"alerts");
+    reply.array(0);
+}
+
+pub fn reset(call: &Call<'_>) -> Outcome {
+    if parse_reset(call.words)? {
+        let mut key = Key::open(call.ctx, call.key(), Intent::Peek)?;
+        if let Some(cache) = key.cache() {
+            cache.ledger_mut().reset();
+        }
+    } else {
+        registry::each(|resident| resident.cache.ledger_mut().reset());
+    }
+    call.reply().ok();
+    Ok(())
 }

@@ -1,0 +1,209 @@
+//! Counters by name: of a model, a scope, a strategy, a type or a tag.
+//!
+//! There may be millions of names, so only some have an account of their own: as many as there is room for, and when there
+//! is no room, those that save most. What has none is the difference between the sum of all and those that have; so the
+//! figures of the names and of the rest add up, whoever comes and goes.
+
+use super::counters::Counters;
+use super::timeline::{Account, Window};
+use crate::core::memory;
+use crate::core::wire::{Reader, WireError, Writer};
+use hashbrown::HashTable;
+use std::hash::{BuildHasher, RandomState};
+
+/// How many names have an account at most.
+pub const MOST_NAMES: usize = 256;
+
+/// Of how many the one that saves least makes way for a newcomer.
+const COMPARED: usize = 16;
+
+/// A name and its account.
+#[derive(Clone, Debug)]
+struct Group {
+    name: Box<[u8]>,
+    hash: u64,
+    account: Account,
+}
+
+impl Group {
+    fn memory(&self) -> usize {
+        Self::base(self.name.len()) + self.account.memory()
+    }
+
+    /// Bytes of one with a name of this length: of its own, and in the table.
+    fn base(name: usize) -> usize {
+        size_of::<Self>() + 16 + memory::allocated(name)
+    }
+}
+
+/// The names of one dimension.
+#[derive(Clone, Debug, Default)]
+pub struct Groups {
+    groups: Vec<Group>,
+    index: HashTable<u32>,
+    hasher: RandomState,
+    /// Who was counted last: most often the next as well.
+    recent: usize,
+    /// Where the next one who makes way is looked for.
+    hand: usize,
+    memory: usize,
+}
+
+impl Groups {
+    /// Counts for a name that has an account; whether it has one, and whether that took memory.
+    pub fn count(&mut self, name: &[u8], second: u64, add: impl FnOnce(&mut Counters)) -> (bool, bool) {
+        if self.groups.get(self.recent).is_none_or(|group| *group.name != *name) {
+            match self.find(name, self.hasher.hash_one(name)) {
+                Some(at) => self.recent = at,
+                None => return (false, false),
+            }
+        }
+        let Some(Group { account, .. }) = self.groups.get_mut(self.recent) else { return (false, false) };
+        if second <= account.last_second() {
+            account.count(second, add);
+            return (true, false);
+        }
+        let before = account.memory();
+        account.count(second, add);
+        self.memory = self.memory - before + account.memory();
+        (true, true)
+    }
+
+    /// Opens an account for a name that has none: if there is room in as many bytes, or, where it `may` push somebody out,
+    /// in place of one that saves little.
+    pub fn open(&mut self, name: &[u8], may: bool, room: usize) -> Option<usize> {
+        let hash = self.hasher.hash_one(name);
+        let needed = Group::base(name.len());
+        let has_room = self.groups.len() < MOST_NAMES && needed <= room;
+        if !has_room && !may {
+            return None;
+        }
+        let group = Group { name: name.into(), hash, account: Account::default() };
+        let at = if has_room {
+            self.groups.push(group);
+            self.groups.len() - 1
+        } else {
+            let victim = self.next_to_go()?;
+            self.take_from_index(victim);
+            let place = self.groups.get_mut(victim)?;
+            self.memory -= place.memory();
+            *place = group;
+            victim
+        };
+        self.memory += needed;
+        self.put_into_index(at);
+        Some(at)
+    }
+
+    fn find(&self, name: &[u8], hash: u64) -> Option<usize> {
+        let same = |at: &u32| self.groups.get(*at as usize).is_some_and(|group| *group.name == *name);
+        self.index.find(hash, same).map(|at| *at as usize)
+    }
+
+    fn put_into_index(&mut self, at: usize) {
+        let groups = &self.groups;
+        let hash_of = |at: &u32| groups.get(*at as usize).map_or(0, |group| group.hash);
+        if let (Some(group), Ok(at)) = (groups.get(at), u32::try_from(at)) {
+            self.index.insert_unique(group.hash, at, hash_of);
+        }
+    }
+
+    fn take_from_index(&mut self, at: usize) {
+        let Some(group) = self.groups.get(at) else { return };
+        if let Ok(found) = self.index.find_entry(group.hash, |i| *i as usize == at) {
+            found.remove();
+        }
+    }
+
+    /// The one that saves least among the next few; of equals, the one that has not been counted for the longest time.
+    fn next_to_go(&mut self) -> Option<usize> {
+        let count = self.groups.len();
+        let next = (0..COMPARED.min(count)).map(|i| (self.hand + i) % count);
+        let least = next.min_by_key(|at| self.groups.get(*at).map(worth));
+        self.hand = (self.hand + COMPARED) % count.max(1);
+        least
+    }
+
+    /// Closes the account that saves least; whether there was one.
+    pub fn close_least(&mut self) -> bool {
+        let Some(at) = (0..self.groups.len()).min_by_key(|at| self.groups.get(*at).map(worth)) else { return false };
+        let last = self.groups.len() - 1;
+        self.take_from_index(at);
+        if at != last {
+            self.take_from_index(last);
+        }
+        // The last one takes its place.
+        let gone = self.groups.swap_remove(at);
+        self.memory -= gone.memory();
+        if at != last {
+            self.put_into_index(at);
+        }
+        if self.groups.is_empty() {
+            *self = Self::default();
+        }
+        true
+    }
+
+    /// Names and what was counted for them: in a window, or ever.
+    pub fn counted(&self, window: Option<&Window>) -> impl Iterator<Item = (&[u8], Counters)> {
+        let window = window.copied();
+        self.groups.iter().map(move |Group { name, account, .. }| {
+            (&**name, window.map_or(*account.counters(), |window| account.within(&window)))
+        })
+    }
+
+    /// Bytes behind it.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Appends it to a record.
+    pub fn write(&self, w: &mut Writer) {
+        w.u16(u16::try_from(self.groups.len()).unwrap_or(u16::MAX));
+        for Group { name, account, .. } in &self.groups {
+            account.write(w.bytes(name));
+        }
+    }
+
+    /// Reads it from a record.
+    pub fn read(r: &mut Reader<'_>) -> Result<Self, WireError> {
+        let mut groups = Self::default();
+        let count = usize::from(r.u16()?);
+        if count > MOST_NAMES {
+            return Err(WireError::Value);
+        }
+        for at in 0..count {
+            let name = r.bytes()?;
+            let is_known = groups.find(name, groups.hasher.hash_one(name)).is_some();
+            if is_known || groups.open(name, false, usize::MAX) != Some(at) {
+                return Err(WireError::Value);
+            }
+            if let Some(group) = groups.groups.get_mut(at) {
+                group.account = Account::read(r)?;
+                groups.memory += group.account.memory();
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Checks that its parts agree.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.groups.len() > MOST_NAMES || self.index.len() != self.groups.len() {
+            return Err("a name has one account".into());
+        }
+        for (at, group) in self.groups.iter().enumerate() {
+            if self.find(&group.name, group.hash) != Some(at) || self.hasher.hash_one(&*group.name) != group.hash {
+                return Err("an account is found by its name".into());
+            }
+        }
+        match self.groups.iter().map(Group::memory).sum::<usize>() {
+            sum if sum == self.memory => Ok(()),
+            sum => Err(format!("accounts take {sum} bytes, {} are counted", self.memory)),
+        }
+    }
+}
+
+fn worth(group: &Group) -> ([u64; 3], u64) {
+    let counters = group.account.counters();
+    ([counters.micros_saved, counters.tokens_saved(), counters.hits()], group.account.last_second())
+}

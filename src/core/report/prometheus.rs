@@ -1,0 +1,140 @@
+//! Figures in the text exposition format of Prometheus, version 0.0.4.
+//!
+//! Each field is one metric, `llmcache_` and its name; what is counted since the beginning ends with `_total`. In a window
+//! everything is a gauge.
+
+use super::{Figures, Kind, Value, FIELDS};
+use std::fmt::Write;
+
+/// A label's name and its value.
+pub type Label<'a> = (&'a str, &'a [u8]);
+
+/// Writes figures, each with the labels that tell it from the others, as one exposition.
+pub fn exposition(series: &[(Vec<Label<'_>>, &Figures)], is_window: bool) -> String {
+    let mut text = String::new();
+    let columns: Vec<Vec<Value>> =
+        series.iter().map(|(_, figures)| figures.fields().map(|(_, value)| value).collect()).collect();
+    for (i, field) in FIELDS.iter().enumerate() {
+        let (suffix, kind) = match field.kind {
+            Kind::Counter if !is_window => ("_total", "counter"),
+            Kind::Counter | Kind::Gauge => ("", "gauge"),
+            Kind::Summary => ("", "summary"),
+        };
+        let name = format!("llmcache_{}{suffix}", field.name);
+        let values = || series.iter().zip(&columns).filter_map(|((labels, _), values)| Some((labels, values.get(i)?)));
+        head(&mut text, &name, kind, field.help);
+        for (labels, value) in values() {
+            match value {
+                Value::Count(count) => sample(&mut text, &name, labels, None, count),
+                Value::Real(real) => sample(&mut text, &name, labels, None, real),
+                Value::Usd(usd) => sample(&mut text, &name, labels, None, usd),
+                Value::Times(times) => {
+                    for (quantile, value) in [("0.5", times.p50), ("0.95", times.p95), ("0.99", times.p99)] {
+                        sample(&mut text, &name, labels, Some(("quantile", quantile.as_bytes())), value);
+                    }
+                    sample(&mut text, &format!("{name}_sum"), labels, None, times.sum);
+                    sample(&mut text, &format!("{name}_count"), labels, None, times.count);
+                }
+            }
+        }
+        if field.kind == Kind::Summary {
+            let name = format!("{name}_max");
+            head(&mut text, &name, "gauge", &format!("{}: the longest", field.help));
+            for (labels, value) in values() {
+                if let Value::Times(times) = value {
+                    sample(&mut text, &name, labels, None, times.max);
+                }
+            }
+        }
+    }
+    text
+}
+
+/// Writes a metric of its own: 1 for each of these series.
+pub fn flags(text: &mut String, name: &str, help: &str, series: &[Vec<Label<'_>>]) {
+    head(text, name, "gauge", help);
+    series.iter().for_each(|labels| sample(text, name, labels, None, 1));
+}
+
+fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn sample(
+    text: &mut String,
+    name: &str,
+    labels: &[Label<'_>],
+    more: Option<Label<'_>>,
+    value: impl std::fmt::Display,
+) {
+    text.push_str(name);
+    let mut opening = '{';
+    for (label, value) in labels.iter().copied().chain(more) {
+        let _ = write!(text, "{opening}{label}=\"{}\"", escaped(value));
+        opening = ',';
+    }
+    let closing = if opening == ',' { "}" } else { "" };
+    let _ = writeln!(text, "{closing} {value}");
+}
+
+/// A label's value as it may stand between quotes: UTF-8, with these three characters escaped. Scrapers split lines at a
+/// line feed alone, but some readers split at other ends of lines as well, so what controls goes.
+fn escaped(value: &[u8]) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for c in String::from_utf8_lossy(value).chars() {
+        match c {
+            '\\' => escaped.push_str("\\\\"),
+            '"' => escaped.push_str("\\\""),
+            '\n' => escaped.push_str("\\n"),
+            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => escaped.push(char::REPLACEMENT_CHARACTER),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::money::MicroUsd;
+    use crate::core::report::Asked;
+    use crate::core::stats::Stats;
+    use crate::core::time::UnixMs;
+
+    fn figures(lookups: u64) -> Figures {
+        let scope = Asked { by: None, window_s: None }.scope(UnixMs(0), MicroUsd::ZERO);
+        let mut stats = Stats::default();
+        (stats.counters.lookups, stats.counters.hits_exact, stats.counters.micros_saved) = (lookups, 1, 1_500_000);
+        Figures::new(stats, &scope)
+    }
+
+    #[test]
+    fn each_metric_is_announced_once_and_has_one_line_for_each_series() {
+        let (a, b) = (figures(4), figures(2));
+        let text = exposition(&[(vec![("model", b"a")], &a), (vec![("model", b"b\"\\\n\x07\xff")], &b)], false);
+        let lines: Vec<_> = text.lines().filter(|line| line.contains("llmcache_lookups_total")).collect();
+        let help = "# HELP llmcache_lookups_total Lookups";
+        let second = "llmcache_lookups_total{model=\"b\\\"\\\\\\n\u{fffd}\u{fffd}\"} 2";
+        assert_eq!(
+            lines,
+            [help, "# TYPE llmcache_lookups_total counter", "llmcache_lookups_total{model=\"a\"} 4", second]
+        );
+        assert!(text.contains("\nllmcache_hit_rate{model=\"a\"} 0.25\n"));
+        assert!(text.contains("\nllmcache_cost_saved_usd_total{model=\"a\"} 1.500000\n"));
+        assert!(text.contains("\n# TYPE llmcache_set_us summary\nllmcache_set_us{model=\"a\",quantile=\"0.5\"} 0\n"));
+        let mut heads: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
+        let count = heads.len();
+        heads.sort_unstable();
+        heads.dedup();
+        assert_eq!(heads.len(), count);
+        assert!(text.ends_with('\n'));
+    }
+
+    #[test]
+    fn a_window_has_gauges_alone() {
+        let text = exposition(&[(vec![], &figures(4))], true);
+        assert!(text.contains("# TYPE llmcache_lookups gauge\nllmcache_lookups 4\n"), "{text}");
+        assert!(!text.contains("_total"));
+    }
+}
