@@ -304,9 +304,9 @@ fn a_lying_frame_sets_nothing_aside() {
     // Refused on the way in, or an error on the way out.
     let _ = cache.repeat_store(&context.finish(), &entry.finish(), NOW);
     let context = Context { shape: Shape::Plain, scope: b"", model: b"", system: b"", params: b"" };
-    let digest = Identity { context, prompt: b"q" }.digest();
-    if cache.store().find(&digest).is_some() {
-        let taken = most(|| assert!(cache.get(&digest, &Terms::default(), NOW, &mut codec).is_err()));
+    let identity = Identity { context, prompt: b"q" };
+    if cache.store().find(&identity.digest()).is_some() {
+        let taken = most(|| assert!(cache.get(&identity, &Terms::default(), NOW, &mut codec).is_err()));
         assert!(taken < 1 << 20, "{taken}");
     }
     assert_eq!((cache.ledger().counters().lookups, cache.ledger().counters().hits()), (0, 0));

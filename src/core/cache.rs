@@ -225,6 +225,11 @@ impl Cache {
         self.store.entries_memory() + self.store.shared_memory() + self.store.likeness_memory() + self.policy_memory()
     }
 
+    /// The same without the statistics, which nobody evicts.
+    pub(super) fn footprint(&self) -> usize {
+        self.memory() - self.ledger.charge()
+    }
+
     /// Bytes behind what the cache is, apart from what it holds.
     pub fn policy_memory(&self) -> usize {
         // Counted also where there is no index yet, so that one that comes does not pass the limit.

@@ -170,9 +170,11 @@ impl Census {
         }
         entries.for_each(|entry| anew.change(entry, &Holding::default(), &Holding::of(entry)));
         let same = (self.all, self.tagged, self.untagged) == (anew.all, anew.tagged, anew.untagged)
-            && self.names.iter().zip(&anew.names).all(|(mine, other)| {
-                mine.iter().all(|(symbol, ..)| mine.value(symbol) == other.value(symbol))
-            });
+            && self
+                .names
+                .iter()
+                .zip(&anew.names)
+                .all(|(mine, other)| mine.iter().all(|(symbol, ..)| mine.value(symbol) == other.value(symbol)));
         same.then_some(()).ok_or_else(|| "what names hold is the sum of their entries'".to_owned())
     }
 }

@@ -46,7 +46,7 @@ impl Cache {
         while over(self) && self.evict_one(kept, now, effects) {}
     }
 
-    /// Evicts until the cache takes no more than `target` bytes, but never `kept`, and `budget` entries at most.
+    /// Evicts until the cache takes no more than `target` bytes beside its statistics, but never `kept`, and `budget` entries at most.
     pub(super) fn evict_to(
         &mut self,
         target: usize,
@@ -55,9 +55,9 @@ impl Cache {
         now: UnixMs,
         effects: &mut Effects,
     ) {
-        self.cool_by(self.memory().saturating_sub(target) as u64);
+        self.cool_by(self.footprint().saturating_sub(target) as u64);
         for _ in 0..budget {
-            if self.memory() <= target || !self.evict_one(kept, now, effects) {
+            if self.footprint() <= target || !self.evict_one(kept, now, effects) {
                 break;
             }
         }
@@ -71,7 +71,7 @@ impl Cache {
     /// Gives back about `bytes`, evicting `budget` entries at most.
     pub fn relieve(&mut self, bytes: usize, budget: usize, now: UnixMs) -> Effects {
         let mut effects = Effects::default();
-        let target = self.memory().saturating_sub(bytes);
+        let target = self.footprint().saturating_sub(bytes);
         self.evict_to(target, budget, None, now, &mut effects);
         effects
     }

@@ -237,7 +237,7 @@ impl Cache {
         if self.store.is_full() || (pressure == Pressure::Over && self.store.is_empty()) {
             return Err(StoreError::OutOfMemory);
         }
-        let before = self.memory();
+        let before = self.footprint();
         if short_of_room {
             self.press_some(INLINE, codec);
         }

@@ -51,8 +51,7 @@ pub fn parse(words: &[&[u8]]) -> Result<Stats, SyntaxError> {
                 let word = args.value("BY")?;
                 let dimension = Dimension::ALL.into_iter().find(|by| word.eq_ignore_ascii_case(by.name().as_bytes()));
                 let names = Dimension::ALL.map(Dimension::name).join(", ");
-                let dimension =
-                    dimension.ok_or_else(|| SyntaxError::value("BY", format!("one of {names}"), word))?;
+                let dimension = dimension.ok_or_else(|| SyntaxError::value("BY", format!("one of {names}"), word))?;
                 once(&mut by, "BY", dimension)?;
             }
             "WINDOW" => once(&mut window_s, "WINDOW", args.number("WINDOW", 1, LONGEST_WINDOW as i64)?)?,

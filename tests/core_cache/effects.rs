@@ -34,8 +34,8 @@ fn effects_are_enough() {
                 0 => assert!(replica.expire(now, 3) <= 3),
                 1 => replica = loaded(&saved(&replica)).unwrap(),
                 2..=5 => {
-                    let ask = dice.rng.pick(&dice.asks).digest();
-                    drop(replica.get(&ask, &Terms::default(), now, &mut codec));
+                    let ask = dice.rng.pick(&dice.asks).clone();
+                    drop(replica.get(&ask.identity(), &Terms::default(), now, &mut codec));
                 }
                 6 if dice.rng.chance(5) => (base, file) = (saved(primary), Vec::new()),
                 _ => {}

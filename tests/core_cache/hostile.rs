@@ -5,11 +5,11 @@ use super::ops::{Bench, Dice, Op};
 use super::support::{loaded, messages, records, saved, store, with_seeds, Ask, Rng, Saved, START};
 use llmcache::core::cache::{Cache, Found, Terms};
 use llmcache::core::codec::Codec;
-use llmcache::core::ledger::counters::Counters;
 use llmcache::core::entry::EntryView;
 use llmcache::core::eviction::Pressure;
 use llmcache::core::feedback::Opinion;
 use llmcache::core::identity::Digest;
+use llmcache::core::ledger::counters::Counters;
 use llmcache::core::persist::Sink;
 use llmcache::core::persist::FORMAT;
 use llmcache::core::plans::{Planned, Profile};
@@ -357,7 +357,7 @@ fn the_largest_numbers_do_no_harm() {
     assert!(try_all(&sink.0, "the largest numbers"));
     let cache = loaded(&sink.0).unwrap();
     assert_eq!(cache.store().len(), lives.len());
-    assert_eq!(cache.ledger().counters().first_lookup, None);
+    assert_eq!(cache.ledger().first_lookup(), None);
     assert!(cache.ledger().counters().hits() < MAX / 2);
 }
 

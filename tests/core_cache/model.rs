@@ -5,17 +5,19 @@ use super::ops::{Kept, Life, Op, Put, Refused, Said, Which};
 use super::support::{etag, Ask, Seen};
 use llmcache::core::cache::{Cache, Terms};
 use llmcache::core::codec::Codec;
-use llmcache::core::ledger::counters::Counters;
 use llmcache::core::effects::Effects;
 use llmcache::core::entry::{Effort, Lifespan, Phase, Slot};
 use llmcache::core::eviction::Pressure;
 use llmcache::core::identity::{EntryId, Shape};
+use llmcache::core::ledger::counters::Counters;
+use llmcache::core::ledger::Dimension;
 use llmcache::core::money::MicroUsd;
 use llmcache::core::policy::{Evict, Policy};
+use llmcache::core::stats::{Breakdown, Scope, OTHER};
 use llmcache::core::storing::Condition;
 use llmcache::core::strategy::{Question, Strategies, Ttl};
 use llmcache::core::time::UnixMs;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 const NEVER: u64 = u64::MAX;
 /// 9999-12-31T23:59:59.999Z
@@ -32,12 +34,54 @@ struct Held {
     memory: usize,
 }
 
+/// The names that something is counted under: model, scope, strategy, type, tags.
+type Names = [Vec<Vec<u8>>; 5];
+
+fn names(ask: &Ask, strategy: &str, typ: Option<&Vec<u8>>, tags: &[Vec<u8>]) -> Names {
+    let mut different: Vec<Vec<u8>> = Vec::new();
+    for tag in tags {
+        if !different.contains(tag) {
+            different.push(tag.clone());
+        }
+    }
+    if different.is_empty() {
+        different.push(Vec::new());
+    }
+    let typ = typ.cloned().unwrap_or_default();
+    [vec![ask.model.clone()], vec![ask.scope.clone()], vec![strategy.into()], vec![typ], different]
+}
+
+/// What was counted, in all and by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Books {
+    pub first_lookup: Option<UnixMs>,
+    pub all: Counters,
+    pub by: [BTreeMap<Vec<u8>, Counters>; 5],
+}
+
+impl Books {
+    fn count(&mut self, names: Names, add: impl Fn(&mut Counters)) {
+        add(&mut self.all);
+        for (by, names) in self.by.iter_mut().zip(names) {
+            names.into_iter().for_each(|name| add(by.entry(name).or_default()));
+        }
+    }
+
+    /// As a cache's statistics tell it, as long as there is room for every name.
+    fn of(cache: &Cache) -> Self {
+        let ledger = cache.ledger();
+        let by = Dimension::ALL
+            .map(|dimension| ledger.counted_by(dimension, None).0.map(|(name, sum)| (name.to_vec(), sum)).collect());
+        Self { first_lookup: ledger.first_lookup(), all: *ledger.counters(), by }
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Twin {
     held: Vec<Held>,
     policy: Policy,
     strategies: Strategies,
-    pub counters: Counters,
+    pub books: Books,
     /// Bytes of what a cache is when it is empty.
     policy_memory: usize,
     /// Whether the size of everything is known beforehand. Compression runs when it likes, so then the cache says how
@@ -46,6 +90,9 @@ pub struct Twin {
     /// How many entries had to go.
     gone: (usize, u64),
 }
+
+/// Bytes of what is known of a name's entries, with the slack of the table.
+const HOLDING: usize = 32 * 3 / 2;
 
 fn later(at: u64, ms: u64) -> u64 {
     if at == NEVER {
@@ -80,10 +127,9 @@ impl Held {
         }
     }
 
-    fn names(&self) -> impl Iterator<Item = &[u8]> {
+    fn names(&self) -> Names {
         let seen = &self.seen;
-        let rule = seen.rule.as_deref().map(str::as_bytes);
-        seen.tags.iter().map(|tag| &**tag).chain([seen.strategy.as_bytes()]).chain(rule).chain(seen.typ.as_deref())
+        names(&seen.ask, &seen.strategy, seen.typ.as_ref(), &seen.tags)
     }
 
     fn context(&self) -> (Shape, &[u8], &[u8], &[u8], &[u8]) {
@@ -100,7 +146,9 @@ fn has_room(policy: &Policy, strategies: &Strategies) -> bool {
         Ok(())
     };
     bare.alter_strategies(UnixMs(0), take_over).unwrap();
-    policy.max_memory == 0 || bare.policy_memory() as u64 <= policy.max_memory
+    // A part of 32 is set aside for statistics.
+    let needed = bare.policy_memory() as u64;
+    policy.max_memory == 0 || needed + needed.div_ceil(31) <= policy.max_memory
 }
 
 impl Twin {
@@ -122,10 +170,18 @@ impl Twin {
 
     /// Bytes of the strings that entries share, each counted once.
     pub fn shared(&self) -> usize {
-        let names: HashSet<&[u8]> = self.held.iter().flat_map(Held::names).collect();
+        let mut names = HashSet::new();
+        for held in &self.held {
+            let [model, scope, strategy, typ, _] = held.names();
+            let tags = held.seen.tags.clone();
+            let kinds = [model, scope, strategy, typ, tags].into_iter().enumerate();
+            names.extend(kinds.flat_map(|(kind, names)| names.into_iter().map(move |name| (kind, name))));
+        }
+        let rules: HashSet<_> = self.held.iter().filter_map(|held| held.seen.rule.as_ref()).collect();
         let contexts: HashSet<_> = self.held.iter().map(Held::context).collect();
         let length = |(_, a, b, c, d): &(_, &[u8], &[u8], &[u8], &[u8])| 13 + a.len() + b.len() + c.len() + d.len();
-        names.iter().map(|name| charge(name.len())).sum::<usize>()
+        names.iter().map(|(_, name)| charge(name.len()) + HOLDING).sum::<usize>()
+            + rules.iter().map(|rule| charge(rule.len())).sum::<usize>()
             + contexts.iter().map(|context| charge(length(context))).sum::<usize>()
     }
 
@@ -139,6 +195,38 @@ impl Twin {
             held.slot = cache.store().find_id(&held.seen.digest.id());
             held.memory = held.slot.and_then(|slot| cache.store().view(slot)).map_or(0, |view| view.memory());
         }
+    }
+
+    /// Figures by name against sums over all entries, and the sums of all names against the whole.
+    fn same_figures(&self, cache: &Cache) -> Result<(), String> {
+        let scope = Scope { now: UnixMs(0), window: None, gb_month: MicroUsd::ZERO };
+        for dimension in Dimension::ALL {
+            let mut breakdown = Breakdown::new(dimension);
+            breakdown.add(cache, cache.memory() as u64, false, &scope);
+            let (mut sum, mut memory) = (Counters::default(), 0);
+            let told = breakdown.finish();
+            for (name, stats) in &told {
+                sum.merge(&stats.counters);
+                memory += stats.holding.memory;
+                if **name != *OTHER {
+                    let held =
+                        || self.held.iter().filter(|held| held.names()[dimension as usize].contains(&name.to_vec()));
+                    let entries = held().count() as u64;
+                    let raw = held().map(|held| held.seen.response.len() as u64).sum::<u64>();
+                    if (stats.holding.entries, stats.holding.bytes_raw) != (entries, raw) {
+                        return Err(format!("{} {name:?} holds {:?}", dimension.name(), stats.holding));
+                    }
+                }
+            }
+            let all: u64 = told.iter().map(|(_, stats)| stats.holding.entries).sum();
+            if dimension != Dimension::Tag && (sum, all) != (self.books.all, self.held.len() as u64) {
+                return Err(format!("by {} it comes to {sum:?}, not {:?}", dimension.name(), self.books.all));
+            }
+            if all > 0 && memory != cache.memory() as u64 {
+                return Err(format!("by {} it takes {memory} of {}", dimension.name(), cache.memory()));
+            }
+        }
+        Ok(())
     }
 
     fn at(&self, id: &EntryId) -> Option<usize> {
@@ -193,7 +281,7 @@ impl Twin {
                 dead.sort_by_key(|held| (held.seen.life.dead_at, held.slot));
                 dead.truncate(*budget);
                 self.held.retain(|held| !dead.iter().any(|dead| dead.slot == held.slot));
-                self.counters.expirations += dead.len() as u64;
+                dead.iter().for_each(|held| self.books.count(held.names(), |c| c.expirations += 1));
                 Said::Count(dead.len() as u64)
             }
             Op::Relieve(bytes, budget) => {
@@ -245,8 +333,8 @@ impl Twin {
     }
 
     fn put(&mut self, put: &Put, now: UnixMs, cache: &Cache, said: &Said, effects: &mut Effects) -> Said {
-        let skip = |twin: &mut Self, why| {
-            twin.counters.skips += 1;
+        let skip = |twin: &mut Self, strategy: &str, why| {
+            twin.books.count(names(&put.ask, strategy, put.typ.as_ref(), &put.tags), |c| c.skips += 1);
             Said::Put(Ok(why))
         };
         let digest = put.ask.digest();
@@ -254,15 +342,16 @@ impl Twin {
         let phase = there.map(|at| self.held[at].phase(now));
         let Ok(resolved) = self.resolve(put, now) else { return Said::Put(Err(Refused::UnknownStrategy)) };
         let visible = matches!(phase, Some(Phase::Fresh | Phase::Stale));
+        let meant = resolved.as_ref().map_or("nocache".to_owned(), |(_, strategy, _)| strategy.clone());
         match put.condition {
-            Condition::Absent if phase == Some(Phase::Fresh) => return skip(self, Kept::ConditionFailed),
-            Condition::Present if !visible => return skip(self, Kept::ConditionFailed),
+            Condition::Absent if phase == Some(Phase::Fresh) => return skip(self, &meant, Kept::ConditionFailed),
+            Condition::Present if !visible => return skip(self, &meant, Kept::ConditionFailed),
             _ => {}
         }
-        let Some((life, strategy, rule)) = resolved else { return skip(self, Kept::NoCache) };
+        let Some((life, strategy, rule)) = resolved else { return skip(self, &meant, Kept::NoCache) };
         if life.fresh_until <= now {
             self.take_out(there, now, effects);
-            return skip(self, Kept::AlreadyOver);
+            return skip(self, &meant, Kept::AlreadyOver);
         }
         let mut tags = Vec::new();
         for tag in &put.tags {
@@ -290,21 +379,23 @@ impl Twin {
         let too_large = self.policy.max_memory > 0 && (self.policy_memory + alone) as u64 > self.policy.max_memory;
         // As it comes it is too large, but compressed it may not be.
         if too_large && (self.exact || *said == Said::Put(Ok(Kept::TooLarge))) {
-            return skip(self, Kept::TooLarge);
+            return skip(self, &meant, Kept::TooLarge);
         }
         if put.pressure == Pressure::Over && self.held.is_empty() {
             return Said::Put(Err(Refused::OutOfMemory));
         }
         let before = self.memory();
         if let Some(at) = there {
-            self.held.remove(at);
+            let old = self.held.remove(at);
             if phase == Some(Phase::Dead) {
-                self.counters.expirations += 1;
+                self.books.count(old.names(), |c| c.expirations += 1);
                 effects.expired += 1;
             }
         }
-        self.counters.stores += 1;
-        self.counters.cost_spent = self.counters.cost_spent.saturating_add(effort.cost);
+        self.books.count(names(&seen.ask, &seen.strategy, seen.typ.as_ref(), &seen.tags), |c| {
+            c.stores += 1;
+            c.micros_spent = c.micros_spent.saturating_add(effort.cost.micros());
+        });
         // What was just stored is never evicted, so the cache can be asked for it.
         let slot = cache.store().find(&digest);
         let memory = slot.and_then(|slot| cache.store().view(slot)).map_or(0, |view| view.memory());
@@ -395,26 +486,35 @@ impl Twin {
             let young = terms.max_age_ms.is_none_or(|limit| now.since(held.seen.created) <= limit);
             young && (held.phase(now) == Phase::Fresh || terms.stale_ok && held.phase(now) == Phase::Stale)
         });
-        let counters = &mut self.counters;
         if !terms.no_touch {
-            counters.lookups += 1;
-            counters.first_lookup = counters.first_lookup.or(Some(now));
+            self.books.first_lookup = self.books.first_lookup.or(Some(now));
+            let nobody = names(ask, "", None, &[]);
             match (at, answers) {
-                (None, _) => counters.miss_absent += 1,
-                (Some(_), None) => counters.miss_expired += 1,
-                (_, Some(at)) if self.held[at].phase(now) == Phase::Stale => counters.hits_stale += 1,
-                _ => counters.hits_exact += 1,
+                (None, _) => {
+                    self.books.count(nobody, |c| (c.lookups, c.miss_absent) = (c.lookups + 1, c.miss_absent + 1))
+                }
+                (Some(_), None) => {
+                    self.books.count(nobody, |c| (c.lookups, c.miss_expired) = (c.lookups + 1, c.miss_expired + 1));
+                }
+                (_, Some(at)) => {
+                    let held = self.held[at].clone();
+                    let (effort, stale) = (held.seen.effort, held.phase(now) == Phase::Stale);
+                    let guessed = if effort.estimated { effort.tokens_in + effort.tokens_out } else { 0 };
+                    self.books.count(held.names(), |c| {
+                        c.lookups += 1;
+                        *(if stale { &mut c.hits_stale } else { &mut c.hits_exact }) += 1;
+                        c.tokens_saved_in += effort.tokens_in;
+                        c.tokens_saved_out += effort.tokens_out;
+                        c.tokens_saved_estimated += guessed;
+                        c.latency_saved_ms += effort.latency_ms;
+                        c.micros_saved = c.micros_saved.saturating_add(effort.cost.micros());
+                    });
+                }
             }
         }
         let Some(at) = answers else { return Said::Miss };
         let mut held = self.held[at].clone();
         if !terms.no_touch {
-            let effort = held.seen.effort;
-            counters.tokens_saved_in += effort.tokens_in;
-            counters.tokens_saved_out += effort.tokens_out;
-            counters.tokens_saved_estimated += if effort.estimated { effort.tokens_in + effort.tokens_out } else { 0 };
-            counters.latency_saved_ms += effort.latency_ms;
-            counters.cost_saved = counters.cost_saved.saturating_add(effort.cost);
             held.seen.hits += 1;
             self.held.remove(at);
             self.held.push(held.clone());
@@ -436,7 +536,7 @@ impl Twin {
         let Some(at) = at else { return };
         let held = self.held.remove(at);
         if held.phase(now) == Phase::Dead {
-            self.counters.expirations += 1;
+            self.books.count(held.names(), |c| c.expirations += 1);
             effects.expired += 1;
         } else {
             effects.deleted.push(held.seen.digest.id());
@@ -464,7 +564,7 @@ impl Twin {
 
     fn invalidate(&mut self, which: &Which, now: UnixMs, effects: &mut Effects) -> Said {
         let ids = self.meant(which, now);
-        self.counters.invalidations += ids.len() as u64;
+        self.count_invalidations(&ids);
         let count = Said::Count(ids.len() as u64);
         let everything = which.tags.is_empty()
             && [&which.model, &which.scope, &which.typ, &which.strategy, &which.prefix].iter().all(|w| w.is_none())
@@ -473,8 +573,9 @@ impl Twin {
         if everything {
             effects.cleared = !ids.is_empty();
             effects.expired = (self.held.len() - ids.len()) as u64;
-            self.counters.expirations += effects.expired;
-            self.held.clear();
+            for held in std::mem::take(&mut self.held).iter().filter(|held| held.phase(now) == Phase::Dead) {
+                self.books.count(held.names(), |c| c.expirations += 1);
+            }
         } else {
             self.held.retain(|held| !ids.contains(&held.seen.digest.id()));
             effects.deleted = ids;
@@ -482,9 +583,16 @@ impl Twin {
         count
     }
 
+    fn count_invalidations(&mut self, ids: &[EntryId]) {
+        for id in ids {
+            let names = self.held[self.at(id).unwrap()].names();
+            self.books.count(names, |c| c.invalidations += 1);
+        }
+    }
+
     fn make_stale(&mut self, which: &Which, now: UnixMs, effects: &mut Effects) -> Said {
         let ids = self.meant(which, now);
-        self.counters.invalidations += ids.len() as u64;
+        self.count_invalidations(&ids);
         for id in &ids {
             let at = self.at(id).unwrap();
             if self.held[at].phase(now) == Phase::Fresh {
@@ -529,8 +637,8 @@ impl Twin {
         let mortal = free.iter().copied().filter(|at| self.held[*at].seen.life.dead_at.0 != NEVER);
         let soonest = mortal.min_by_key(|at| (self.held[*at].seen.life.dead_at, self.held[*at].slot));
         if let Some(dead) = soonest.filter(|at| self.held[*at].phase(now) == Phase::Dead) {
-            self.held.remove(dead);
-            self.counters.expirations += 1;
+            let dead = self.held.remove(dead);
+            self.books.count(dead.names(), |c| c.expirations += 1);
             effects.expired += 1;
             return true;
         }
@@ -539,8 +647,9 @@ impl Twin {
             Evict::Ttl => soonest.or(free.first().copied()),
         };
         let Some(victim) = victim else { return false };
-        effects.evicted.push(self.held.remove(victim).seen.digest.id());
-        self.counters.evictions += 1;
+        let victim = self.held.remove(victim);
+        self.books.count(victim.names(), |c| c.evictions += 1);
+        effects.evicted.push(victim.seen.digest.id());
         true
     }
 }
@@ -564,9 +673,13 @@ pub fn same(cache: &Cache, twin: &Twin, codec: &mut Codec) -> Result<(), String>
     };
     figures("shared memory", cache.store().shared_memory(), twin.shared())?;
     figures("memory", cache.memory(), twin.memory())?;
-    if cache.ledger().counters() != &twin.counters {
-        return Err(format!("counters {:#?}, the twin's {:#?}", cache.ledger().counters(), twin.counters));
+    let (books, naive) = (Books::of(cache), &twin.books);
+    // A cache with little memory keeps no names, and none at all of some.
+    let has_room = cache.policy().max_memory == 0 || books.by.iter().zip(&naive.by).all(|(a, b)| a.len() == b.len());
+    if (books.first_lookup, books.all) != (naive.first_lookup, naive.all) || has_room && books.by != naive.by {
+        return Err(format!("counted {books:#?}, by the twin {naive:#?}"));
     }
+    twin.same_figures(cache)?;
     let counters = cache.ledger().counters();
     if counters.lookups != counters.hits() + counters.misses() {
         return Err("each lookup is a hit or a miss".into());

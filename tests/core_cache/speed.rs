@@ -56,7 +56,6 @@ fn figures() {
         let response = Rng::new(1).text(1500);
         let tags: Vec<_> = (0..10).map(|i| format!("tag {i}")).collect();
         let asks: Vec<_> = (0..n).map(|i| Ask::plain(format!("{i:0300}"))).collect();
-        let digests: Vec<_> = asks.iter().map(Ask::digest).collect();
         let mut codec = Codec::new();
         let fill = |cache: &mut Cache, codec: &mut Codec, tagged: bool| {
             for (i, ask) in asks.iter().enumerate() {
@@ -82,8 +81,8 @@ fn figures() {
         line("digest + set", n, timed(|| fill(&mut cache, &mut codec, false)));
         let get = |cache: &mut Cache, codec: &mut Codec| {
             for i in 0..n as usize {
-                let digest = &digests[i * 7919 % n as usize];
-                let _ = std::hint::black_box(cache.get(digest, &Terms::default(), NOW, codec).unwrap());
+                let ask = &asks[i * 7919 % n as usize];
+                let _ = std::hint::black_box(cache.get(&ask.identity(), &Terms::default(), NOW, codec).unwrap());
             }
         };
         line("get", n, timed(|| get(&mut cache, &mut codec)));

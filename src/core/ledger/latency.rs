@@ -89,14 +89,7 @@ impl Latencies {
         // The middle of a step of the histogram may lie above the longest time there was.
         let at = |q: f64| micros(times.histogram.value_at_quantile(q).min(times.longest));
         let (p50, p95, p99) = (at(0.5), at(0.95), at(0.99));
-        Percentiles {
-            p50,
-            p95,
-            p99,
-            max: micros(times.longest),
-            count: times.histogram.len(),
-            sum: micros(times.sum),
-        }
+        Percentiles { p50, p95, p99, max: micros(times.longest), count: times.histogram.len(), sum: micros(times.sum) }
     }
 
     /// Bytes behind it.

@@ -161,14 +161,7 @@ impl Ledger {
         }
     }
 
-    fn count_name(
-        &mut self,
-        dimension: Dimension,
-        name: &[u8],
-        second: u64,
-        may: bool,
-        add: impl Fn(&mut Counters),
-    ) {
+    fn count_name(&mut self, dimension: Dimension, name: &[u8], second: u64, may: bool, add: impl Fn(&mut Counters)) {
         let Some(groups) = self.groups.get_mut(dimension as usize) else { return };
         let (known, grew) = groups.count(name, second, &add);
         if known && !grew {

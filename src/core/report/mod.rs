@@ -251,7 +251,8 @@ mod tests {
     fn a_rate_of_nothing_has_no_value_and_shows_zero() {
         let scope = Asked { by: None, window_s: None }.scope(super::super::time::UnixMs(0), MicroUsd::ZERO);
         let figures = Figures::new(Stats::default(), &scope);
-        for name in ["hit_rate", "estimated_share", "roi", "saving_per_day_usd", "set_us.p50", "memory_per_1k_entries"] {
+        for name in ["hit_rate", "estimated_share", "roi", "saving_per_day_usd", "set_us.p50", "memory_per_1k_entries"]
+        {
             assert_eq!(figures.number(name), None, "{name}");
         }
         assert_eq!(figures.number("lookups"), Some(0.0));

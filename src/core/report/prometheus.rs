@@ -61,13 +61,7 @@ fn head(text: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
-fn sample(
-    text: &mut String,
-    name: &str,
-    labels: &[Label<'_>],
-    more: Option<Label<'_>>,
-    value: impl std::fmt::Display,
-) {
+fn sample(text: &mut String, name: &str, labels: &[Label<'_>], more: Option<Label<'_>>, value: impl std::fmt::Display) {
     text.push_str(name);
     let mut opening = '{';
     for (label, value) in labels.iter().copied().chain(more) {
