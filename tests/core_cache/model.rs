@@ -12,6 +12,7 @@ use llmcache::core::eviction::Pressure;
 use llmcache::core::identity::{EntryId, Shape};
 use llmcache::core::money::MicroUsd;
 use llmcache::core::policy::{Evict, Policy};
+use llmcache::core::request::Usage;
 use llmcache::core::storing::Condition;
 use llmcache::core::strategy::{Question, Strategies, Ttl};
 use llmcache::core::time::UnixMs;
@@ -384,7 +385,8 @@ impl Twin {
         let guessed = (guess(ask.prompt.len() + ask.system.len() + history), guess(put.response.len()));
         let (tokens_in, tokens_out) = put.tokens.unwrap_or(guessed);
         let price = self.policy.prices.get(&*ask.model);
-        let cost = put.cost.or(price.map(|price| price.cost(tokens_in, tokens_out))).unwrap_or(MicroUsd::ZERO);
+        let usage = Usage { input: tokens_in, cached: 0, output: tokens_out };
+        let cost = put.cost.or(price.map(|price| price.cost(&usage))).unwrap_or(MicroUsd::ZERO);
         Effort { tokens_in, tokens_out, estimated: put.tokens.is_none(), cost, latency_ms: put.latency_ms }
     }
 
