@@ -44,7 +44,7 @@ fn the_first_source_that_is_there_counts() {
         ("other", None, Some((1000, 500)), Some(usage), (1000, 500, false, 0)),
         ("other", given, None, None, (10, 50, true, 2100)),
     ] {
-        let ask = Ask { model: model.into(), ..Ask::plain(&"p".repeat(37)) };
+        let ask = Ask { model: model.into(), ..Ask::plain("p".repeat(37)) };
         let response = [b'r'; 200];
         let mut answer = ask.answer(&response);
         (answer.cost, answer.tokens, answer.usage) = (cost, tokens, usage);

@@ -61,7 +61,7 @@ fn many_prices_strategies_and_rules_come_back() {
     for batch in 0..3u32 {
         let price = |i: u32| Price {
             input_per_mtok: MicroUsd::from_micros(i.into()),
-            cached_per_mtok: (i % 2 == 0).then(|| MicroUsd::from_micros(u64::from(i / 2))),
+            cached_per_mtok: i.is_multiple_of(2).then(|| MicroUsd::from_micros(u64::from(i / 2))),
             output_per_mtok: MicroUsd::from_micros(u64::MAX - u64::from(i)),
         };
         let prices = (0..700).map(|i| (format!("model {batch} {i}").into_bytes().into(), price(i))).collect();
