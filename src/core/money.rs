@@ -1,5 +1,6 @@
 //! Money: whole micro-dollars, so that sums are exact and the same on every machine.
 
+use super::request::Usage;
 use std::fmt;
 
 /// An amount in millionths of a US dollar. Amounts stop at the largest rather than wrap.
@@ -105,15 +106,20 @@ impl fmt::Display for MicroUsd {
 pub struct Price {
     /// A million tokens read.
     pub input_per_mtok: MicroUsd,
+    /// A million tokens read that the provider had in a cache of its own, where they have another price.
+    pub cached_per_mtok: Option<MicroUsd>,
     /// A million tokens written.
     pub output_per_mtok: MicroUsd,
 }
 
 impl Price {
     /// What an answer cost: rounded once, on the sum, halves up; at most the largest amount.
-    pub fn cost(&self, tokens_in: u64, tokens_out: u64) -> MicroUsd {
+    pub fn cost(&self, usage: &Usage) -> MicroUsd {
         let product = |price: MicroUsd, tokens: u64| u128::from(price.0) * u128::from(tokens);
-        let sum = product(self.input_per_mtok, tokens_in).saturating_add(product(self.output_per_mtok, tokens_out));
+        let cached = usage.cached.min(usage.input);
+        let sum = product(self.input_per_mtok, usage.input - cached)
+            .saturating_add(product(self.cached_per_mtok.unwrap_or(self.input_per_mtok), cached))
+            .saturating_add(product(self.output_per_mtok, usage.output));
         let micros = sum.saturating_add(u128::from(MICROS / 2)) / u128::from(MICROS);
         MicroUsd(u64::try_from(micros).unwrap_or(u64::MAX))
     }
@@ -233,23 +239,61 @@ mod tests {
         }
     }
 
+    fn price(input: u64, cached: Option<u64>, output: u64) -> Price {
+        Price {
+            input_per_mtok: MicroUsd::from_micros(input),
+            cached_per_mtok: cached.map(MicroUsd::from_micros),
+            output_per_mtok: MicroUsd::from_micros(output),
+        }
+    }
+
     #[test]
     fn tokens_cost_what_the_price_says() {
-        let price = |input, output| Price {
-            input_per_mtok: MicroUsd::from_micros(input),
-            output_per_mtok: MicroUsd::from_micros(output),
+        let cost = |input, output, read, written| {
+            price(input, None, output).cost(&Usage { input: read, cached: 0, output: written })
         };
         // 2.50 and 10 dollars a million: 1,000 in and 500 out are 0.0025 + 0.005.
-        assert_eq!(price(2_500_000, 10_000_000).cost(1000, 500).to_string(), "0.007500");
+        assert_eq!(cost(2_500_000, 10_000_000, 1000, 500).to_string(), "0.007500");
         // Half a micro-dollar rounds up, and only the sum is rounded.
-        assert_eq!(price(500_000, 0).cost(1, 0).micros(), 1);
-        assert_eq!(price(499_999, 0).cost(1, 0).micros(), 0);
-        assert_eq!(price(250_000, 250_000).cost(1, 1).micros(), 1);
-        assert_eq!(price(400_000, 400_000).cost(1, 1).micros(), 1);
-        assert_eq!(price(u64::MAX, u64::MAX).cost(u64::MAX, u64::MAX), MicroUsd::MAX);
-        assert_eq!(price(u64::MAX, 0).cost(1_000_000, 0), MicroUsd::MAX);
-        assert_eq!(price(u64::MAX, 1).cost(1_000_000, 1_000_000), MicroUsd::MAX);
-        assert_eq!(Price::default().cost(u64::MAX, u64::MAX), MicroUsd::ZERO);
+        assert_eq!(cost(500_000, 0, 1, 0).micros(), 1);
+        assert_eq!(cost(499_999, 0, 1, 0).micros(), 0);
+        assert_eq!(cost(250_000, 250_000, 1, 1).micros(), 1);
+        assert_eq!(cost(400_000, 400_000, 1, 1).micros(), 1);
+        assert_eq!(cost(u64::MAX, u64::MAX, u64::MAX, u64::MAX), MicroUsd::MAX);
+        assert_eq!(cost(u64::MAX, 0, 1_000_000, 0), MicroUsd::MAX);
+        assert_eq!(cost(u64::MAX, 1, 1_000_000, 1_000_000), MicroUsd::MAX);
+        assert_eq!(cost(0, 0, u64::MAX, u64::MAX), MicroUsd::ZERO);
+    }
+
+    #[test]
+    fn cached_tokens_have_their_own_price() {
+        let max = u64::MAX;
+        for (price, (input, cached, output), micros) in [
+            // 2.50, 1.25 and 10 dollars a million: 500 × 2.50 + 1,500 × 1.25 + 300 × 10 = 1,250 + 1,875 + 3,000.
+            (price(2_500_000, Some(1_250_000), 10_000_000), (2000, 1500, 300), 6125),
+            // Without a price of their own they are tokens like all others.
+            (price(2_500_000, None, 10_000_000), (2000, 1500, 300), 8000),
+            (price(2_500_000, Some(0), 10_000_000), (2000, 2000, 0), 0),
+            // Cached tokens may cost more.
+            (price(1_000_000, Some(3_000_000), 0), (10, 4, 0), 6 + 12),
+            // One rounding, on the sum of all three: 0.2 + 0.2 + 0.1 and a ten-thousandth less.
+            (price(200_000, Some(200_000), 100_000), (2, 1, 1), 1),
+            (price(200_000, Some(200_000), 99_999), (2, 1, 1), 0),
+            (price(0, Some(500_000), 0), (1, 1, 0), 1),
+            (price(0, Some(499_999), 0), (1, 1, 0), 0),
+            (price(0, Some(75_000), 0), (1_000_000, 1_000_000, 0), 75_000),
+            // No more than all of them can be cached.
+            (price(1_000_000, Some(500_000), 0), (10, 11, 0), 5),
+            (price(1_000_000, Some(500_000), 0), (0, max, 0), 0),
+            // At the ends.
+            (price(max, Some(max), max), (max, max / 2, max), max),
+            (price(0, Some(max), 0), (max, max, max), max),
+            (price(0, Some(max), 0), (1_000_000, 1_000_000, 0), max),
+            (price(1, Some(max), 1), (1_000_001, 1_000_000, 1_000_000), max),
+        ] {
+            let usage = Usage { input, cached, output };
+            assert_eq!(price.cost(&usage).micros(), micros, "{price:?} {usage:?}");
+        }
     }
 
     #[test]

@@ -284,13 +284,17 @@ fn read_ttl(r: &mut Reader<'_>) -> Result<Ttl, WireError> {
 
 fn policy_record(cache: &Cache) -> Vec<u8> {
     let (policy, strategies) = (&cache.policy, &cache.strategies);
-    let mut w = Writer::record(POLICY, V2);
+    let mut w = Writer::record(POLICY, V3);
     w.u8(policy.mode as u8).u8(policy.evict as u8).u8(policy.compress as u8).u8(policy.level);
     w.u8(policy.jitter_percent).u64(policy.stale_ms).u64(policy.max_entries).u64(policy.max_memory);
     w.bytes(policy.strategy.as_bytes());
     w.u32(policy.prices.len() as u32);
     for (model, price) in &policy.prices {
         w.bytes(model).u64(price.input_per_mtok.micros()).u64(price.output_per_mtok.micros());
+        match price.cached_per_mtok {
+            None => w.u8(0),
+            Some(cached) => w.u8(1).u64(cached.micros()),
+        };
     }
     w.u32(strategies.changed().count() as u32);
     for strategy in strategies.changed() {
@@ -313,7 +317,7 @@ fn policy_record(cache: &Cache) -> Vec<u8> {
 }
 
 fn read_policy(record: &[u8]) -> Result<(Policy, Strategies), WireError> {
-    let (mut r, version) = Reader::record(record, POLICY, V2)?;
+    let (mut r, version) = Reader::record(record, POLICY, V3)?;
     let mut policy = Policy {
         mode: Mode::from_tag(r.u8()?).ok_or(WireError::Value)?,
         evict: Evict::from_tag(r.u8()?).ok_or(WireError::Value)?,
@@ -329,8 +333,13 @@ fn read_policy(record: &[u8]) -> Result<(Policy, Strategies), WireError> {
     // No limit but the record's own length: many commands may have added to them.
     for _ in 0..r.u32()? {
         let model = r.bytes()?.into();
-        let input_per_mtok = MicroUsd::from_micros(r.u64()?);
-        policy.prices.insert(model, Price { input_per_mtok, output_per_mtok: MicroUsd::from_micros(r.u64()?) });
+        let (input, output) = (MicroUsd::from_micros(r.u64()?), MicroUsd::from_micros(r.u64()?));
+        let cached_per_mtok = match if version < V3 { 0 } else { r.u8()? } {
+            0 => None,
+            1 => Some(MicroUsd::from_micros(r.u64()?)),
+            _ => return Err(WireError::Value),
+        };
+        policy.prices.insert(model, Price { input_per_mtok: input, cached_per_mtok, output_per_mtok: output });
     }
     let mut changed = Vec::new();
     for _ in 0..below(r.u32()?, MAX_CUSTOM + super::strategy::BUILTIN_STRATEGIES.len())? {

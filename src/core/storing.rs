@@ -372,12 +372,19 @@ impl Cache {
 
     /// What an answer took to make.
     pub fn effort(&self, answer: &Answer<'_>) -> Effort {
-        let told = answer.tokens.or(answer.usage.as_ref().map(|usage| (usage.input, usage.output)));
-        let (tokens_in, tokens_out) = told.unwrap_or_else(|| estimate(&answer.identity, answer.response));
+        let told = match (answer.tokens, answer.usage) {
+            // How many of the tokens were cached, only the response can tell.
+            (Some((input, output)), usage) => {
+                Some(Usage { input, cached: usage.map_or(0, |usage| usage.cached).min(input), output })
+            }
+            (None, usage) => usage,
+        };
+        let usage = told.unwrap_or_else(|| estimate(&answer.identity, answer.response));
         let cost = answer.cost.unwrap_or_else(|| {
             let price = self.policy.prices.get(answer.identity.context.model);
-            price.map_or(MicroUsd::default(), |price| price.cost(tokens_in, tokens_out))
+            price.map_or(MicroUsd::ZERO, |price| price.cost(&usage))
         });
+        let Usage { input: tokens_in, output: tokens_out, .. } = usage;
         Effort { tokens_in, tokens_out, estimated: told.is_none(), cost, latency_ms: answer.latency_ms }
     }
 
@@ -444,10 +451,10 @@ pub fn etag(response: &[u8]) -> u64 {
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// Tokens in and out, guessed at four bytes each.
-fn estimate(identity: &Identity<'_>, response: &[u8]) -> (u64, u64) {
+/// Tokens in and out, guessed at four bytes each. What the provider may have had in its cache, nobody can guess.
+fn estimate(identity: &Identity<'_>, response: &[u8]) -> Usage {
     // The params of an API request hold the conversation so far, which is paid for as well.
     let history = if identity.context.shape == Shape::Plain { 0 } else { identity.context.params.len() };
     let asked = identity.prompt.len() + identity.context.system.len() + history;
-    (asked.div_ceil(4) as u64, response.len().div_ceil(4) as u64)
+    Usage { input: asked.div_ceil(4) as u64, cached: 0, output: response.len().div_ceil(4) as u64 }
 }

@@ -102,6 +102,13 @@ impl<'a> Args<'a> {
         self.take().map(Token::of)
     }
 
+    /// Reads an option's name if it is this one.
+    pub fn skip(&mut self, name: &str) -> bool {
+        let there = self.all.get(self.next).is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()));
+        self.next += usize::from(there);
+        there
+    }
+
     /// The word that was read last.
     fn last(&self) -> &'a [u8] {
         self.next.checked_sub(1).and_then(|i| self.all.get(i)).copied().unwrap_or_default()

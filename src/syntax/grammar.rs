@@ -195,6 +195,20 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_is_repeated_may_have_a_part_of_its_own() {
+        let tree = parse("key [PRICE model usd [CACHED usd]]... [NX]").unwrap();
+        let [_, price, nx] = &tree[..] else { panic!("{tree:?}") };
+        assert_eq!((price.token.as_deref(), price.optional, price.multiple), (None, true, true));
+        let Kind::Block(parts) = &price.kind else { panic!("{price:?}") };
+        let [base, cached] = &parts[..] else { panic!("{parts:?}") };
+        assert_eq!((base.token.as_deref(), base.optional, base.multiple), (Some("PRICE"), false, false));
+        assert!(matches!(&base.kind, Kind::Block(two) if two[0].kind == Kind::Text && two[1].kind == Kind::Double));
+        assert_eq!((cached.token.as_deref(), cached.optional, cached.multiple), (Some("CACHED"), true, false));
+        assert_eq!(cached.kind, Kind::Double);
+        assert_eq!((nx.token.as_deref(), nx.optional, nx.multiple), (Some("NX"), true, false));
+    }
+
+    #[test]
     fn a_broken_line_is_none() {
         for line in ["[key", "key]", "(a | b", "key [ ]"] {
             assert_eq!(parse(line), None, "{line}");

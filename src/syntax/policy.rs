@@ -28,7 +28,11 @@ const KNOWN: &[&str] = &[
     "COMPRESS",
     "LEVEL",
     "PRICE",
+    "CACHED",
 ];
+
+/// Where CACHED may stand. Each PRICE reads its own, so one that is met anywhere else belongs to none.
+const CACHED_PLACE: &str = "must stand directly behind a PRICE, and only once for each";
 
 /// Reads `key [options]`.
 pub fn parse(words: &[&[u8]], bounds: &Bounds) -> Result<PolicyChange, SyntaxError> {
@@ -81,7 +85,9 @@ pub fn parse(words: &[&[u8]], bounds: &Bounds) -> Result<PolicyChange, SyntaxErr
             }
             "PRICE" => {
                 let model: Box<[u8]> = args.named("PRICE", NAME_LIMIT)?.into();
-                let price = Price { input_per_mtok: args.dollars("PRICE")?, output_per_mtok: args.dollars("PRICE")? };
+                let (input_per_mtok, output_per_mtok) = (args.dollars("PRICE")?, args.dollars("PRICE")?);
+                let cached_per_mtok = args.skip("CACHED").then(|| args.dollars("CACHED")).transpose()?;
+                let price = Price { input_per_mtok, cached_per_mtok, output_per_mtok };
                 if change.prices.iter().any(|(there, _)| *there == model) {
                     return Err(SyntaxError::Unfit("PRICE", "may be given only once for each model".into()));
                 }
@@ -90,6 +96,7 @@ pub fn parse(words: &[&[u8]], bounds: &Bounds) -> Result<PolicyChange, SyntaxErr
                     return Err(SyntaxError::Unfit("PRICE", format!("may name at most {MAX_PRICES} models")));
                 }
             }
+            "CACHED" => return Err(SyntaxError::Unfit("CACHED", CACHED_PLACE.into())),
             _ => return Err(args.unknown(KNOWN)),
         }
     }
@@ -113,4 +120,62 @@ fn choice<T: Copy>(
     let words: Vec<_> = known.iter().map(|(word, _)| *word).collect();
     let must = if words.len() == 1 { words.concat() } else { format!("one of {}", words.join(", ")) };
     Err(SyntaxError::value(name, must, word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::money::MicroUsd;
+    use crate::core::time::UnixMs;
+
+    fn prices(line: &str) -> Result<Vec<(String, Price)>, String> {
+        let words: Vec<&[u8]> = line.split_whitespace().map(str::as_bytes).collect();
+        let bounds = Bounds { now: UnixMs(0), max_prompt_bytes: 100, max_response_bytes: 100 };
+        let change = parse(&words, &bounds).map_err(|error| error.to_string())?;
+        Ok(change.prices.into_iter().map(|(model, price)| (String::from_utf8(model.into()).unwrap(), price)).collect())
+    }
+
+    #[test]
+    fn a_price_may_have_a_cached_one_directly_behind_it() {
+        let usd = |text: &str| MicroUsd::parse(text.as_bytes()).unwrap();
+        let price = |model: &str, input, output, cached: Option<&str>| {
+            let price =
+                Price { input_per_mtok: usd(input), cached_per_mtok: cached.map(usd), output_per_mtok: usd(output) };
+            (model.to_owned(), price)
+        };
+        for (line, expected) in [
+            ("k", vec![]),
+            ("k PRICE a 2.5 10", vec![price("a", "2.5", "10", None)]),
+            ("k PRICE a 2.5 10 CACHED 1.25", vec![price("a", "2.5", "10", Some("1.25"))]),
+            ("k price a 2.5 10 cached 0 STALE 5", vec![price("a", "2.5", "10", Some("0"))]),
+            (
+                "k PRICE a 1 2 PRICE b 3 4 CACHED 1e-6 PRICE c 5 6",
+                vec![price("a", "1", "2", None), price("b", "3", "4", Some("0.000001")), price("c", "5", "6", None)],
+            ),
+            ("k PRICE CACHED 1 2 CACHED 3", vec![price("CACHED", "1", "2", Some("3"))]),
+        ] {
+            assert_eq!(prices(line), Ok(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_cached_price_that_belongs_to_nothing_is_an_error() {
+        let place = "ERR CACHED must stand directly behind a PRICE, and only once for each";
+        let amount = "must be an amount of US dollars such as 0.0125, 0 or more, got";
+        for (line, expected) in [
+            ("k CACHED 1", place),
+            ("k CACHED 1 PRICE a 1 2", place),
+            ("k PRICE a 1 2 STALE 5 CACHED 1", place),
+            ("k PRICE a 1 2 CACHED 1 CACHED 1", place),
+            ("k PRICE a 1 2 CACHED 1 STALE 5 CACHED 1", place),
+            ("k PRICE a 1 2 CACHED", "ERR CACHED needs a value"),
+            ("k PRICE a 1 2 CACHED -1", &format!("ERR CACHED {amount} '-1'")),
+            ("k PRICE a 1 2 CACHED PRICE b 1 2", &format!("ERR CACHED {amount} 'PRICE'")),
+            ("k PRICE a 1 CACHED 1", &format!("ERR PRICE {amount} 'CACHED'")),
+            ("k PRICE a 1 2 CACHE 1", "ERR unknown option 'CACHE' at argument 6, did you mean CACHED?"),
+            ("k PRICE a 1 2 CACHED 1 PRICE a 1 2", "ERR PRICE may be given only once for each model"),
+        ] {
+            assert_eq!(prices(line), Err(expected.to_owned()), "{line}");
+        }
+    }
 }

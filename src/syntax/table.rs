@@ -275,7 +275,7 @@ const WARM_GRAMMAR: &str = concat!(
 const POLICY_GRAMMAR: &str = "key [MODE mode] [SIMILARITY kind] [DIM count] [METRIC metric] [THRESHOLD similarity] \
      [GUARDS switch] [STRATEGY strategy] [STALE seconds] [JITTER percent] \
      [MAXENTRIES count] [MAXMEMORY bytes] [EVICT policy] [COMPRESS method] [LEVEL level] \
-     [PRICE model input-per-mtok output-per-mtok]...";
+     [PRICE model input-per-mtok output-per-mtok [CACHED input-per-mtok]]...";
 
 impl Command {
     /// The flags to register it with. None of them lets its arguments into the slow log: prompts are private.

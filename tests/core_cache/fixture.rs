@@ -165,7 +165,8 @@ fn the_policy_of_version_1_is_read() {
     );
     assert_eq!((policy.jitter_percent, policy.stale_ms, &*policy.strategy), (15, 45_000, "mine"));
     assert_eq!((policy.max_entries, policy.max_memory), (1_000, 50_000_000));
-    let price = |a, b| Price { input_per_mtok: MicroUsd::from_micros(a), output_per_mtok: MicroUsd::from_micros(b) };
+    let usd = MicroUsd::from_micros;
+    let price = |a, b| Price { input_per_mtok: usd(a), cached_per_mtok: None, output_per_mtok: usd(b) };
     let prices: Vec<_> = policy.prices.iter().map(|(model, price)| (&**model, *price)).collect();
     assert_eq!(prices, [(&b"claude"[..], price(3_000_000, 15_000_000)), (&b"gpt"[..], price(150_000, 600_000))]);
     let changed: Vec<_> = cache

@@ -3,6 +3,7 @@
 //! Random runs print their seed; `LLMCACHE_SEED=n cargo test --no-default-features --test core_cache` repeats one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests fail by panicking
 
+mod costs;
 mod effects;
 mod expiry;
 mod fixture;

@@ -13,6 +13,7 @@ use llmcache::core::ledger::counters::Counters;
 use llmcache::core::ledger::Dimension;
 use llmcache::core::money::MicroUsd;
 use llmcache::core::policy::{Evict, Policy};
+use llmcache::core::request::Usage;
 use llmcache::core::stats::{Breakdown, Scope, OTHER};
 use llmcache::core::storing::Condition;
 use llmcache::core::strategy::{Question, Strategies, Ttl};
@@ -82,6 +83,8 @@ pub struct Twin {
     policy: Policy,
     strategies: Strategies,
     pub books: Books,
+    /// Whether there was little room for names at any time, so that not all are known.
+    was_limited: bool,
     /// Bytes of what a cache is when it is empty.
     policy_memory: usize,
     /// Whether the size of everything is known beforehand. Compression runs when it likes, so then the cache says how
@@ -322,6 +325,7 @@ impl Twin {
             Op::Clock(_) | Op::Reload | Op::Take(_) | Op::Bring(_) | Op::Press(_) => Said::Nothing,
         };
         self.policy_memory = cache.policy_memory();
+        self.was_limited |= self.policy.max_memory > 0;
         self.learn(cache);
         (said, effects)
     }
@@ -421,11 +425,10 @@ impl Twin {
             false => llmcache::core::storing::Lifetime::After(1000),
         };
         answer.condition = Condition::Always;
-        let empty = cache.policy_memory();
         super::support::store(&mut cache, &answer, UnixMs(1));
-        let names = |strategy: &str| charge(strategy.len());
-        let named = names(&seen.strategy) + seen.rule.as_deref().map_or(0, names);
-        cache.memory() - empty - names("explicit") + named
+        let named = |strategy: &str| charge(strategy.len()) + HOLDING;
+        let names = named(&seen.strategy) + seen.rule.as_deref().map_or(0, |rule| charge(rule.len()));
+        cache.store().entries_memory() + cache.store().shared_memory() - named("explicit") + names
     }
 
     #[allow(clippy::type_complexity)]
@@ -475,7 +478,8 @@ impl Twin {
         let guessed = (guess(ask.prompt.len() + ask.system.len() + history), guess(put.response.len()));
         let (tokens_in, tokens_out) = put.tokens.unwrap_or(guessed);
         let price = self.policy.prices.get(&*ask.model);
-        let cost = put.cost.or(price.map(|price| price.cost(tokens_in, tokens_out))).unwrap_or(MicroUsd::ZERO);
+        let usage = Usage { input: tokens_in, cached: 0, output: tokens_out };
+        let cost = put.cost.or(price.map(|price| price.cost(&usage))).unwrap_or(MicroUsd::ZERO);
         Effort { tokens_in, tokens_out, estimated: put.tokens.is_none(), cost, latency_ms: put.latency_ms }
     }
 
@@ -674,9 +678,8 @@ pub fn same(cache: &Cache, twin: &Twin, codec: &mut Codec) -> Result<(), String>
     figures("shared memory", cache.store().shared_memory(), twin.shared())?;
     figures("memory", cache.memory(), twin.memory())?;
     let (books, naive) = (Books::of(cache), &twin.books);
-    // A cache with little memory keeps no names, and none at all of some.
-    let has_room = cache.policy().max_memory == 0 || books.by.iter().zip(&naive.by).all(|(a, b)| a.len() == b.len());
-    if (books.first_lookup, books.all) != (naive.first_lookup, naive.all) || has_room && books.by != naive.by {
+    let same_names = twin.was_limited || books.by == naive.by;
+    if (books.first_lookup, books.all) != (naive.first_lookup, naive.all) || !same_names {
         return Err(format!("counted {books:#?}, by the twin {naive:#?}"));
     }
     twin.same_figures(cache)?;

@@ -418,7 +418,8 @@ impl Dice {
 
     fn price(rng: &mut Rng) -> (Box<[u8]>, Price) {
         let mut usd = || MicroUsd::from_micros(rng.below(20_000_000));
-        let price = Price { input_per_mtok: usd(), output_per_mtok: usd() };
+        let (input_per_mtok, output_per_mtok, cached) = (usd(), usd(), usd());
+        let price = Price { input_per_mtok, cached_per_mtok: rng.maybe(50, |_| cached), output_per_mtok };
         (rng.pick(&["gpt", "claude", "", "another"]).as_bytes().into(), price)
     }
 

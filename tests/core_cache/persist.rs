@@ -8,7 +8,7 @@ use llmcache::core::money::{MicroUsd, Price};
 use llmcache::core::policy::PolicyChange;
 use llmcache::core::strategy::{Rule, Strategy, Ttl, MAX_CUSTOM, MAX_RULES};
 use llmcache::core::time::UnixMs;
-use llmcache::core::wire::WireError;
+use llmcache::core::wire::{WireError, Writer};
 
 const NOW: UnixMs = UnixMs(START);
 
@@ -59,7 +59,11 @@ fn an_empty_cache_comes_back() {
 fn many_prices_strategies_and_rules_come_back() {
     let mut cache = Cache::default();
     for batch in 0..3u32 {
-        let price = |i: u32| Price { input_per_mtok: MicroUsd::from_micros(i.into()), ..Price::default() };
+        let price = |i: u32| Price {
+            input_per_mtok: MicroUsd::from_micros(i.into()),
+            cached_per_mtok: i.is_multiple_of(2).then(|| MicroUsd::from_micros(u64::from(i / 2))),
+            output_per_mtok: MicroUsd::from_micros(u64::MAX - u64::from(i)),
+        };
         let prices = (0..700).map(|i| (format!("model {batch} {i}").into_bytes().into(), price(i))).collect();
         cache.alter(&PolicyChange { prices, ..PolicyChange::default() }, NOW).unwrap();
     }
@@ -90,6 +94,43 @@ fn many_prices_strategies_and_rules_come_back() {
     assert_eq!((cache.policy(), cache.strategies()), (replica.policy(), replica.strategies()));
 }
 
+/// A policy record of one price, as each version of it was written: the third says whether cached tokens have one too.
+#[test]
+fn a_cached_price_is_read_from_the_version_that_has_one() {
+    let record = |version: u8, cached: &[u8]| {
+        let mut w = Writer::record(b'P', version);
+        w.u8(0).u8(0).u8(0).u8(3).u8(0).u64(0).u64(0).u64(0).bytes(b"standard");
+        w.u32(1).bytes(b"gpt").u64(2_500_000).u64(10_000_000).fixed(cached);
+        w.u32(0).u32(0).u8(0).u8(0).u8(1).u32(0).u64(f64::NAN.to_bits());
+        w.finish()
+    };
+    let read = |record: &[u8]| {
+        let mut cache = Cache::default();
+        cache.read_policy(record).map(|()| cache.policy().prices[&b"gpt"[..]])
+    };
+    let usd = MicroUsd::from_micros;
+    let price = |cached_per_mtok| {
+        Ok(Price { input_per_mtok: usd(2_500_000), cached_per_mtok, output_per_mtok: usd(10_000_000) })
+    };
+    assert_eq!(read(&record(2, &[])), price(None));
+    assert_eq!(read(&record(3, &[0])), price(None));
+    for cached in [0, 1_250_000, u64::MAX] {
+        let record = record(3, &[&[1][..], &cached.to_le_bytes()].concat());
+        assert_eq!(read(&record), price(Some(usd(cached))));
+        let mut cache = Cache::default();
+        cache.read_policy(&record).unwrap();
+        assert_eq!(cache.policy_record(), record, "it is written as it was read");
+    }
+    assert_eq!(read(&record(3, &[2])), Err(WireError::Value));
+    assert_eq!(read(&record(3, &[1])), Err(WireError::Value), "the numbers behind it are read as others");
+    assert!(read(&record(3, &[])).is_err());
+    assert!(read(&record(2, &[0])).is_err());
+    let whole = record(3, &[&[1][..], &7_u64.to_le_bytes()].concat());
+    for end in 2..whole.len() {
+        assert_eq!(read(&whole[..end]), Err(WireError::Short), "{end} bytes of {}", whole.len());
+    }
+}
+
 #[test]
 fn a_newer_format_is_refused() {
     let mut cache = Cache::default();
@@ -102,8 +143,8 @@ fn a_newer_format_is_refused() {
     };
     assert_eq!(with(0, 4), WireError::Version, "the format");
     assert_eq!(with(0, 0), WireError::Value);
-    assert_eq!(bytes[16..18], *b"P\x02");
-    assert_eq!(with(17, 3), WireError::Version, "the layout of a record");
+    assert_eq!(bytes[16..18], *b"P\x03");
+    assert_eq!(with(17, 4), WireError::Version, "the layout of a record");
     assert_eq!(with(17, 0), WireError::Value);
     assert_eq!(with(16, b'E'), WireError::Kind);
 }

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 /// A cache with something of everything.
 fn fill(c: &mut Client) {
-    c.words("LLMCACHE.CREATE faq MAXENTRIES 100 MAXMEMORY 9999999 STALE 60 JITTER 5 EVICT ttl LEVEL 5 PRICE gpt 1 2")
-        .ok();
+    c.words(
+        "LLMCACHE.CREATE faq MAXENTRIES 100 MAXMEMORY 9999999 STALE 60 JITTER 5 EVICT ttl LEVEL 5 PRICE gpt 1 2 \
+         PRICE mini 3 4 CACHED 0.5",
+    )
+    .ok();
     c.words("LLMCACHE.STRATEGY faq SET mine TTL 500 STALE 5 JITTER 1").ok();
     c.words("LLMCACHE.STRATEGY faq SET realtime TTL 5").ok();
     c.words("LLMCACHE.RULE faq SET r TYPE t SCOPE * STRATEGY mine").ok();

@@ -54,7 +54,7 @@ fn create_and_alter_take_every_option_and_info_shows_it() {
     both(|c| {
         let all =
             "MODE exact STRATEGY realtime STALE 60 JITTER 10 MAXENTRIES 100 MAXMEMORY 1000000 EVICT ttl COMPRESS none \
-                   LEVEL 19 PRICE gpt 2.5 10 PRICE mini 0.15 0.6";
+                   LEVEL 19 PRICE gpt 2.5 10 CACHED 1.25 PRICE mini 0.15 0.6";
         let expected = [
             ("mode", "exact"),
             ("strategy", "realtime"),
@@ -70,7 +70,8 @@ fn create_and_alter_take_every_option_and_info_shows_it() {
         shows(&c.words("LLMCACHE.INFO faq"), &expected);
         let price = c.words("LLMCACHE.INFO faq").field("price").clone();
         assert_eq!(price.names(), ["gpt", "mini"]);
-        assert_eq!(price.field("gpt").texts(), ["2.500000", "10.000000"]);
+        assert_eq!(price.field("gpt").texts(), ["2.500000", "10.000000", "1.250000"]);
+        assert_eq!(price.field("mini").texts(), ["0.150000", "0.600000"]);
         // One option changes one thing.
         for (option, name, value) in [
             ("STALE 0", "stale", "0"),
@@ -92,10 +93,16 @@ fn create_and_alter_take_every_option_and_info_shows_it() {
                 assert!(may_change || old == new, "{option} has changed {field:?}");
             }
         }
-        c.words("LLMCACHE.ALTER faq PRICE mini 1 2 PRICE new 3 4").ok();
+        c.words("LLMCACHE.ALTER faq PRICE mini 1 2 PRICE new 3 4 CACHED 0 STALE 0").ok();
         let price = c.words("LLMCACHE.INFO faq").field("price").clone();
         assert_eq!(price.names(), ["gpt", "mini", "new"]);
         assert_eq!(price.field("mini").texts(), ["1.000000", "2.000000"]);
+        assert_eq!(price.field("new").texts(), ["3.000000", "4.000000", "0.000000"]);
+        assert_eq!(price.field("gpt").texts(), ["2.500000", "10.000000", "1.250000"]);
+        c.words("LLMCACHE.ALTER faq PRICE mini 1 2 CACHED 0.5 PRICE gpt 5 6").ok();
+        let price = c.words("LLMCACHE.INFO faq").field("price").clone();
+        assert_eq!(price.field("mini").texts(), ["1.000000", "2.000000", "0.500000"]);
+        assert_eq!(price.field("gpt").texts(), ["5.000000", "6.000000"], "a price is changed as a whole");
         c.words("LLMCACHE.ALTER faq").ok();
     });
 }
@@ -120,7 +127,16 @@ fn a_wrong_option_is_named_and_nothing_changes() {
         c.words("LLMCACHE.CREATE faq").ok();
         let before = state(c);
         let seconds = "a whole number of seconds, 0 or more, and not beyond the year 9999";
+        let cached = "ERR CACHED must stand directly behind a PRICE, and only once for each";
         for (line, expected) in [
+            ("CACHED 1", cached.into()),
+            ("PRICE gpt 1 2 STALE 5 CACHED 1", cached.into()),
+            ("PRICE gpt 1 2 CACHED 1 CACHED 1", cached.into()),
+            ("PRICE gpt 1 2 CACHED", "ERR CACHED needs a value".into()),
+            (
+                "PRICE gpt 1 2 CACHED x",
+                "ERR CACHED must be an amount of US dollars such as 0.0125, 0 or more, got 'x'".into(),
+            ),
             ("STALE -1", format!("ERR STALE must be {seconds}, got '-1'")),
             ("STALE 300000000000", format!("ERR STALE must be {seconds}, got '300000000000'")),
             ("JITTER 101", "ERR JITTER must be a whole number from 0 to 100, got '101'".into()),

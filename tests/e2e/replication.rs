@@ -17,7 +17,10 @@ fn write_something(c: &mut Client, dice: &mut Dice) {
     match dice.below(24) {
         0 => drop(c.words(&format!("LLMCACHE.INVALIDATE faq TAG 1 {tag}"))),
         1 => drop(c.words(&format!("LLMCACHE.INVALIDATE faq TAG 2 {tag} 9 SOFT"))),
-        2 => drop(c.words(&format!("LLMCACHE.ALTER faq MAXENTRIES {} JITTER {tag}", 20 + dice.below(60)))),
+        2 => {
+            let price = format!("PRICE m{} {tag} 1 {}", dice.below(2), ["", "CACHED 0.5"][dice.below(2) as usize]);
+            c.words(&format!("LLMCACHE.ALTER faq MAXENTRIES {} JITTER {tag} {price}", 20 + dice.below(60))).ok();
+        }
         3 => drop(c.words(&format!("LLMCACHE.STRATEGY faq SET s{tag} TTL {} STALE 7", 1 + dice.below(9999)))),
         4 => drop(c.words(&format!("LLMCACHE.STRATEGY faq DEL s{tag}"))),
         5 => drop(c.words(&format!("LLMCACHE.RULE faq SET r{tag} PROMPT pro*{tag} STRATEGY s{tag}"))),

@@ -92,6 +92,20 @@ fn command_docs_describe_every_command() {
     }
 }
 
+/// Documentation of a part of an option that may be repeated.
+#[test]
+fn a_price_is_documented_with_its_cached_one() {
+    let server = Server::start();
+    let docs = cmd!(server.client3(), "COMMAND", "DOCS", "LLMCACHE.ALTER");
+    let arguments = docs.pairs()[0].1.field("arguments");
+    let price = arguments.items().last().expect("the last option");
+    assert_eq!(price.field("flags").texts(), ["optional", "multiple"]);
+    let [given, cached] = price.field("arguments").items() else { panic!("{price:?}") };
+    assert_eq!((given.field("token").text(), given.field("arguments").items().len()), ("PRICE".into(), 3));
+    assert_eq!((cached.field("token").text(), cached.field("type").text()), ("CACHED".into(), "double".into()));
+    assert_eq!(cached.field("flags").texts(), ["optional"]);
+}
+
 fn mentions(argument: &Reply, token: &str) -> bool {
     argument.get("token").is_some_and(|found| *found == token)
         || argument.get("arguments").is_some_and(|inner| inner.items().iter().any(|argument| mentions(argument, token)))

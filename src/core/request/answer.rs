@@ -13,6 +13,8 @@ use std::fmt;
 pub struct Usage {
     /// Tokens read, from the API's own cache or not.
     pub input: u64,
+    /// Those of them that came from the API's own cache.
+    pub cached: u64,
     /// Tokens written.
     pub output: u64,
 }
@@ -141,14 +143,19 @@ fn check_output(fields: &Object) -> Result<(), Refusal> {
 
 /// Both figures or none: half a usage would look like an answer that was free.
 fn usage(usage: &Object) -> Option<Usage> {
-    let count = |field| usage.get(field).and_then(Json::as_number).and_then(|number| number.as_count());
+    let number = |value: Option<&Json>| value.and_then(Json::as_number).and_then(|number| number.as_count());
+    let count = |field| number(usage.get(field));
+    // OpenAI counts what its prompt cache read among all that was read.
+    let detail = |details| number(usage.get(details).and_then(|details| details.get("cached_tokens"))).unwrap_or(0);
     if let (Some(input), Some(output)) = (count("prompt_tokens"), count("completion_tokens")) {
-        return Some(Usage { input, output });
+        return Some(Usage { input, cached: detail("prompt_tokens_details").min(input), output });
     }
     // Anthropic counts what its prompt cache wrote and read apart from the rest; OpenAI has no such fields.
-    let cached = ["cache_creation_input_tokens", "cache_read_input_tokens"].into_iter().filter_map(count);
-    let input = cached.fold(count("input_tokens")?, u64::saturating_add);
-    Some(Usage { input, output: count("output_tokens")? })
+    let apart = ["cache_creation_input_tokens", "cache_read_input_tokens"].into_iter().filter_map(count);
+    let input = apart.fold(count("input_tokens")?, u64::saturating_add);
+    // A proxy that tells both means the same tokens.
+    let cached = detail("input_tokens_details").max(count("cache_read_input_tokens").unwrap_or(0));
+    Some(Usage { input, cached: cached.min(input), output: count("output_tokens")? })
 }
 
 fn text<'a>(fields: &'a Object, field: &str) -> &'a str {
@@ -164,7 +171,11 @@ mod tests {
     use super::*;
 
     fn tokens(input: u64, output: u64) -> Result<Option<Usage>, Refusal> {
-        Ok(Some(Usage { input, output }))
+        cached(input, 0, output)
+    }
+
+    fn cached(input: u64, cached: u64, output: u64) -> Result<Option<Usage>, Refusal> {
+        Ok(Some(Usage { input, cached, output }))
     }
 
     #[test]
@@ -248,17 +259,66 @@ mod tests {
     fn usage_is_read_in_every_form_and_nonsense_is_none() {
         for (usage, expected) in [
             (r#"{"prompt_tokens":12,"completion_tokens":34,"total_tokens":46}"#, tokens(12, 34)),
-            (r#"{"input_tokens":12,"output_tokens":34,"input_tokens_details":{"cached_tokens":5}}"#, tokens(12, 34)),
+            (r#"{"input_tokens":12,"output_tokens":34,"total_tokens":46}"#, tokens(12, 34)),
+            (r#"{"input_tokens":1,"output_tokens":2,"cache_creation_input_tokens":30}"#, tokens(31, 2)),
             (
                 r#"{"input_tokens":1,"output_tokens":2,"cache_creation_input_tokens":30,"cache_read_input_tokens":400}"#,
-                tokens(431, 2),
+                cached(431, 400, 2),
             ),
             (r#"{"input_tokens":1,"output_tokens":2,"cache_read_input_tokens":null}"#, tokens(1, 2)),
             (r#"{"input_tokens":1,"output_tokens":2,"cache_read_input_tokens":-7}"#, tokens(1, 2)),
             (
                 r#"{"input_tokens":18446744073709551615,"output_tokens":0,"cache_read_input_tokens":9}"#,
-                tokens(u64::MAX, 0),
+                cached(u64::MAX, 9, 0),
             ),
+            // Cached tokens where OpenAI tells them, and each field only in the form that it belongs to.
+            (
+                r#"{"prompt_tokens":12,"completion_tokens":34,
+                    "prompt_tokens_details":{"audio_tokens":0,"cached_tokens":5}}"#,
+                cached(12, 5, 34),
+            ),
+            (r#"{"input_tokens":12,"output_tokens":34,"input_tokens_details":{"cached_tokens":5}}"#, cached(12, 5, 34)),
+            (r#"{"input_tokens":12,"output_tokens":34,"prompt_tokens_details":{"cached_tokens":5}}"#, tokens(12, 34)),
+            (
+                r#"{"prompt_tokens":12,"completion_tokens":34,"input_tokens_details":{"cached_tokens":5}}"#,
+                tokens(12, 34),
+            ),
+            (
+                r#"{"input_tokens":2,"output_tokens":3,"cache_read_input_tokens":5,
+                    "input_tokens_details":{"cached_tokens":5}}"#,
+                cached(7, 5, 3),
+            ),
+            // Nonsense is none cached, and no more can be cached than was read.
+            (
+                r#"{"prompt_tokens":12,"completion_tokens":34,"prompt_tokens_details":{"cached_tokens":13}}"#,
+                cached(12, 12, 34),
+            ),
+            (
+                r#"{"input_tokens":12,"output_tokens":34,"input_tokens_details":{"cached_tokens":1e99}}"#,
+                cached(12, 12, 34),
+            ),
+            (
+                r#"{"prompt_tokens":12,"completion_tokens":34,"prompt_tokens_details":{"cached_tokens":-5}}"#,
+                tokens(12, 34),
+            ),
+            (
+                r#"{"prompt_tokens":12,"completion_tokens":34,"prompt_tokens_details":{"cached_tokens":"5"}}"#,
+                tokens(12, 34),
+            ),
+            (
+                r#"{"prompt_tokens":12,"completion_tokens":34,"prompt_tokens_details":{"cached_tokens":0.5}}"#,
+                tokens(12, 34),
+            ),
+            (
+                r#"{"prompt_tokens":12,"completion_tokens":34,"prompt_tokens_details":{"cached_tokens":null}}"#,
+                tokens(12, 34),
+            ),
+            (r#"{"prompt_tokens":12,"completion_tokens":34,"prompt_tokens_details":{}}"#, tokens(12, 34)),
+            (r#"{"prompt_tokens":12,"completion_tokens":34,"prompt_tokens_details":[5]}"#, tokens(12, 34)),
+            (r#"{"prompt_tokens":12,"completion_tokens":34,"prompt_tokens_details":null}"#, tokens(12, 34)),
+            (r#"{"input_tokens":12,"output_tokens":34,"input_tokens_details":5}"#, tokens(12, 34)),
+            (r#"{"input_tokens":1,"output_tokens":2,"cache_read_input_tokens":"400"}"#, tokens(1, 2)),
+            (r#"{"prompt_tokens_details":{"cached_tokens":5},"completion_tokens":34}"#, Ok(None)),
             (r#"{"prompt_tokens":1e99,"completion_tokens":1.0}"#, tokens(u64::MAX, 1)),
             (r#"{"prompt_tokens":-1,"completion_tokens":34}"#, Ok(None)),
             (r#"{"prompt_tokens":1.5,"completion_tokens":34}"#, Ok(None)),

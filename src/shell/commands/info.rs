@@ -44,9 +44,10 @@ pub fn run(call: &Call<'_>) -> Outcome {
             r.map(policy.prices.len());
             for (model, price) in &policy.prices {
                 r.bulk(model);
-                r.array(2);
+                r.array(2 + usize::from(price.cached_per_mtok.is_some()));
                 r.text(price.input_per_mtok);
                 r.text(price.output_per_mtok);
+                price.cached_per_mtok.into_iter().for_each(|cached| r.text(cached));
             }
         },
         "entries" => |r: Reply<'_>| r.count(store.len() as u64),
