@@ -1,6 +1,7 @@
 //! The cache as a plain value: no Redis, no clock, no globals, no I/O, no unsafe.
 #![forbid(unsafe_code)]
 
+pub mod alerts;
 pub mod cache;
 pub mod codec;
 pub mod counters;
@@ -8,6 +9,7 @@ pub mod effects;
 pub mod entry;
 pub mod eviction;
 pub mod feedback;
+pub mod figures;
 pub mod glob;
 pub mod hot;
 pub mod identity;
