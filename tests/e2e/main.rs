@@ -7,6 +7,7 @@
 mod harness;
 mod support;
 
+mod alerts;
 mod crowd;
 mod errors;
 mod events;

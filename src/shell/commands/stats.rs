@@ -1,5 +1,6 @@
 //! `STATS`: what a cache has done, or all caches of this node together.
 
+use super::alert::{self, Firing};
 use super::{settle_figures, Call};
 use crate::core::counters::Counters;
 use crate::core::stats::Stats;
@@ -11,16 +12,24 @@ use crate::shell::{config, datatype};
 
 pub fn run(call: &Call<'_>) -> Outcome {
     let mut total = Stats::default();
+    let mut firing = Firing::default();
     if crate::syntax::stats::parse(call.words)? {
         let mut key = Key::open(call.ctx, call.key(), Intent::Peek)?;
         if let Some(resident) = key.resident() {
             settle_figures(&mut resident.cache);
             add(&mut total, resident);
+            firing.add(resident, false, call.now);
         }
     } else {
-        registry::each(|resident| add(&mut total, resident));
+        let reader = alert::Reader::of(call.ctx);
+        registry::each(|resident| {
+            add(&mut total, resident);
+            if reader.may_read(resident) {
+                firing.add(resident, true, call.now);
+            }
+        });
     }
-    show(call, &total);
+    show(call, &total, &firing);
     Ok(())
 }
 
@@ -28,9 +37,8 @@ fn add(total: &mut Stats, resident: &Resident) {
     total.add(&resident.cache, datatype::memory(resident) as u64);
 }
 
-/// The fields in the contract's order. What has no cause yet in this version (alerts) is
-/// zero or empty, as it is.
-fn show(call: &Call<'_>, stats: &Stats) {
+/// The fields in the contract's order.
+fn show(call: &Call<'_>, stats: &Stats, firing: &Firing) {
     let c: &Counters = &stats.counters;
     let projection = stats.projection(call.now, config::memory_price());
     reply_map!(call.reply(), {
@@ -71,6 +79,6 @@ fn show(call: &Call<'_>, stats: &Stats) {
         "compression_saved" => |r: Reply<'_>| r.double(stats.compression_saved()),
         "memory_bytes" => |r: Reply<'_>| r.count(stats.memory_bytes),
         "memory_per_1k_entries" => |r: Reply<'_>| r.count(stats.memory_per_1k_entries()),
-        "alerts" => |r: Reply<'_>| r.array(0),
+        "alerts" => |r: Reply<'_>| firing.show(r),
     });
 }
