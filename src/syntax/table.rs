@@ -160,8 +160,8 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "LLMCACHE.INFO",
         grammar: "key",
-        summary: "Shows a cache's policy, sizes, strategies and rules",
-        complexity: "O(S) with S strategies and rules",
+        summary: "Shows a cache's policy, sizes, strategies, rules and alerts",
+        complexity: "O(S) with S strategies, rules and alerts",
         access: Access::Read,
         flags: "",
         arity: 2,

@@ -181,9 +181,9 @@ fn a_payload_of_the_future_is_refused() {
     let mut c = server.client();
     let payload = dump(&mut c);
     let (body, version) = body(&payload);
-    // An opcode (2: a number follows), then the version of the format, which is 3.
-    assert_eq!(body[HEAD..HEAD + 2], [2, 3], "the payload begins otherwise than this test knows");
-    for format in [0, 4, 63] {
+    // An opcode (2: a number follows), then the version of the format, which is 4.
+    assert_eq!(body[HEAD..HEAD + 2], [2, 4], "the payload begins otherwise than this test knows");
+    for format in [0, 5, 63] {
         let mut other = body.to_vec();
         other[HEAD + 1] = format;
         assert!(cmd!(c, "RESTORE", "k", 0, sealed(&other, version)).is_error(), "{format}");
