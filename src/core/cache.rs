@@ -4,6 +4,7 @@
 //! answers what it did as [`Effects`]; who keeps copies of the cache (replicas, an append-only file) repeats the effects
 //! through the `repeat_` functions of [`super::persist`], never the request: requests depend on the clock and the policy.
 
+use super::alerts::{Alerts, MAX_ALERTS};
 use super::effects::Effects;
 use super::entry::{EntryView, Phase, Slot};
 use super::feedback::Feedback;
@@ -39,6 +40,7 @@ pub struct Cache {
     pub(super) debris: Option<Store>,
     pub(super) feedback: Feedback,
     pub(super) plans: Plans,
+    pub(super) alerts: Alerts,
     /// Whether a similar lookup came to a cache whose own mode is exact.
     pub(super) asked_similar: bool,
 }
@@ -90,6 +92,8 @@ pub enum AlterError {
     },
     /// There are as many plans as there may be.
     Profiles,
+    /// There are as many alerts as there may be.
+    Alerts,
 }
 
 impl From<StrategyError> for AlterError {
@@ -114,6 +118,7 @@ impl std::fmt::Display for AlterError {
                 write!(f, "DIM is {dim} by the vectors that are stored, and cannot become {got} while they are")
             }
             Self::Profiles => write!(f, "PLAN would be one profile too many, a cache may have {MAX_PROFILES}"),
+            Self::Alerts => write!(f, "ALERT would be one too many, a cache may have {MAX_ALERTS}: delete one first"),
         }
     }
 }
@@ -239,6 +244,7 @@ impl Cache {
             + self.strategies.memory()
             + self.feedback.memory()
             + self.plans.memory()
+            + self.alerts.memory()
             + self.ledger.charge()
     }
 
@@ -386,6 +392,7 @@ impl Cache {
     pub fn validate(&self) -> Result<(), String> {
         self.store.validate()?;
         self.plans.validate()?;
+        self.alerts.validate()?;
         self.ledger.validate()?;
         let (entries, memory) = (self.policy.max_entries, self.policy.max_memory);
         if entries > 0 && self.store.len() as u64 > entries {

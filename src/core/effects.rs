@@ -1,11 +1,12 @@
 //! What a mutator did. The shell makes replication, keyspace events and counters of it.
 
+use super::alerts::Turn;
 use super::entry::Lifespan;
 use super::feedback::Pair;
 use super::identity::EntryId;
 
 /// What has happened to a cache, free of the clock and of the policy: repeated elsewhere it gives the same cache.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effects {
     /// The policy, a strategy or a rule has changed.
     pub policy: bool,
@@ -27,6 +28,10 @@ pub struct Effects {
     pub planned: Option<Box<[u8]>>,
     /// The plan that was given up.
     pub unplanned: Option<Box<[u8]>>,
+    /// An alert was made, changed or given up, or stands otherwise than before.
+    pub alerts: bool,
+    /// Alerts that began to fire or stopped, to be told of once, by the node that saw it.
+    pub turned: Vec<Turn>,
     /// How many dead entries gave their memory back. Each node does that by itself.
     pub expired: u64,
 }

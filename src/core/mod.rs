@@ -1,6 +1,7 @@
 //! The cache as a plain value: no Redis, no clock, no globals, no I/O, no unsafe.
 #![forbid(unsafe_code)]
 
+pub mod alerts;
 pub mod cache;
 pub mod census;
 pub mod codec;

@@ -5,7 +5,7 @@
 //! version wrote.
 //!
 //! ```text
-//!   cache    FORMAT, policy, counters, feedback, p, p × plan, n, n × context, m, m × entry   numbers and records by turns
+//!   cache    FORMAT, policy, counters, feedback, p, p × plan, alerts, n, n × context, m, m × entry
 //!   policy   'P'  policy, strategies that were changed, rules
 //!   counters 'K'  n × number
 //!   context  'C'  shape, scope, model, system, params
@@ -13,6 +13,7 @@
 //!   feedback 'F'  n × (good or bad, prompt, entry)
 //!   lives    'L'  n × (id, fresh until, dead at, stale time)
 //!   plan     'W'  name, how old answers may become, how many may be out, how many others, options, items   (in `plans.rs`)
+//!   alerts   'A'  n × (name, figure, side, bound, window, whether it fires, since when)   (in `alerts.rs`)
 //! ```
 //!
 //! Entries are written from the least to the most recently used, so that a reader gets the order of use by inserting.
@@ -38,7 +39,7 @@ use super::wire::{Reader, WireError, Writer};
 use std::collections::HashMap;
 
 /// The version of the order in which the records of a cache follow each other.
-pub const FORMAT: u64 = 3;
+pub const FORMAT: u64 = 4;
 
 const POLICY: u8 = b'P';
 const COUNTERS: u8 = b'K';
@@ -82,6 +83,7 @@ pub fn save(cache: &Cache, sink: &mut impl Sink) {
     for record in cache.plans.list().filter_map(|(name, _)| cache.plan_record(name)) {
         sink.record(&record);
     }
+    sink.record(&cache.alerts_record());
     sink.number(cache.store.contexts_len() as u64);
     let mut index = HashMap::new();
     for (i, (symbol, context, _)) in (0u32..).zip(cache.store.contexts()) {
@@ -114,6 +116,9 @@ pub fn load(source: &mut impl Source) -> Result<Cache, WireError> {
         for _ in 0..source.number()? {
             cache.read_plan(source.record()?.as_ref())?;
         }
+    }
+    if format > 3 {
+        cache.read_alerts(source.record()?.as_ref())?;
     }
     cache.keep_likeness();
     // Contexts are held here until their entries hold them, so that one without entries goes again.

@@ -12,7 +12,7 @@ pub mod rules;
 mod words;
 
 pub use content::{BuiltinRule, BUILTIN_RULES};
-pub use error::StrategyError;
+pub use error::{printable, StrategyError};
 pub use rules::{check_rule_name, Question, Rule, PROMPT_SEEN};
 
 use super::memory;
@@ -281,6 +281,11 @@ pub fn check_strategy_name(name: &[u8]) -> Result<&str, StrategyError> {
         Some(reserved) => Err(StrategyError::Reserved { what: Argument::Strategy, name: reserved }),
         None => Ok(name),
     }
+}
+
+/// Checks that bytes may be an alert's name, and answers it. They are named as strategies are.
+pub fn check_alert_name(name: &[u8]) -> Result<&str, StrategyError> {
+    error::name(Argument::Alert, name)
 }
 
 fn check_strategy(strategy: &Strategy) -> Result<(), StrategyError> {

@@ -2,43 +2,46 @@
 
 use super::registry::Home;
 use redis_module::{raw, Context, RedisString};
-use std::ptr::NonNull;
+use std::ffi::c_int;
 
-/// The user of a command.
-pub struct Reader(Option<NonNull<raw::RedisModuleUser>>);
+/// Who asks about caches that the command does not name, and which of them that user may read. The server knows the user
+/// of a connection; of a script or of another module it is not asked, since it may have none there and trips over that.
+pub struct Reader(*mut raw::RedisModuleUser);
 
 impl Reader {
-    /// The user behind a context. Where there is none, as for the server's own doings, everything may be read.
+    /// The user of the client that the command came from.
     pub fn of(ctx: &Context) -> Self {
-        // SAFETY: the context is that of the running command; the name is given back, the user by `drop`.
+        // SAFETY: the context is that of the running command; who is found is given back when this goes.
         let user = unsafe {
-            let name = raw::RedisModule_GetCurrentUserName.map_or(std::ptr::null_mut(), |name| name(ctx.ctx));
-            if name.is_null() {
-                return Self(None);
-            }
-            let user = raw::RedisModule_GetModuleUserFromUserName.map_or(std::ptr::null_mut(), |user| user(name));
-            raw::RedisModule_FreeString.map(|free| free(ctx.ctx, name));
-            user
+            let id = raw::RedisModule_GetClientId.map_or(0, |id| id(ctx.ctx));
+            let name = raw::RedisModule_GetClientUserNameById.map(|name| name(ctx.ctx, id));
+            let name = name.filter(|name| !name.is_null());
+            let name = name.map(|name| RedisString::from_redis_module_string(ctx.ctx, name));
+            name.and_then(|name| Some(raw::RedisModule_GetModuleUserFromUserName?(name.inner)))
         };
-        Self(NonNull::new(user))
+        Self(user.unwrap_or(std::ptr::null_mut()))
     }
 
-    /// Whether the user may read the key of a cache.
+    /// Whether the user may read a cache.
     pub fn may_read(&self, home: &Home) -> bool {
-        let Self(Some(user)) = self else { return true };
+        if self.0.is_null() {
+            return false;
+        }
         let key = RedisString::create_from_slice(std::ptr::null_mut(), &home.key);
-        let flags = raw::REDISMODULE_CMD_KEY_ACCESS as i32;
-        // SAFETY: the user and the key are alive.
-        let answer = unsafe { raw::RedisModule_ACLCheckKeyPermissions.map(|may| may(user.as_ptr(), key.inner, flags)) };
-        answer == Some(raw::REDISMODULE_OK as i32)
+        // SAFETY: the user is alive as long as the command runs, the name for the time of the call.
+        let allowed = unsafe {
+            raw::RedisModule_ACLCheckKeyPermissions
+                .map(|check| check(self.0, key.inner, raw::REDISMODULE_CMD_KEY_ACCESS as c_int))
+        };
+        allowed == Some(raw::REDISMODULE_OK as c_int)
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        if let (Self(Some(user)), Some(free)) = (self, unsafe { raw::RedisModule_FreeModuleUser }) {
-            // SAFETY: the user was made for this reader and is given back once.
-            unsafe { free(user.as_ptr()) };
+        if !self.0.is_null() {
+            // SAFETY: the server gave it to us, once.
+            unsafe { raw::RedisModule_FreeModuleUser.map(|free| free(self.0)) };
         }
     }
 }

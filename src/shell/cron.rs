@@ -1,16 +1,17 @@
-//! What happens without a command: dead entries give their memory back, new answers go to be compressed, and caches
-//! shrink when the server runs short.
+//! What happens without a command: dead entries give their memory back, new answers go to be compressed, caches shrink
+//! when the server runs short, and alerts are looked at.
 //!
 //! A timer of the server's calls ten times a second; each time the work is bounded, and goes on where it stopped.
 
 use super::keyspace::{Intent, Key};
 use super::publish::{announce, replicate};
 use super::registry::{self, Home, Resident};
-use super::{server, settle, worker};
+use super::{config, server, settle, worker};
 use crate::core::effects::Effects;
 use crate::core::eviction::Pressure;
 use crate::core::time::UnixMs;
 use redis_module::{raw, Context, ContextFlags, RedisString};
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -36,6 +37,12 @@ const VISITS: usize = 64;
 const RELIEF_PART: usize = 256;
 const RELIEF_MIN: usize = 4096;
 const RELIEF_ENTRIES: usize = 64;
+
+/// Between the beginnings of two rounds over the alerts of all caches, half of what is promised; how long one tick goes on
+/// with a round, and after how many caches it looks at the time.
+const ROUND: Duration = Duration::from_millis(500);
+const WATCHING: Duration = Duration::from_millis(2);
+const WATCHED_AT_ONCE: usize = 8;
 
 /// Where the next tick goes on, and who is the next to give.
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -63,6 +70,7 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
             period = PERIODS_MS.1;
         }
         relieve(&ctx);
+        watch(&ctx);
     });
     arm(&ctx, period);
 }
@@ -159,6 +167,45 @@ fn relieve(ctx: &Context) {
             });
         }
     }
+}
+
+/// Looks at the alerts of all caches, some in each tick: which of them begin to fire, and which stop. Only a cache in which
+/// one does is opened. Replicas are told by their primary.
+fn watch(ctx: &Context) {
+    thread_local! {
+        /// When the round began, and where it goes on; nowhere at its end.
+        static STAGE: Cell<(Option<Instant>, Option<u64>)> = const { Cell::new((None, None)) };
+    }
+    if !server::may_decide(ctx) {
+        return;
+    }
+    let started = Instant::now();
+    let (mut begun, next) = STAGE.get();
+    let mut next = match next {
+        Some(next) => next,
+        // A tick may come a little early.
+        None if begun.is_some_and(|begun| started.duration_since(begun) + ROUND / 10 < ROUND) => return,
+        None => {
+            begun = Some(started);
+            0
+        }
+    };
+    let (now, price) = (server::now(), config::memory_price());
+    loop {
+        let mut found: Vec<(*mut Resident, Home)> = Vec::new();
+        next = registry::some(next, WATCHED_AT_ONCE, |resident| {
+            if !resident.gone && resident.cache.has_turning_alerts(now, price) {
+                found.push((resident, resident.home.clone()));
+            }
+        });
+        for (place, home) in found {
+            visit(ctx, &home, place, |resident| resident.cache.turn_alerts(now, price));
+        }
+        if next == 0 || started.elapsed() >= WATCHING {
+            break;
+        }
+    }
+    STAGE.set((begun, Some(next).filter(|next| *next > 0)));
 }
 
 /// Does something with a cache at home, and publishes what came of it. A cache that has moved is left alone: nothing can

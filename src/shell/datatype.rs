@@ -191,6 +191,9 @@ unsafe extern "C" fn aof_rewrite(aof: *mut raw::RedisModuleIO, key: *mut raw::Re
         for record in cache.plans().list().filter_map(|(name, _)| cache.plan_record(name)) {
             aof.apply("PLAN", &[&record]);
         }
+        if !cache.alerts().list().is_empty() {
+            aof.apply("ALERTS", &[&cache.alerts_record()]);
+        }
         let store = cache.store();
         for id in store.by_recency().filter_map(|slot| store.view(slot)).map(|view| view.id()) {
             if let Some((context, entry)) = cache.entry_records(&id) {
@@ -242,6 +245,7 @@ unsafe extern "C" fn copy(ctx: *mut raw::RedisModuleKeyOptCtx, value: *const c_v
         // SAFETY: the server hands out a key's value, and waits for us.
         let mut copy = unsafe { resident(value) }.cache.clone();
         copy.await_all_pressings();
+        copy.calm_alerts();
         registry::admit(copy, home).cast()
     })
 }
@@ -280,6 +284,7 @@ fn digest_cache(digest: &Digest, cache: &Cache) {
     digest.bytes(&cache.policy_record());
     digest.bytes(&cache.feedback_record());
     cache.plans().list().filter_map(|(name, _)| cache.plan_record(name)).for_each(|record| digest.bytes(&record));
+    digest.bytes(&cache.alerts_record());
     digest.end();
     for (_, view) in cache.store().from_slot(0).filter(|(_, view)| view.life().phase(now) != Phase::Dead) {
         let (life, effort) = (view.life(), view.effort());

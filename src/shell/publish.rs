@@ -1,8 +1,10 @@
-//! Telling the others: effects become replication, keyspace events and a touched key.
+//! Telling the others: effects become replication, keyspace events, alerts and a touched key.
 
+use crate::core::alerts::Turn;
 use crate::core::cache::Cache;
 use crate::core::effects::Effects;
 use crate::core::persist::{feedback_record, lives_record};
+use crate::core::strategy::printable;
 use redis_module::{raw, Context, NotifyEvent, RedisString};
 
 /// How many entries one replicated command may name.
@@ -36,6 +38,9 @@ pub fn replicate(ctx: &Context, key: &[u8], cache: &Cache, effects: &Effects) {
     if let Some(name) = &effects.unplanned {
         ctx.replicate("LLMCACHE.APPLY", &[key, b"UNPLAN", name]);
     }
+    if effects.alerts {
+        ctx.replicate("LLMCACHE.APPLY", &[key, b"ALERTS", &cache.alerts_record()]);
+    }
     for (id, what) in [(effects.renewed, &b"RENEW"[..]), (effects.stored, b"STORE")] {
         if let Some((context, entry)) = id.and_then(|id| cache.entry_records(&id)) {
             ctx.replicate("LLMCACHE.APPLY", &[key, what, &context, &entry]);
@@ -54,6 +59,7 @@ pub fn announce(ctx: &Context, key: &RedisString, effects: &Effects) {
     for (_, event) in happened.into_iter().filter(|(happened, _)| *happened) {
         ctx.notify_keyspace_event(NotifyEvent::MODULE, event, key);
     }
+    effects.turned.iter().for_each(|turn| alert(ctx, key.as_slice(), turn));
     if !effects.is_silent() {
         // SAFETY: the context and the key are those of the running command or timer.
         if let Some(signal) = unsafe { raw::RedisModule_SignalModifiedKey } {
@@ -61,4 +67,30 @@ pub fn announce(ctx: &Context, key: &RedisString, effects: &Effects) {
             unsafe { signal(ctx.ctx, key.inner) };
         }
     }
+}
+
+/// Where subscribers hear of alerts.
+const CHANNEL: &[u8] = b"llmcache:alert";
+
+/// How much of a key's name the log shows.
+const SHOWN: usize = 128;
+
+/// Publishes that an alert fires or does no more, and logs it.
+fn alert(ctx: &Context, key: &[u8], turn: &Turn) {
+    let (channel, event) = (text(CHANNEL), text(turn.json(key).as_bytes()));
+    // SAFETY: the context is that of the running command or timer, and both strings are ours for the time of the call.
+    unsafe { raw::RedisModule_PublishMessage.map(|publish| publish(ctx.ctx, channel.inner, event.inner)) };
+    let value = turn.value.map_or_else(|| "nothing now".to_owned(), |value| value.to_string());
+    let (name, key, state) = (printable(turn.name.as_bytes(), SHOWN), printable(key, SHOWN), turn.state());
+    let (figure, side, bound) = (turn.figure.name(), turn.side.name(), turn.bound);
+    let line = format!("alert '{name}' of cache '{key}' is {state}: {figure} is {value}, watched for {side} {bound}");
+    if turn.firing {
+        ctx.log_warning(&line);
+    } else {
+        ctx.log_notice(&line);
+    }
+}
+
+fn text(bytes: &[u8]) -> RedisString {
+    RedisString::create_from_slice(std::ptr::null_mut(), bytes)
 }

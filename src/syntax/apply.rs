@@ -22,6 +22,8 @@ pub enum Apply<'a> {
     Plan(&'a [u8]),
     /// Give up the plan of this name.
     Unplan(&'a [u8]),
+    /// Take over all alerts.
+    Alerts(&'a [u8]),
     /// Take all entries out.
     Clear,
 }
@@ -41,9 +43,10 @@ impl<'a> Apply<'a> {
             "FEEDBACK" => Self::Feedback(args.positional()?),
             "PLAN" => Self::Plan(args.positional()?),
             "UNPLAN" => Self::Unplan(args.positional()?),
+            "ALERTS" => Self::Alerts(args.positional()?),
             "CLEAR" => Self::Clear,
             _ => {
-                let known = "POLICY, STORE, RENEW, LIVES, COUNTERS, FEEDBACK, PLAN, UNPLAN or CLEAR";
+                let known = "POLICY, STORE, RENEW, LIVES, COUNTERS, FEEDBACK, PLAN, UNPLAN, ALERTS or CLEAR";
                 return Err(args.not_one_of("action", known));
             }
         };

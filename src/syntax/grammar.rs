@@ -161,7 +161,7 @@ fn value(word: &str) -> Argument {
         "key" => Kind::Key,
         "glob" => Kind::Pattern,
         "unix-time-seconds" | "unix-time-milliseconds" => Kind::UnixTime,
-        "usd" | "input-per-mtok" | "output-per-mtok" => Kind::Double,
+        "usd" | "value" | "input-per-mtok" | "output-per-mtok" => Kind::Double,
         "seconds" | "milliseconds" | "count" | "cursor" | "percent" | "bytes" | "level" | "tokens-in"
         | "tokens-out" => Kind::Integer,
         _ => Kind::Text,

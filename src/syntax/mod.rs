@@ -4,6 +4,7 @@
 //! to type is in [`table`], from which the server's own documentation is made as well.
 #![forbid(unsafe_code)]
 
+pub mod alert;
 pub mod apply;
 pub mod args;
 pub mod entries;

@@ -17,7 +17,7 @@ pub enum Change<T> {
     List,
 }
 
-fn name(
+pub(super) fn name(
     word: &[u8],
     check: impl Fn(&[u8]) -> Result<&str, crate::core::strategy::StrategyError>,
 ) -> Result<Box<str>, SyntaxError> {

@@ -160,8 +160,8 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "LLMCACHE.INFO",
         grammar: "key",
-        summary: "Shows a cache's policy, sizes, strategies and rules",
-        complexity: "O(S) with S strategies and rules",
+        summary: "Shows a cache's policy, sizes, strategies, rules and alerts",
+        complexity: "O(S) with S strategies, rules and alerts",
         access: Access::Read,
         flags: "",
         arity: 2,
@@ -222,6 +222,15 @@ pub const COMMANDS: &[Command] = &[
         arity: -4,
     },
     Command {
+        name: "LLMCACHE.ALERT",
+        grammar: "key (SET name figure (ABOVE | BELOW) value [WINDOW seconds] | DEL name | LIST)",
+        summary: "Defines, deletes or lists the rules that tell when a figure goes beyond a bound",
+        complexity: "O(A) with A alerts",
+        access: Access::Write,
+        flags: "deny-oom",
+        arity: -3,
+    },
+    Command {
         name: "LLMCACHE.WARM",
         grammar: WARM_GRAMMAR,
         summary: "Stores many answers at once; plans which prompts are kept warm, and hands out those that are due",
@@ -234,7 +243,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "LLMCACHE.APPLY",
         grammar:
-            "key (POLICY record | STORE record record | RENEW record record | LIVES record | COUNTERS record | FEEDBACK record | PLAN record | UNPLAN profile | CLEAR)",
+            "key (POLICY record | STORE record record | RENEW record record | LIVES record | COUNTERS record | FEEDBACK record | PLAN record | UNPLAN profile | ALERTS record | CLEAR)",
         summary: "Repeats a change on replicas and from the append-only file; not for clients",
         complexity: "O(log N) for each entry",
         access: Access::Write,

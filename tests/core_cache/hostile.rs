@@ -3,6 +3,7 @@
 
 use super::ops::{Bench, Dice, Op};
 use super::support::{loaded, messages, records, saved, store, with_seeds, Ask, Rng, Saved, START};
+use llmcache::core::alerts::{Alert, Side};
 use llmcache::core::cache::{Cache, Found, Terms};
 use llmcache::core::codec::Codec;
 use llmcache::core::entry::EntryView;
@@ -10,10 +11,12 @@ use llmcache::core::eviction::Pressure;
 use llmcache::core::feedback::Opinion;
 use llmcache::core::identity::Digest;
 use llmcache::core::ledger::counters::Counters;
+use llmcache::core::money::MicroUsd;
 use llmcache::core::persist::Sink;
 use llmcache::core::persist::FORMAT;
 use llmcache::core::plans::{Planned, Profile};
 use llmcache::core::policy::PolicyChange;
+use llmcache::core::report::Figure;
 use llmcache::core::storing::{Lifetime, Stored};
 use llmcache::core::time::UnixMs;
 use llmcache::core::wire::{WireError, Writer};
@@ -74,6 +77,8 @@ fn exercise(mut cache: Cache, context: &str) {
             }
         }
     }
+    cache.turn_alerts(NOW, MicroUsd::ZERO);
+    cache.validate().unwrap_or_else(|why| panic!("{why}, {context}"));
     cache.relieve(1000, 3, NOW);
     cache.expire(UnixMs(MAX), usize::MAX);
     let page = cache.scan(0, MAX, NOW, |_| true).1;
@@ -109,6 +114,9 @@ fn small() -> Vec<u8> {
     let slot = store(&mut cache, &answer, NOW);
     let id = cache.store().view(slot).unwrap().id();
     cache.note(&id, Opinion::Bad, Some(&Ask::plain("other").digest()), NOW);
+    let alert = Alert::new("a".into(), Figure::named(b"stores").unwrap(), Side::Above, 0.5, Some(9));
+    cache.set_alert(alert, NOW, MicroUsd::ZERO).unwrap();
+    cache.turn_alerts(NOW, MicroUsd::ZERO);
     saved(&cache)
 }
 
@@ -130,6 +138,11 @@ fn large(rng: &Rng) -> Vec<u8> {
     };
     let profile = Profile::new(60_000, 3, Box::new([]), (b'0'..=b'9').map(item).collect());
     bench.cache.plan(b"plan", profile, NOW).unwrap();
+    for (name, side) in [("first", Side::Below), ("second", Side::Above)] {
+        let alert = Alert::new(name.into(), Figure::named(b"memory_bytes").unwrap(), side, 1e6, Some(60));
+        bench.cache.set_alert(alert, NOW, MicroUsd::ZERO).unwrap();
+    }
+    bench.cache.turn_alerts(NOW, MicroUsd::ZERO);
     saved(&bench.cache)
 }
 
@@ -156,16 +169,17 @@ fn a_record_cut_short_or_too_long_is_refused() {
     };
     assert!(lives);
     let [super::support::Message::Lives(lives)] = &messages(&effects, &cache)[..] else { panic!("one record") };
-    let [policy, counters, feedback, context, entry] = &records(&whole)[..] else { panic!("five records") };
+    let [policy, counters, feedback, alerts, context, entry] = &records(&whole)[..] else { panic!("six records") };
     let mut read = |kind: usize, record: &[u8]| match kind {
         0 => cache.read_policy(record),
         1 => cache.read_counters(record),
         2 => cache.repeat_store(record, entry, NOW).map(drop),
         3 => cache.repeat_store(context, record, NOW).map(drop),
         4 => cache.repeat_feedback(record).map(drop),
+        5 => cache.read_alerts(record).map(drop),
         _ => cache.repeat_lives(record).map(drop),
     };
-    for (kind, record) in [policy, counters, context, entry, feedback, lives].into_iter().enumerate() {
+    for (kind, record) in [policy, counters, context, entry, feedback, alerts, lives].into_iter().enumerate() {
         assert_eq!(read(kind, record), Ok(()), "{kind}");
         for end in 0..record.len() {
             assert_eq!(read(kind, &record[..end]), Err(WireError::Short), "{kind} cut at {end}");
@@ -260,11 +274,11 @@ fn random_damage_does_no_harm() {
                 if i == 3 {
                     sink.number(plans as u64);
                 }
-                if i == 3 + plans {
+                if i == 4 + plans {
                     sink.number(contexts as u64);
                 }
-                if i == 3 + plans + contexts {
-                    sink.number((n - 3 - plans - contexts) as u64);
+                if i == 4 + plans + contexts {
+                    sink.number((n - 4 - plans - contexts) as u64);
                 }
                 sink.record(record);
             }
@@ -298,7 +312,8 @@ fn damaged_effects_do_no_harm() {
                 }
                 record
             };
-            let result = match round % 4 {
+            let result = match round % 5 {
+                4 => cache.read_alerts(&pick(b'A')).map(drop),
                 0 => cache.read_policy(&pick(b'P')),
                 1 => cache.read_counters(&pick(b'K')),
                 2 => {

@@ -1,11 +1,13 @@
 //! A cache that was saved and loaded is the same cache.
 
 use super::ops::{Bench, Dice, Op};
-use super::support::{entries, loaded, records, saved, store, with_seeds, Ask, START};
+use super::support::{entries, loaded, messages, records, saved, store, with_seeds, Ask, START};
+use llmcache::core::alerts::{Alert, Side};
 use llmcache::core::cache::Cache;
 use llmcache::core::codec::Codec;
 use llmcache::core::money::{MicroUsd, Price};
 use llmcache::core::policy::PolicyChange;
+use llmcache::core::report::Figure;
 use llmcache::core::strategy::{Rule, Strategy, Ttl, MAX_CUSTOM, MAX_RULES};
 use llmcache::core::time::UnixMs;
 use llmcache::core::wire::{WireError, Writer};
@@ -23,6 +25,7 @@ fn assert_same(a: &Cache, b: &Cache, place: &str) {
         assert_eq!(a.store().entries_memory(), b.store().entries_memory(), "{place}");
     }
     assert_eq!(a.store().answer_bytes(), b.store().answer_bytes(), "{place}");
+    assert_eq!((a.alerts(), a.policy_memory()), (b.alerts(), b.policy_memory()), "{place}");
     b.store().validate().unwrap_or_else(|why| panic!("{why}, {place}"));
 }
 
@@ -51,7 +54,7 @@ fn a_cache_comes_back_as_it_was_saved_at_any_moment() {
 fn an_empty_cache_comes_back() {
     let cache = Cache::default();
     assert_same(&cache, &loaded(&saved(&cache)).unwrap(), "empty");
-    assert_eq!(records(&saved(&cache)).len(), 3, "policy, counters and feedback");
+    assert_eq!(records(&saved(&cache)).len(), 4, "policy, counters, feedback and alerts");
 }
 
 /// What a cache can hold can be read again: prices may come with many commands.
@@ -131,6 +134,33 @@ fn a_cached_price_is_read_from_the_version_that_has_one() {
     }
 }
 
+/// Whether an alert fires is not forgotten, so that nobody is told of it twice.
+#[test]
+fn alerts_come_back_as_they_stood() {
+    let mut cache = Cache::default();
+    let figure = |name: &str| Figure::named(name.as_bytes()).unwrap();
+    for alert in [
+        Alert::new("empty".into(), figure("entries"), Side::Below, 1.0, None),
+        Alert::new("slow".into(), figure("set_us.p99"), Side::Above, -2.5, Some(60)),
+    ] {
+        cache.set_alert(alert, NOW, MicroUsd::ZERO).unwrap();
+    }
+    let effects = cache.turn_alerts(NOW, MicroUsd::ZERO);
+    assert_eq!(effects.turned.len(), 1);
+    let again = loaded(&saved(&cache)).unwrap();
+    assert_same(&cache, &again, "with alerts");
+    let mut replica = Cache::default();
+    messages(&effects, &cache).iter().for_each(|message| message.repeat(&mut replica, NOW));
+    for mut other in [again, replica] {
+        assert_eq!(other.alerts(), cache.alerts());
+        assert!(other.turn_alerts(UnixMs(NOW.0 + 1), MicroUsd::ZERO).is_silent());
+        store(&mut other, &Ask::plain("q").answer(b"a"), NOW);
+        store(&mut other, &Ask::plain("r").answer(b"a"), NOW);
+        let turned = other.turn_alerts(UnixMs(NOW.0 + 2), MicroUsd::ZERO).turned;
+        assert_eq!(turned.iter().map(|turn| (&*turn.name, turn.firing)).collect::<Vec<_>>(), [("empty", false)]);
+    }
+}
+
 #[test]
 fn a_newer_format_is_refused() {
     let mut cache = Cache::default();
@@ -141,7 +171,7 @@ fn a_newer_format_is_refused() {
         bytes[at] = byte;
         loaded(&bytes).unwrap_err()
     };
-    assert_eq!(with(0, 4), WireError::Version, "the format");
+    assert_eq!(with(0, 5), WireError::Version, "the format");
     assert_eq!(with(0, 0), WireError::Value);
     assert_eq!(bytes[16..18], *b"P\x03");
     assert_eq!(with(17, 4), WireError::Version, "the layout of a record");

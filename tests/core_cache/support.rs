@@ -286,10 +286,12 @@ pub fn records(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut record = |loading: &mut Loading<'_>| records.push(loading.record().unwrap().as_ref().to_vec());
     number(&mut loading);
     (0..3).for_each(|_| record(&mut loading));
-    for _ in 0..3 {
+    for part in 0..3 {
         for _ in 0..number(&mut loading) {
             record(&mut loading);
         }
+        // The alerts follow the plans.
+        (part == 0).then(|| record(&mut loading));
     }
     assert!(loading.0.is_empty());
     records
@@ -302,6 +304,7 @@ pub enum Message {
     Clear,
     Delete(Vec<EntryId>),
     Lives(Vec<u8>),
+    Alerts(Vec<u8>),
     Renew(Vec<u8>, Vec<u8>),
     Store(Vec<u8>, Vec<u8>),
 }
@@ -330,6 +333,9 @@ pub fn messages(effects: &Effects, cache: &Cache) -> Vec<Message> {
         let (context, entry) = cache.entry_records(id).expect("what was stored is there");
         all.push(Message::Store(context, entry));
     }
+    if effects.alerts {
+        all.push(Message::Alerts(cache.alerts_record()));
+    }
     assert_eq!(all.is_empty(), effects.is_silent());
     all
 }
@@ -342,6 +348,7 @@ impl Message {
             Self::Clear => drop(replica.repeat_clear()),
             Self::Delete(ids) => drop(replica.delete(ids, now)),
             Self::Lives(record) => drop(replica.repeat_lives(record).unwrap()),
+            Self::Alerts(record) => drop(replica.read_alerts(record).unwrap()),
             Self::Renew(context, entry) => drop(replica.repeat_renewal(context, entry, now).unwrap()),
             Self::Store(context, entry) => drop(replica.repeat_store(context, entry, now).unwrap()),
         }

@@ -50,6 +50,10 @@ fn too_few_arguments() {
                     "LLMCACHE.STRATEGY faq DEL",
                     "LLMCACHE.RULE faq SET",
                     "LLMCACHE.RULE faq DEL",
+                    "LLMCACHE.ALERT faq SET",
+                    "LLMCACHE.ALERT faq SET x",
+                    "LLMCACHE.ALERT faq SET x hits",
+                    "LLMCACHE.ALERT faq DEL",
                 ]
                 .map(str::to_owned),
             )
@@ -237,6 +241,8 @@ fn options_without_a_value_are_named() {
             ("ALTER faq", "MODE STRATEGY STALE JITTER MAXENTRIES MAXMEMORY EVICT COMPRESS LEVEL PRICE"),
             ("STRATEGY faq SET x", "TTL STALE JITTER"),
             ("RULE faq SET x", "TYPE MODEL SCOPE PROMPT STRATEGY"),
+            ("ALERT faq SET x hits", "ABOVE BELOW"),
+            ("ALERT faq SET x hits ABOVE 1", "WINDOW"),
         ];
         for (line, options) in lists {
             for option in options.split(' ') {
@@ -354,6 +360,7 @@ fn records_from_nobody_are_refused() {
             args!["LLMCACHE.APPLY", "faq", "STORE", ""],
             args!["LLMCACHE.APPLY", "faq", "LIVES", b"L\x01\xff\xff\xff\xff"],
             args!["LLMCACHE.APPLY", "faq", "COUNTERS", b"K\x01"],
+            args!["LLMCACHE.APPLY", "faq", "ALERTS", b"A\x01\xff\xff\xff\xff"],
             args!["LLMCACHE.APPLY", "faq", "WHAT"],
             args!["LLMCACHE.APPLY", "other", "POLICY", b"P\x01"],
         ] {

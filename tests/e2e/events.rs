@@ -70,6 +70,7 @@ fn what_changes_nothing_is_not_told() {
         "INVALIDATE faq MATCH absent",
         "DEL faq 00112233445566778899aabbccddeeff",
         "RULE faq LIST",
+        "ALERT faq LIST",
         "CREATE faq",
     ] {
         c.words(&format!("LLMCACHE.{line}"));

@@ -21,6 +21,7 @@ fn fill(c: &mut Client) {
     c.words("LLMCACHE.CREATE faq MAXENTRIES 100 STALE 60").ok();
     c.words("LLMCACHE.STRATEGY faq SET mine TTL 500").ok();
     c.words("LLMCACHE.RULE faq SET r TYPE t STRATEGY mine").ok();
+    c.words("LLMCACHE.ALERT faq SET a roi ABOVE 5").ok();
     set(c, "a", "1", "PERSIST TAGS 2 x y META {}").ok();
     set(c, "b", "2", "EX 1000 MODEL m SCOPE s SYSTEM sys PARAMS {\"t\":1}").ok();
     set(c, "c", &"three ".repeat(100), "TYPE t COST 0.5").ok();

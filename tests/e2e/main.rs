@@ -7,6 +7,7 @@
 mod harness;
 mod support;
 
+mod alerts;
 mod costs;
 mod crowd;
 mod errors;

@@ -32,6 +32,7 @@ fn dump(c: &mut Client) -> Vec<u8> {
     c.words("LLMCACHE.CREATE faq STALE 5 PRICE gpt 1 2 MAXENTRIES 50").ok();
     c.words("LLMCACHE.STRATEGY faq SET mine TTL 500 STALE 1 JITTER 5").ok();
     c.words("LLMCACHE.RULE faq SET r TYPE t MODEL * STRATEGY mine").ok();
+    c.words("LLMCACHE.ALERT faq SET a roi ABOVE 5 WINDOW 60").ok();
     set(c, "raw", "short", "PERSIST TAGS 2 x y META {}").ok();
     set(c, "model", "2", "EX 1000 MODEL gpt SCOPE s SYSTEM sys PARAMS {\"t\":1}").ok();
     // The newest stands last; it ends with what no byte of the footer can stand for.
@@ -180,9 +181,9 @@ fn a_payload_of_the_future_is_refused() {
     let mut c = server.client();
     let payload = dump(&mut c);
     let (body, version) = body(&payload);
-    // An opcode (2: a number follows), then the version of the format, which is 3.
-    assert_eq!(body[HEAD..HEAD + 2], [2, 3], "the payload begins otherwise than this test knows");
-    for format in [0, 4, 63] {
+    // An opcode (2: a number follows), then the version of the format, which is 4.
+    assert_eq!(body[HEAD..HEAD + 2], [2, 4], "the payload begins otherwise than this test knows");
+    for format in [0, 5, 63] {
         let mut other = body.to_vec();
         other[HEAD + 1] = format;
         assert!(cmd!(c, "RESTORE", "k", 0, sealed(&other, version)).is_error(), "{format}");

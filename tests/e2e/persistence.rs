@@ -16,6 +16,7 @@ fn fill(c: &mut Client) {
     c.words("LLMCACHE.STRATEGY faq SET mine TTL 500 STALE 5 JITTER 1").ok();
     c.words("LLMCACHE.STRATEGY faq SET realtime TTL 5").ok();
     c.words("LLMCACHE.RULE faq SET r TYPE t SCOPE * STRATEGY mine").ok();
+    c.words("LLMCACHE.ALERT faq SET a roi ABOVE 5 WINDOW 60").ok();
     c.words("LLMCACHE.RULE faq SET s PROMPT xyz* STRATEGY for-ever").error();
     set(c, "for ever", "1", "PERSIST TAGS 2 x y META {\"a\":1} LATENCY 7").ok();
     set(c, "context", "2", "EX 1000 MODEL gpt SCOPE s SYSTEM sys PARAMS {\"t\":1} TOKENS 10 20").ok();
@@ -33,7 +34,7 @@ fn fill(c: &mut Client) {
 fn kept(c: &mut Client) -> (String, Vec<String>) {
     let info = c.words("LLMCACHE.INFO faq");
     let policy =
-        "mode strategy stale jitter maxentries maxmemory evict compress level price entries strategies rules contexts";
+        "mode strategy stale jitter maxentries maxmemory evict compress level price entries strategies rules alerts contexts";
     let policy = policy.split(' ').map(|name| format!("{name} {:?}", info.field(name))).collect();
     (digest(c, "faq"), policy)
 }

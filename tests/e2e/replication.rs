@@ -14,7 +14,7 @@ use std::time::Duration;
 fn write_something(c: &mut Client, dice: &mut Dice) {
     let prompt = format!("prompt {}", dice.below(120));
     let tag = dice.below(8);
-    match dice.below(24) {
+    match dice.below(26) {
         0 => drop(c.words(&format!("LLMCACHE.INVALIDATE faq TAG 1 {tag}"))),
         1 => drop(c.words(&format!("LLMCACHE.INVALIDATE faq TAG 2 {tag} 9 SOFT"))),
         2 => {
@@ -41,6 +41,9 @@ fn write_something(c: &mut Client, dice: &mut Dice) {
         11 if tag == 0 => drop(c.words("LLMCACHE.INVALIDATE faq ALL")),
         12 if tag == 0 => drop(c.words("COPY faq copy REPLACE")),
         13 => drop(get(c, &prompt, "STALEOK")),
+        // One that never has a value, so that only commands change it.
+        24 => drop(c.words(&format!("LLMCACHE.ALERT faq SET a{tag} roi ABOVE {tag}"))),
+        25 => drop(c.words(&format!("LLMCACHE.ALERT faq DEL a{tag}"))),
         _ => {
             let options =
                 ["", "EX 1000 STALE 5", "PERSIST", "STRATEGY realtime", "KEEPTTL", "XX", "NX"][dice.below(7) as usize];
@@ -69,7 +72,8 @@ fn a_replica_holds_the_same_cache_after_any_writes() {
     assert!(stat(&mut primary, "evictions") > 0);
     let (ours, theirs) = (primary.words("LLMCACHE.INFO faq"), replica.words("LLMCACHE.INFO faq"));
     for name in
-        "mode strategy stale jitter maxentries maxmemory evict compress level price entries strategies rules".split(' ')
+        "mode strategy stale jitter maxentries maxmemory evict compress level price entries strategies rules alerts"
+            .split(' ')
     {
         assert_eq!(theirs.field(name), ours.field(name), "{name}");
     }
@@ -304,6 +308,8 @@ fn only_effects_go_to_replicas_and_to_the_append_only_file() {
             "LLMCACHE.STATS faq",
             "LLMCACHE.INFO faq",
             "LLMCACHE.RULE faq LIST",
+            "LLMCACHE.ALERT faq LIST",
+            "LLMCACHE.ALERT faq DEL x",
             "LLMCACHE.SET faq p r XX",
             "LLMCACHE.SET faq p r STRATEGY nocache",
             "LLMCACHE.SET faq p r EXAT 1",
@@ -334,6 +340,8 @@ fn only_effects_go_to_replicas_and_to_the_append_only_file() {
         ("ALTER faq STALE 5", policy),
         ("STRATEGY faq SET s TTL 5", policy),
         ("RULE faq SET r STRATEGY s", policy),
+        ("ALERT faq SET a roi ABOVE 5", "LLMCACHE.APPLY ALERTS"),
+        ("ALERT faq DEL a", "LLMCACHE.APPLY ALERTS"),
         ("ALTER faq MAXENTRIES 9", policy),
         ("SET faq c r PXAT 1", "LLMCACHE.DEL"),
     ] {

@@ -4,7 +4,7 @@ use crate::harness::{cmd, until_some, Client, Reply, Server, PATIENCE};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Every command of the module that clients use, with arguments that are well formed and the key `KEY`.
-pub const COMMANDS: [&str; 20] = [
+pub const COMMANDS: [&str; 21] = [
     "LLMCACHE.GET KEY prompt",
     "LLMCACHE.SET KEY prompt response",
     "LLMCACHE.FETCH KEY prompt LEASE 1000",
@@ -22,6 +22,7 @@ pub const COMMANDS: [&str; 20] = [
     "LLMCACHE.STRATEGY KEY LIST",
     "LLMCACHE.RULE KEY LIST",
     "LLMCACHE.STATS KEY",
+    "LLMCACHE.ALERT KEY LIST",
     "LLMCACHE.EXPLAIN KEY prompt",
     "LLMCACHE.FEEDBACK KEY 00112233445566778899aabbccddeeff good",
     "LLMCACHE.WARM KEY STATUS",

@@ -61,6 +61,8 @@ fn watch_sees_every_change_and_no_look() {
         ("ALTER faq STALE 1", true),
         ("RULE faq SET r STRATEGY standard", true),
         ("STRATEGY faq SET s TTL 1", true),
+        ("ALERT faq SET a roi ABOVE 5", true),
+        ("ALERT faq LIST", false),
         ("SET faq p r PXAT 1", true),
     ] {
         prepare(&mut other);

@@ -10,6 +10,7 @@ use super::ledger::latency::{Percentiles, Work};
 use super::ledger::{Dimension, Window};
 use super::money::MicroUsd;
 use super::stats::{Breakdown, Projection, Scope, Stats};
+use super::time::UnixMs;
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,11 +82,6 @@ const fn field(name: &'static str, kind: Kind, help: &'static str, value: fn(&Fi
 impl Field {
     const fn known_if(self, is_known: fn(&Figures) -> bool) -> Self {
         Self { is_known, ..self }
-    }
-
-    /// Whether it is a part of a whole, from 0 to 1.
-    pub fn is_share(&self) -> bool {
-        ["hit_rate", "estimated_share", "compression_saved"].contains(&self.name)
     }
 }
 
@@ -175,27 +171,52 @@ pub const FIELDS: &[Field] = &[
     .known_if(|f| f.stats.percentiles(Work::Fetch).count > 0),
 ];
 
-/// What a distribution is told by, as far as alerts can look at it.
-pub const PERCENTILES: [&str; 4] = ["p50", "p95", "p99", "max"];
+/// What a distribution is told by.
+const PERCENTILES: [&str; 4] = ["p50", "p95", "p99", "max"];
 
-/// Splits the name of a figure, `lookups` or `set_us.p99`, into its field and which of its numbers is meant.
-pub fn find(name: &str) -> Option<(&'static Field, Option<&'static str>)> {
-    let (name, part) = match name.split_once('.') {
-        Some((name, part)) => (name, Some(part)),
-        None => (name, None),
-    };
-    let field = FIELDS.iter().find(|field| field.name == name)?;
-    match (field.kind, part) {
-        (Summary, Some(part)) => Some((field, Some(PERCENTILES.into_iter().find(|known| *known == part)?))),
-        (Summary, None) | (_, Some(_)) => None,
-        (_, None) => Some((field, None)),
+/// One number of STATS: a field, or one of the numbers of a field that has several, as `set_us.p99`.
+#[derive(Clone, Copy, Debug)]
+pub struct Figure {
+    field: &'static Field,
+    part: Option<&'static str>,
+}
+
+impl Figure {
+    /// All that there are.
+    pub fn all() -> impl Iterator<Item = Self> {
+        FIELDS.iter().flat_map(|field| {
+            let parts = if field.kind == Summary { &PERCENTILES[..] } else { &[] };
+            let whole = parts.is_empty().then_some(Self { field, part: None });
+            whole.into_iter().chain(parts.iter().map(move |part| Self { field, part: Some(part) }))
+        })
+    }
+
+    /// The figure of this name, whatever the case of its letters.
+    pub fn named(name: &[u8]) -> Option<Self> {
+        Self::all().find(|figure| name.eq_ignore_ascii_case(figure.name().as_bytes()))
+    }
+
+    /// Its name.
+    pub fn name(self) -> String {
+        self.part.map_or_else(|| self.field.name.to_owned(), |part| format!("{}.{part}", self.field.name))
+    }
+
+    /// Whether it is a part of a whole, from 0 to 1.
+    pub fn is_share(self) -> bool {
+        ["hit_rate", "estimated_share", "compression_saved"].contains(&self.field.name)
+    }
+}
+
+impl PartialEq for Figure {
+    fn eq(&self, other: &Self) -> bool {
+        (self.field.name, self.part) == (other.field.name, other.part)
     }
 }
 
 impl Figures {
     /// A figure as a number, where it has one.
-    pub fn number(&self, name: &str) -> Option<f64> {
-        let (field, part) = find(name)?;
+    pub fn number(&self, figure: Figure) -> Option<f64> {
+        let Figure { field, part } = figure;
         if !(field.is_known)(self) {
             return None;
         }
@@ -222,16 +243,20 @@ pub struct Asked {
 
 impl Asked {
     /// When and at which price.
-    pub fn scope(&self, now: super::time::UnixMs, gb_month: MicroUsd) -> Scope {
+    pub fn scope(&self, now: UnixMs, gb_month: MicroUsd) -> Scope {
         Scope { now, window: self.window_s.map(|seconds| Window::last(seconds, now)), gb_month }
     }
 }
 
-/// The figures of one cache.
-pub fn of_cache(cache: &Cache, memory: u64, scope: &Scope) -> Figures {
-    let mut stats = Stats::default();
-    stats.add(cache, memory, scope);
-    Figures::new(stats, scope)
+impl Cache {
+    /// A figure of this cache, in the last so many seconds where it counts what happens. None where it has no value at
+    /// present: a share of nothing, a projection from less than a minute. `gb_month` is the price of memory.
+    pub fn figure(&self, figure: Figure, window_s: Option<u64>, now: UnixMs, gb_month: MicroUsd) -> Option<f64> {
+        let scope = Asked { by: None, window_s }.scope(now, gb_month);
+        let mut stats = Stats::default();
+        stats.add(self, self.memory() as u64, &scope);
+        Figures::new(stats, &scope).number(figure)
+    }
 }
 
 #[cfg(test)]
@@ -240,22 +265,32 @@ mod tests {
 
     #[test]
     fn a_figure_is_found_by_its_name() {
-        assert_eq!(find("lookups").map(|(field, part)| (field.name, part)), Some(("lookups", None)));
-        assert_eq!(find("set_us.p99").map(|(field, part)| (field.name, part)), Some(("set_us", Some("p99"))));
-        for name in ["", "lookups.p50", "set_us", "set_us.p98", "set_us.", ".p50", "Lookups", "alerts"] {
-            assert!(find(name).is_none(), "{name}");
+        let names: Vec<_> = Figure::all().map(Figure::name).collect();
+        assert_eq!(names.len(), 37 + 4 * 4);
+        for name in &names {
+            let found = Figure::named(name.to_ascii_uppercase().as_bytes());
+            assert_eq!(found.map(Figure::name).as_ref(), Some(name));
         }
+        for name in
+            ["", "hit", "alerts", "get_exact_us", "get_exact_us.p90", "hit_rate ", "lookups.p50", ".p50", "réussi"]
+        {
+            assert!(Figure::named(name.as_bytes()).is_none(), "{name}");
+        }
+        assert_eq!(Figure::all().filter(|figure| figure.is_share()).count(), 3);
     }
 
     #[test]
     fn a_rate_of_nothing_has_no_value_and_shows_zero() {
-        let scope = Asked { by: None, window_s: None }.scope(super::super::time::UnixMs(0), MicroUsd::ZERO);
+        let scope = Asked { by: None, window_s: None }.scope(UnixMs(0), MicroUsd::from_micros(1));
         let figures = Figures::new(Stats::default(), &scope);
-        for name in ["hit_rate", "estimated_share", "roi", "saving_per_day_usd", "set_us.p50", "memory_per_1k_entries"]
-        {
-            assert_eq!(figures.number(name), None, "{name}");
-        }
-        assert_eq!(figures.number("lookups"), Some(0.0));
+        let without: Vec<_> =
+            Figure::all().filter(|figure| figures.number(*figure).is_none()).map(Figure::name).collect();
+        let (times, others): (Vec<_>, Vec<_>) = without.into_iter().partition(|name| name.contains("_us."));
+        assert_eq!(times.len(), 16);
+        let projected = ["saving_per_day_usd", "saving_per_month_usd", "saving_per_year_usd", "roi"];
+        let of_entries = ["compression_saved", "memory_per_1k_entries"];
+        assert_eq!(others, [&["hit_rate", "estimated_share"][..], &projected, &of_entries].concat());
+        assert_eq!(Figure::named(b"lookups").and_then(|figure| figures.number(figure)), Some(0.0));
         for (field, value) in figures.fields() {
             let zero = match value {
                 Count(n) => n == 0,

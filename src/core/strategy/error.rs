@@ -1,4 +1,4 @@
-//! Why a strategy or rule was refused. The texts name the argument, what was found and the way out.
+//! Why a strategy, a rule or a name was refused. The texts name the argument, what was found and the way out.
 
 use super::{MAX_JITTER, MAX_MS, MAX_NAME, MAX_PATTERN};
 use std::fmt;
@@ -10,6 +10,8 @@ pub enum Argument {
     Strategy,
     /// A rule.
     Rule,
+    /// An alert.
+    Alert,
 }
 
 /// Why a strategy or rule was refused; nothing has changed. What it shows of a name is cut to 32 printable bytes.
@@ -65,6 +67,7 @@ impl Argument {
         match self {
             Self::Strategy => "strategy",
             Self::Rule => "rule",
+            Self::Alert => "alert",
         }
     }
 
@@ -72,6 +75,7 @@ impl Argument {
         match self {
             Self::Strategy => "LLMCACHE.STRATEGY",
             Self::Rule => "LLMCACHE.RULE",
+            Self::Alert => "LLMCACHE.ALERT",
         }
     }
 }
@@ -136,7 +140,13 @@ const SHOWN: usize = 32;
 
 /// The beginning of a name for people: at most 32 bytes, nothing in it that a terminal would obey.
 fn shown(name: &[u8]) -> String {
-    let beginning = String::from_utf8_lossy(name.get(..SHOWN).unwrap_or(name));
+    printable(name, SHOWN)
+}
+
+/// The beginning of what a user named, so many bytes of it at most, with a mark in place of each character that a terminal
+/// would obey, that is not seen, or that is none.
+pub fn printable(name: &[u8], limit: usize) -> String {
+    let beginning = String::from_utf8_lossy(name.get(..limit).unwrap_or(name));
     beginning.chars().map(|c| if is_printable(c) && c != char::REPLACEMENT_CHARACTER { c } else { '?' }).collect()
 }
 

@@ -24,6 +24,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
             Apply::Feedback(record) => cache.repeat_feedback(record)?,
             Apply::Plan(record) => cache.read_plan(record)?,
             Apply::Unplan(name) => cache.unplan(name).1,
+            Apply::Alerts(record) => cache.read_alerts(record)?,
             Apply::Clear => cache.repeat_clear(),
         };
         Ok(((), effects))

@@ -1,5 +1,6 @@
 //! `INFO`: what a cache is.
 
+use super::alert::show_alerts;
 use super::strategy::{show_rules, show_strategies};
 use super::{settle_figures, Call};
 use crate::core::policy::Mode;
@@ -82,6 +83,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
         },
         "strategies" => |r: Reply<'_>| show_strategies(r, cache.strategies()),
         "rules" => |r: Reply<'_>| show_rules(r, cache.strategies()),
+        "alerts" => |r: Reply<'_>| show_alerts(r, cache, call.now),
         "warnings" => |r: Reply<'_>| texts(r, &server::warnings(key_expires)),
         "server_lacks" => |r: Reply<'_>| texts(r, &server::lacks()),
         "version" => |r: Reply<'_>| r.bulk(env!("CARGO_PKG_VERSION").as_bytes()),

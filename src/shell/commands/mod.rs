@@ -1,5 +1,6 @@
 //! One file for each family of commands: parse, open the key, ask the core, reply, publish.
 
+mod alert;
 mod apply;
 mod entries;
 mod explain;
@@ -203,6 +204,7 @@ fn handler_of(name: &str) -> Option<Handler> {
         "LLMCACHE.RESETSTATS" => handler!(stats::reset),
         "LLMCACHE.EXPLAIN" => handler!(explain::run),
         "LLMCACHE.FEEDBACK" => handler!(feedback::run),
+        "LLMCACHE.ALERT" => handler!(alert::run),
         "LLMCACHE.WARM" => handler!(warm::run),
         "LLMCACHE.APPLY" => handler!(apply::run),
         _ => return None,

@@ -1,9 +1,12 @@
 //! `STATS`: what a cache has done, or all caches of this node together. `RESETSTATS` forgets it.
 
+use super::alert::Firing;
 use super::{settle_figures, Call};
+use crate::core::alerts::Alert;
 use crate::core::ledger::Dimension;
-use crate::core::report::{json, prometheus, Figures, Value};
-use crate::core::stats::{Breakdown, Scope, Stats};
+use crate::core::report::prometheus::{self, Label};
+use crate::core::report::{json, Figures, Value};
+use crate::core::stats::{Breakdown, Stats};
 use crate::shell::access::Reader;
 use crate::shell::failure::Outcome;
 use crate::shell::keyspace::{Intent, Key};
@@ -11,26 +14,46 @@ use crate::shell::registry::{self, Resident};
 use crate::shell::reply::{reply_map, Reply};
 use crate::shell::{config, datatype};
 use crate::syntax::stats::{parse, parse_reset, Format};
+use serde_json::Value as Json;
 
 pub fn run(call: &Call<'_>) -> Outcome {
     let request = parse(call.words)?;
     let scope = request.asked.scope(call.now, config::memory_price());
     let whose = call.words.first().filter(|_| request.has_key).copied();
-    match request.asked.by {
+    // Who asks for all caches sees sums; names are shown only of those that the user may read.
+    let reader = whose.is_none().then(|| Reader::of(call.ctx));
+    let may_read = |resident: &Resident| reader.as_ref().is_none_or(|reader| reader.may_read(&resident.home));
+    let mut firing = Firing::default();
+    let mut alerts = |resident: &Resident, readable: &dyn Fn(&Resident) -> bool| {
+        if resident.cache.alerts().list().iter().any(Alert::is_firing) && readable(resident) {
+            firing.add(resident, whose.is_none(), call.now);
+        }
+    };
+    let shown = match request.asked.by {
         None => {
             let mut total = Stats::default();
-            each(call, whose.is_some(), |resident, memory| total.add(&resident.cache, memory, &scope))?;
-            let figures = Figures::new(total, &scope);
-            show(call, request.format, whose, &scope, Shown::One(&figures));
+            each(call, whose.is_some(), |resident, memory| {
+                total.add(&resident.cache, memory, &scope);
+                alerts(resident, &may_read);
+            })?;
+            Told::All(Figures::new(total, &scope))
         }
         Some(by) => {
-            let (mut total, reader) = (Breakdown::new(by), Reader::of(call.ctx));
+            let mut total = Breakdown::new(by);
             each(call, whose.is_some(), |resident, memory| {
-                let secret = whose.is_none() && !reader.may_read(&resident.home);
-                total.add(&resident.cache, memory, secret, &scope);
+                total.add(&resident.cache, memory, !may_read(resident), &scope);
             })?;
-            let names = Figures::of_names(total, &scope);
-            show(call, request.format, whose, &scope, Shown::Names(by, &names));
+            Told::Names(by, Figures::of_names(total, &scope))
+        }
+    };
+    match request.format {
+        Format::Map => shown.reply(call.reply(), &firing),
+        Format::Json => call.reply().text(shown.json(&firing)),
+        Format::Prometheus => {
+            let cache = whose.map(|key| ("cache", key));
+            let window = request.asked.window_s.map(|seconds| seconds.to_string());
+            let labels = cache.into_iter().chain(window.as_ref().map(|window| ("window", window.as_bytes())));
+            call.reply().text(shown.exposition(&labels.collect::<Vec<_>>(), &firing));
         }
     }
     Ok(())
@@ -51,56 +74,68 @@ fn each(call: &Call<'_>, has_key: bool, mut look: impl FnMut(&Resident, u64)) ->
     Ok(())
 }
 
-/// What is to be shown.
-enum Shown<'a> {
-    One(&'a Figures),
-    Names(Dimension, &'a [(Box<[u8]>, Figures)]),
+/// What is told: figures of all, or of each name. Alerts are about whole caches, and not told by name.
+enum Told {
+    All(Figures),
+    Names(Dimension, Vec<(Box<[u8]>, Figures)>),
 }
 
-fn show(call: &Call<'_>, format: Format, whose: Option<&[u8]>, scope: &Scope, shown: Shown<'_>) {
-    let reply = call.reply();
-    match (format, shown) {
-        (Format::Map, Shown::One(figures)) => map(reply, figures),
-        (Format::Map, Shown::Names(_, names)) => {
-            reply.map(names.len());
-            for (name, figures) in names {
-                reply.bulk(name);
-                map(reply, figures);
+impl Told {
+    fn reply(&self, reply: Reply<'_>, firing: &Firing) {
+        match self {
+            Self::All(figures) => show(reply, figures, firing),
+            Self::Names(_, names) => {
+                reply.map(names.len());
+                for (name, figures) in names {
+                    reply.bulk(name);
+                    show(reply, figures, firing);
+                }
             }
         }
-        (Format::Json, Shown::One(figures)) => reply.text(serde_json::Value::Object(object(figures))),
-        (Format::Json, Shown::Names(_, names)) => {
-            let named = names.iter().map(|(name, figures)| (json::text(name), object(figures).into()));
-            reply.text(serde_json::Value::Object(named.collect()));
+    }
+
+    fn json(&self, firing: &Firing) -> Json {
+        let object = |figures| {
+            let mut object = json::object(figures);
+            object.insert("alerts".into(), firing.json());
+            Json::Object(object)
+        };
+        match self {
+            Self::All(figures) => object(figures),
+            Self::Names(_, names) => {
+                Json::Object(names.iter().map(|(name, figures)| (json::text(name), object(figures))).collect())
+            }
         }
-        (Format::Prometheus, shown) => {
-            let cache = whose.map(|key| ("cache", key));
-            let window = scope.window.map(|_| call.words).and_then(window_word).map(|word| ("window", word));
-            let labels = || cache.into_iter().chain(window);
-            let series: Vec<_> = match shown {
-                Shown::One(figures) => vec![(labels().collect(), figures)],
-                Shown::Names(by, names) => {
-                    names.iter().map(|(name, f)| (labels().chain([(by.name(), &**name)]).collect(), f)).collect()
-                }
-            };
-            reply.text(prometheus::exposition(&series, scope.window.is_some()));
+    }
+
+    fn exposition(&self, labels: &[Label<'_>], firing: &Firing) -> String {
+        let is_window = labels.iter().any(|(name, _)| *name == "window");
+        match self {
+            Self::All(figures) => {
+                let mut text = prometheus::exposition(&[(labels.to_vec(), figures)], is_window);
+                let cache = labels.iter().find_map(|(name, cache)| (*name == "cache").then_some(*cache));
+                let alerts: Vec<Vec<Label<'_>>> = firing
+                    .names()
+                    .map(|(key, name)| {
+                        let cache = key.or(cache).map(|cache| ("cache", cache));
+                        cache.into_iter().chain([("alert", name)]).collect()
+                    })
+                    .collect();
+                prometheus::flags(&mut text, "llmcache_alert_firing", "Alerts that fire", &alerts);
+                text
+            }
+            Self::Names(by, names) => {
+                let series: Vec<(Vec<Label<'_>>, _)> = names
+                    .iter()
+                    .map(|(name, figures)| (labels.iter().copied().chain([(by.name(), &**name)]).collect(), figures))
+                    .collect();
+                prometheus::exposition(&series, is_window)
+            }
         }
     }
 }
 
-/// The value of `WINDOW` as it was typed: a whole number.
-fn window_word<'a>(words: &[&'a [u8]]) -> Option<&'a [u8]> {
-    let at = words.iter().rposition(|word| word.eq_ignore_ascii_case(b"WINDOW"))?;
-    words.get(at + 1).copied()
-}
-
-fn object(figures: &Figures) -> serde_json::Map<String, serde_json::Value> {
-    let mut object = json::object(figures);
-    object.insert("alerts".into(), serde_json::Value::Array(Vec::new()));
-    object
-}
-
-fn map(reply: Reply<'_>, figures: &Figures) {
+fn show(reply: Reply<'_>, figures: &Figures, firing: &Firing) {
     reply.map(figures.fields().count() + 1);
     for (field, value) in figures.fields() {
         reply.bulk(field.name.as_bytes());
@@ -117,7 +152,7 @@ fn map(reply: Reply<'_>, figures: &Figures) {
         }
     }
     reply.bulk(b"alerts");
-    reply.array(0);
+    firing.show(reply);
 }
 
 pub fn reset(call: &Call<'_>) -> Outcome {
