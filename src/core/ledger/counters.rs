@@ -28,10 +28,11 @@ macro_rules! counters {
     };
 }
 
+// What a hit counts stands together: that is one line of the processor's cache.
 counters! {
-    lookups, hits_exact, hits_similar, hits_stale, miss_absent, miss_expired, stores, skips, evictions, expirations,
-    invalidations, tokens_saved_in, tokens_saved_out, tokens_saved_estimated, latency_saved_ms, miss_threshold,
-    miss_guard, feedback_good, feedback_bad, coalesced, micros_saved, micros_spent,
+    lookups, hits_exact, tokens_saved_in, tokens_saved_out, tokens_saved_estimated, latency_saved_ms, micros_saved,
+    hits_similar, hits_stale, miss_absent, miss_expired, miss_threshold, miss_guard, stores, micros_spent, skips,
+    evictions, expirations, invalidations, feedback_good, feedback_bad, coalesced,
 }
 
 impl Counters {
@@ -88,6 +89,33 @@ impl Counters {
         add(&mut self.micros_spent, cost.micros());
     }
 
+    /// The first so many counters in the order of the versions up to 3, in which the money stood apart.
+    pub(super) fn as_once_stored(&mut self, count: usize) -> impl Iterator<Item = &mut u64> {
+        let first = [
+            &mut self.lookups,
+            &mut self.hits_exact,
+            &mut self.hits_similar,
+            &mut self.hits_stale,
+            &mut self.miss_absent,
+            &mut self.miss_expired,
+            &mut self.stores,
+            &mut self.skips,
+            &mut self.evictions,
+            &mut self.expirations,
+            &mut self.invalidations,
+            &mut self.tokens_saved_in,
+            &mut self.tokens_saved_out,
+            &mut self.tokens_saved_estimated,
+            &mut self.latency_saved_ms,
+            &mut self.miss_threshold,
+            &mut self.miss_guard,
+            &mut self.feedback_good,
+            &mut self.feedback_bad,
+            &mut self.coalesced,
+        ];
+        first.into_iter().take(count)
+    }
+
     /// Adds others to these.
     pub fn merge(&mut self, other: &Self) {
         self.fields_mut().into_iter().zip(other.fields()).for_each(|(mine, theirs)| add(mine, theirs));
@@ -137,7 +165,17 @@ mod tests {
         let mut counters = Counters::default();
         (counters.lookups, counters.stores, counters.coalesced, counters.micros_spent) = (1, 2, 3, 4);
         let fields = counters.fields();
-        assert_eq!((fields[0], fields[6], fields[19], fields[21], FIELDS), (1, 2, 3, 4, 22));
+        assert_eq!((fields[0], fields[13], fields[21], fields[14], FIELDS), (1, 2, 3, 4, 22));
+    }
+
+    #[test]
+    fn what_older_versions_kept_is_read_in_their_order() {
+        let mut counters = Counters::default();
+        let mut next = 1;
+        counters.as_once_stored(20).for_each(|field| (*field, next) = (next, next + 1));
+        assert_eq!((counters.lookups, counters.stores, counters.latency_saved_ms), (1, 7, 15));
+        assert_eq!((counters.miss_threshold, counters.feedback_bad, counters.coalesced), (16, 19, 20));
+        assert_eq!((counters.micros_saved, counters.micros_spent), (0, 0));
     }
 
     #[test]

@@ -8,8 +8,9 @@ use super::counters::Counters;
 use super::timeline::{Account, Window};
 use crate::core::memory;
 use crate::core::wire::{Reader, WireError, Writer};
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 /// How many names have an account at most.
 pub const MOST_NAMES: usize = 256;

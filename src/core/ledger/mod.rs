@@ -22,7 +22,7 @@ use super::identity::Context;
 use super::policy::named;
 use super::time::UnixMs;
 use super::wire::{Reader, WireError, Writer};
-use counters::{Counters, FIELDS};
+use counters::Counters;
 use groups::Groups;
 use latency::{Latencies, Work};
 use std::time::Duration;
@@ -179,11 +179,10 @@ impl Ledger {
     }
 
     /// Notes how long a command kept the server.
-    pub fn note(&mut self, work: Work, took: Duration) {
-        if cfg!(feature = "uncounted") {
-            return;
+    pub fn note(&mut self, work: Work, took: impl FnOnce() -> Duration) {
+        if !cfg!(feature = "uncounted") {
+            self.latencies.note(work, took(), || self.room());
         }
-        self.latencies.note(work, took, self.room());
     }
 
     /// Forgets everything.
@@ -266,7 +265,7 @@ impl Ledger {
     pub(super) fn read_sums(r: &mut Reader<'_>, count: usize) -> Result<Self, WireError> {
         let first_lookup = Some(UnixMs(r.u64()?)).filter(|at| !at.is_never());
         let mut counters = Counters { micros_saved: r.u64()?, micros_spent: r.u64()?, ..Counters::default() };
-        for field in counters.fields_mut().into_iter().take(count.min(FIELDS - 2)) {
+        for field in counters.as_once_stored(count) {
             *field = r.u64()?;
         }
         // Far from where adding them up could go over.

@@ -2,6 +2,8 @@
 
 use super::{Figures, Value};
 use crate::core::ledger::latency::Percentiles;
+use std::fmt::Write;
+
 use serde_json::{json, Map, Number, Value as Json};
 
 /// One object: fields by their names. Dollars are strings, so that nobody's floating point changes them.
@@ -15,7 +17,27 @@ pub fn object(figures: &Figures) -> Map<String, Json> {
     figures.fields().map(|(field, found)| (field.name.to_owned(), value(found))).collect()
 }
 
-/// A name as text: bytes that are no UTF-8 are replaced.
+/// A name as text: bytes that are no UTF-8 are written as `\xff`, so that two names stay two.
 pub fn text(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).into_owned()
+    let mut text = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        text.push_str(chunk.valid());
+        // Writing to a string does not fail.
+        chunk.invalid().iter().for_each(|byte| drop(write!(text, "\\x{byte:02x}")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn names_that_are_no_text_stay_different() {
+        for (name, shown) in
+            [(&b"plain"[..], "plain"), ("größe\n".as_bytes(), "größe\n"), (b"a\xff", "a\\xff"), (b"\xfe\xffz", "\\xfe\\xffz")]
+        {
+            assert_eq!(text(name), shown);
+        }
+    }
 }

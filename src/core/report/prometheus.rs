@@ -3,6 +3,7 @@
 //! Each field is one metric, `llmcache_` and its name; what is counted since the beginning ends with `_total`. In a window
 //! everything is a gauge.
 
+use super::json::text;
 use super::{Figures, Kind, Value, FIELDS};
 use std::fmt::Write;
 
@@ -72,18 +73,20 @@ fn sample(text: &mut String, name: &str, labels: &[Label<'_>], more: Option<Labe
     let _ = writeln!(text, "{closing} {value}");
 }
 
-/// A label's value as it may stand between quotes: UTF-8, with these three characters escaped. Scrapers split lines at a
-/// line feed alone, but some readers split at other ends of lines as well, so what controls goes.
+/// A label's value as it may stand between quotes. Scrapers split lines at a line feed alone, but some readers split at
+/// other ends of lines as well: what controls is written as `\u{7}`, and what is no UTF-8 as `\xff`, so that two names stay
+/// two.
 fn escaped(value: &[u8]) -> String {
     let mut escaped = String::with_capacity(value.len());
-    for c in String::from_utf8_lossy(value).chars() {
-        match c {
-            '\\' => escaped.push_str("\\\\"),
-            '"' => escaped.push_str("\\\""),
-            '\n' => escaped.push_str("\\n"),
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => escaped.push(char::REPLACEMENT_CHARACTER),
-            c => escaped.push(c),
-        }
+    for c in text(value).chars() {
+        // Writing to a string does not fail.
+        let _ = match c {
+            '\\' => write!(escaped, "\\\\"),
+            '"' => write!(escaped, "\\\""),
+            '\n' => write!(escaped, "\\n"),
+            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => write!(escaped, "\\\\u{{{:x}}}", c as u32),
+            c => write!(escaped, "{c}"),
+        };
     }
     escaped
 }
@@ -109,7 +112,7 @@ mod tests {
         let text = exposition(&[(vec![("model", b"a")], &a), (vec![("model", b"b\"\\\n\x07\xff")], &b)], false);
         let lines: Vec<_> = text.lines().filter(|line| line.contains("llmcache_lookups_total")).collect();
         let help = "# HELP llmcache_lookups_total Lookups";
-        let second = "llmcache_lookups_total{model=\"b\\\"\\\\\\n\u{fffd}\u{fffd}\"} 2";
+        let second = r#"llmcache_lookups_total{model="b\"\\\n\\u{7}\\xff"} 2"#;
         assert_eq!(
             lines,
             [help, "# TYPE llmcache_lookups_total counter", "llmcache_lookups_total{model=\"a\"} 4", second]

@@ -64,7 +64,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
     let is_away = matches!(state, State::Away);
     fetching.answer(state, key.cache())?;
     if let Some(cache) = key.cache().filter(|_| !is_away && !fetch.lookup.terms.no_touch) {
-        cache.ledger_mut().note(Work::Fetch, call.took());
+        cache.ledger_mut().note(Work::Fetch, || call.took());
     }
     Ok(())
 }

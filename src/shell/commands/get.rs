@@ -31,7 +31,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
         Ok::<_, Failure>(())
     })?;
     if !lookup.terms.no_touch {
-        resident.cache.ledger_mut().note(work, call.took());
+        resident.cache.ledger_mut().note(work, || call.took());
     }
     Ok(())
 }

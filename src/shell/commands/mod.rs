@@ -35,7 +35,7 @@ use redis_module::{raw, Context, ContextFlags, RedisString};
 use std::cell::RefCell;
 use std::ffi::{c_int, CString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 /// A command on its way.
 pub struct Call<'a> {
@@ -49,7 +49,7 @@ pub struct Call<'a> {
     key: *mut raw::RedisModuleString,
     /// When it came.
     pub now: UnixMs,
-    started: Instant,
+    started: SystemTime,
     /// What the server calls for it.
     pub handler: Handler,
     /// What a thread has found for it, when it is run again.
@@ -69,7 +69,8 @@ impl<'a> Call<'a> {
 
     /// How long the server has worked on it, what a thread did for it included.
     pub fn took(&self) -> Duration {
-        self.started.elapsed() + self.sought.map_or(Duration::ZERO, |sought| sought.took)
+        // By a clock that may be set. Where that happens in between, it took no time.
+        self.started.elapsed().unwrap_or_default() + self.sought.map_or(Duration::ZERO, |sought| sought.took)
     }
 
     /// Its key, to be opened.
@@ -244,7 +245,7 @@ unsafe fn dispatch(
     run: Run,
     handler: Handler,
 ) -> c_int {
-    let (ctx, started) = (Context::new(ctx), Instant::now());
+    let (ctx, started) = (Context::new(ctx), SystemTime::now());
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the server passes `argc` strings, which live as long as the command runs.
         let strings = unsafe { std::slice::from_raw_parts(argv, usize::try_from(argc).unwrap_or(0)) };
@@ -261,7 +262,7 @@ unsafe fn dispatch(
         let key = strings.get(1).copied().unwrap_or(std::ptr::null_mut());
         // SAFETY: the context is that of this command, and so is what was found for it.
         let sought = unsafe { search::brought_back(ctx.ctx) };
-        run(&Call { ctx: &ctx, words: &words, strings, key, now: server::now(), started, handler, sought })
+        run(&Call { ctx: &ctx, words: &words, strings, key, now: server::time_of(started), started, handler, sought })
     }));
     match outcome.unwrap_or(Err(Failure::Panic)) {
         Ok(()) => {}

@@ -39,7 +39,7 @@ pub fn store(
         }
         let stored = with_codec(|codec| cache.set(&answer, now, pressure, codec))?;
         if let Some(call) = timed {
-            cache.ledger_mut().note(Work::Set, call.took());
+            cache.ledger_mut().note(Work::Set, || call.took());
         }
         Ok(stored)
     })?;

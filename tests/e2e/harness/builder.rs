@@ -39,6 +39,13 @@ impl Builder {
         self
     }
 
+    /// Another module than that of all tests.
+    pub fn module(mut self, path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        self.module = Some(path.canonicalize().unwrap_or(path));
+        self
+    }
+
     /// Adds arguments to the module: `.module_args("max-prompt-bytes 100")`.
     pub fn module_args(mut self, args: &str) -> Self {
         self.module_args.extend(args.split_whitespace().map(str::to_owned));
