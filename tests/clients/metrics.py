@@ -227,6 +227,22 @@ def sums_by_name_are_the_whole(server):
             same(sum(figures[field] for figures in names.values()), whole[field], f"{field} by {dimension}")
 
 
+@test
+def names_that_are_no_text_stay_apart(server):
+    alike = [b"a\xff", b"a\xfe", b"a\x07", b"a\x08", "a\ufffd".encode()]
+    for name in alike:
+        server("SET", "alike", "prompt", "An answer.", "MODEL", name, "SCOPE", name)
+    for dimension in ("model", "scope"):
+        names, text, told = server.stats("alike", "BY", dimension)  # JSON that names one twice is refused
+        same((len(names), len(told)), (len(alike), len(alike)))
+        samples = strictly(text)  # and so is a series that comes twice
+        same(total(samples, "llmcache_entries"), len(alike))
+    for name in alike:
+        server("SET", b"key " + name, "prompt", "An answer.")
+    with Exporter("--redis", server.url, "--match", "key *") as exporter:
+        same(total(strictly(exporter.scrape()), "llmcache_entries"), len(alike))
+
+
 class Exporter:
     """dashboards/exporter.py on a port of its own."""
 
