@@ -35,7 +35,7 @@ test-core: setup ## the core and the syntax, without a server
 test-e2e: build ## the module in real servers, which it starts and ends itself
 	$(CARGO) test --no-default-features --features e2e --test e2e -- --test-threads $(E2E_THREADS)
 
-test-clients: build ## the commands through redis-py (needs python3 with venv)
+test-clients: build ## the commands through redis-py, and the figures through Prometheus' parser (needs python3 with venv)
 	tests/clients/run.sh
 
 lint: setup ## rustfmt and clippy, warnings denied

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs redis_py.py against a server with the module, which it starts and ends. redis-py comes from a virtual environment
-# under the target folder (made on the first run), unless PYTHON names an interpreter that has it.
+# Runs redis_py.py and metrics.py against a server with the module, which it starts and ends. What they need (redis-py and
+# prometheus-client) comes from a virtual environment under the target folder (made on the first run), unless PYTHON names
+# an interpreter that has it.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../..
@@ -12,12 +13,12 @@ module=$(realpath "${LLMCACHE_SO:-$target/release/libllmcache.so}")
 python=${PYTHON:-}
 if [ -z "$python" ]; then
     python=$target/redis-py/bin/python
-    if ! "$python" -c 'import redis' 2>/dev/null; then
+    if ! "$python" -c 'import redis, prometheus_client' 2>/dev/null; then
         python3 -m venv "$target/redis-py" || {
             echo "no virtual environment can be made: apt-get install python3-venv" >&2
             exit 1
         }
-        "$python" -m pip install --quiet --disable-pip-version-check 'redis>=5,<9'
+        "$python" -m pip install --quiet --disable-pip-version-check 'redis>=5,<9' 'prometheus-client>=0.20,<1'
     fi
 fi
 
@@ -37,8 +38,11 @@ for attempt in 1 2 3 4 5; do
     for _ in {1..300}; do
         kill -0 "$pid" 2>/dev/null || break
         if grep -q 'Ready to accept connections' "$dir/log"; then
-            "$python" "$here/redis_py.py" --port "$port"
-            exit
+            failed=0
+            for program in redis_py.py metrics.py; do
+                "$python" "$here/$program" --port "$port" || failed=1
+            done
+            exit $failed
         fi
         sleep 0.1
     done

@@ -52,11 +52,18 @@ struct Times {
 pub struct Latencies([Option<Box<Times>>; KINDS]);
 
 impl Latencies {
-    /// Notes how long something took. Where nothing of its kind was noted so far, that takes memory: it is done if there
-    /// is `room` for so many bytes.
-    pub fn note(&mut self, work: Work, took: Duration, room: impl FnOnce() -> usize) {
+    /// Bytes that the times of one kind of work take.
+    pub const OF_ONE: usize = Times::memory();
+
+    /// Whether times of this kind of work were noted so far. The first one takes memory.
+    pub fn knows(&self, work: Work) -> bool {
+        self.0.get(work as usize).is_some_and(Option::is_some)
+    }
+
+    /// Notes how long something took.
+    pub fn note(&mut self, work: Work, took: Duration) {
         let Some(place) = self.0.get_mut(work as usize) else { return };
-        if place.is_none() && room() >= Times::memory() {
+        if place.is_none() {
             *place = Times::new().map(Box::new);
         }
         let Some(times) = place else { return };
@@ -119,7 +126,7 @@ mod tests {
     fn percentiles_are_those_of_the_times() {
         let mut latencies = Latencies::default();
         for micros in 1..=1000 {
-            latencies.note(Work::Set, Duration::from_micros(micros), || usize::MAX);
+            latencies.note(Work::Set, Duration::from_micros(micros));
         }
         let told = latencies.percentiles(Work::Set);
         for (found, wanted) in [(told.p50, 500.0), (told.p95, 950.0), (told.p99, 990.0)] {
@@ -133,29 +140,29 @@ mod tests {
     fn percentiles_stand_in_their_order_and_end_with_the_longest() {
         let mut latencies = Latencies::default();
         for nanos in [0, 1, 63, 1501, 1501, 10, u64::MAX] {
-            latencies.note(Work::GetExact, Duration::from_nanos(nanos), || usize::MAX);
+            latencies.note(Work::GetExact, Duration::from_nanos(nanos));
             let told = latencies.percentiles(Work::GetExact);
             assert!(told.p50 <= told.p95 && told.p95 <= told.p99 && told.p99 <= told.max, "{told:?}");
         }
     }
 
     #[test]
-    fn what_has_no_room_is_not_noted_and_the_rest_is_counted_as_memory() {
+    fn times_are_counted_as_memory() {
         let mut latencies = Latencies::default();
-        latencies.note(Work::Set, Duration::from_micros(1), || Times::memory() - 1);
-        assert_eq!((latencies.memory(), latencies.percentiles(Work::Set).count), (0, 0));
-        latencies.note(Work::Set, Duration::from_micros(1), || Times::memory());
-        assert_eq!((latencies.memory(), latencies.percentiles(Work::Set).count), (Times::memory(), 1));
+        assert!(!latencies.knows(Work::Set) && latencies.memory() == 0);
+        latencies.note(Work::Set, Duration::from_micros(1));
+        assert!(latencies.knows(Work::Set) && !latencies.knows(Work::Fetch));
+        assert_eq!((latencies.memory(), latencies.percentiles(Work::Set).count), (Latencies::OF_ONE, 1));
         let steps = Times::new().map(|times| times.histogram.distinct_values()).unwrap_or_default();
-        assert!(memory::of_vec::<u32>(steps) + memory::allocated(size_of::<Times>()) == Times::memory(), "{steps}");
+        assert_eq!(memory::of_vec::<u32>(steps) + memory::allocated(size_of::<Times>()), Latencies::OF_ONE, "{steps}");
     }
 
     #[test]
     fn times_of_several_caches_are_one() {
         let (mut one, mut other) = (Latencies::default(), Latencies::default());
-        one.note(Work::Set, Duration::from_micros(10), || usize::MAX);
-        other.note(Work::Set, Duration::from_micros(30), || usize::MAX);
-        other.note(Work::Fetch, Duration::from_micros(5), || usize::MAX);
+        one.note(Work::Set, Duration::from_micros(10));
+        other.note(Work::Set, Duration::from_micros(30));
+        other.note(Work::Fetch, Duration::from_micros(5));
         one.merge(&other);
         let (set, fetch) = (one.percentiles(Work::Set), one.percentiles(Work::Fetch));
         assert_eq!((set.count, set.max, set.sum), (2, 30.0, 40.0));

@@ -180,8 +180,11 @@ impl Ledger {
 
     /// Notes how long a command kept the server.
     pub fn note(&mut self, work: Work, took: impl FnOnce() -> Duration) {
-        if !cfg!(feature = "uncounted") {
-            self.latencies.note(work, took(), || self.room());
+        if cfg!(feature = "uncounted") {
+            return;
+        }
+        if self.latencies.knows(work) || self.room() >= Latencies::OF_ONE {
+            self.latencies.note(work, took());
         }
     }
 

@@ -34,9 +34,12 @@ mod tests {
 
     #[test]
     fn names_that_are_no_text_stay_different() {
-        for (name, shown) in
-            [(&b"plain"[..], "plain"), ("größe\n".as_bytes(), "größe\n"), (b"a\xff", "a\\xff"), (b"\xfe\xffz", "\\xfe\\xffz")]
-        {
+        for (name, shown) in [
+            (&b"plain"[..], "plain"),
+            ("größe\n".as_bytes(), "größe\n"),
+            (b"a\xff", "a\\xff"),
+            (b"\xfe\xffz", "\\xfe\\xffz"),
+        ] {
             assert_eq!(text(name), shown);
         }
     }
