@@ -219,7 +219,7 @@ fn there_is_an_end_to_alerts_and_they_count_as_memory() {
     cache.validate().unwrap();
 
     let mut small = Cache::default();
-    let max_memory = Some(small.memory() as u64 * 32 / 31 + 100);
+    let max_memory = Some(small.memory() as u64 * 32 / 31 + 140);
     small.alter(&PolicyChange { max_memory, ..PolicyChange::default() }, NOW).unwrap();
     small.set_alert(alert("a", "roi", Side::Above, 1.0), NOW, PRICE).unwrap();
     let before = small.alerts.clone();

@@ -201,7 +201,7 @@ impl Ledger {
 
     /// Bytes that count as memory of the cache: where that has a limit, all that is set aside, so that a lookup never
     /// makes a cache larger than it may be.
-    pub(super) fn charge(&self) -> usize {
+    pub fn charge(&self) -> usize {
         self.budget.unwrap_or_else(|| self.memory())
     }
 

@@ -4,20 +4,30 @@
 //! everything is a gauge.
 
 use super::json::text;
-use super::{Figures, Kind, Value, FIELDS};
+use super::{Field, Figures, Kind, Value, FIELDS};
 use std::fmt::Write;
 
 /// A label's name and its value.
 pub type Label<'a> = (&'a str, &'a [u8]);
 
+/// What figures are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Those of a window.
+    pub window: bool,
+    /// Those of names, of which no times are known.
+    pub names: bool,
+}
+
 /// Writes figures, each with the labels that tell it from the others, as one exposition.
-pub fn exposition(series: &[(Vec<Label<'_>>, &Figures)], is_window: bool) -> String {
+pub fn exposition(series: &[(Vec<Label<'_>>, &Figures)], extent: Extent) -> String {
     let mut text = String::new();
     let columns: Vec<Vec<Value>> =
         series.iter().map(|(_, figures)| figures.fields().map(|(_, value)| value).collect()).collect();
-    for (i, field) in FIELDS.iter().enumerate() {
+    let told = |field: &&Field| !(extent.names && field.kind == Kind::Summary);
+    for (i, field) in FIELDS.iter().enumerate().filter(|(_, field)| told(field)) {
         let (suffix, kind) = match field.kind {
-            Kind::Counter if !is_window => ("_total", "counter"),
+            Kind::Counter if !extent.window => ("_total", "counter"),
             Kind::Counter | Kind::Gauge => ("", "gauge"),
             Kind::Summary => ("", "summary"),
         };
@@ -109,7 +119,8 @@ mod tests {
     #[test]
     fn each_metric_is_announced_once_and_has_one_line_for_each_series() {
         let (a, b) = (figures(4), figures(2));
-        let text = exposition(&[(vec![("model", b"a")], &a), (vec![("model", b"b\"\\\n\x07\xff")], &b)], false);
+        let text =
+            exposition(&[(vec![("model", b"a")], &a), (vec![("model", b"b\"\\\n\x07\xff")], &b)], Extent::default());
         let lines: Vec<_> = text.lines().filter(|line| line.contains("llmcache_lookups_total")).collect();
         let help = "# HELP llmcache_lookups_total Lookups";
         let second = r#"llmcache_lookups_total{model="b\"\\\n\\u{7}\\xff"} 2"#;
@@ -130,8 +141,8 @@ mod tests {
 
     #[test]
     fn a_window_has_gauges_alone() {
-        let text = exposition(&[(vec![], &figures(4))], true);
+        let text = exposition(&[(vec![], &figures(4))], Extent { window: true, names: true });
         assert!(text.contains("# TYPE llmcache_lookups gauge\nllmcache_lookups 4\n"), "{text}");
-        assert!(!text.contains("_total"));
+        assert!(!text.contains("_total") && !text.contains("_us"));
     }
 }

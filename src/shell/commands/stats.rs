@@ -4,7 +4,7 @@ use super::alert::Firing;
 use super::{settle_figures, Call};
 use crate::core::alerts::Alert;
 use crate::core::ledger::Dimension;
-use crate::core::report::prometheus::{self, Label};
+use crate::core::report::prometheus::{self, Extent, Label};
 use crate::core::report::{json, Figures, Value};
 use crate::core::stats::{Breakdown, Stats};
 use crate::shell::access::Reader;
@@ -109,10 +109,10 @@ impl Told {
     }
 
     fn exposition(&self, labels: &[Label<'_>], firing: &Firing) -> String {
-        let is_window = labels.iter().any(|(name, _)| *name == "window");
+        let window = labels.iter().any(|(name, _)| *name == "window");
         match self {
             Self::All(figures) => {
-                let mut text = prometheus::exposition(&[(labels.to_vec(), figures)], is_window);
+                let mut text = prometheus::exposition(&[(labels.to_vec(), figures)], Extent { window, names: false });
                 let cache = labels.iter().find_map(|(name, cache)| (*name == "cache").then_some(*cache));
                 let alerts: Vec<Vec<Label<'_>>> = firing
                     .names()
@@ -129,7 +129,7 @@ impl Told {
                     .iter()
                     .map(|(name, figures)| (labels.iter().copied().chain([(by.name(), &**name)]).collect(), figures))
                     .collect();
-                prometheus::exposition(&series, is_window)
+                prometheus::exposition(&series, Extent { window, names: true })
             }
         }
     }
