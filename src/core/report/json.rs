@@ -22,8 +22,10 @@ pub fn text(name: &[u8]) -> String {
     let mut text = String::with_capacity(name.len());
     for chunk in name.utf8_chunks() {
         text.push_str(chunk.valid());
-        // Writing to a string does not fail.
-        chunk.invalid().iter().for_each(|byte| drop(write!(text, "\\x{byte:02x}")));
+        for byte in chunk.invalid() {
+            // Writing to a string does not fail.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
     }
     text
 }

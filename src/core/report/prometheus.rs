@@ -143,6 +143,6 @@ mod tests {
     fn a_window_has_gauges_alone() {
         let text = exposition(&[(vec![], &figures(4))], Extent { window: true, names: true });
         assert!(text.contains("# TYPE llmcache_lookups gauge\nllmcache_lookups 4\n"), "{text}");
-        assert!(!text.contains("_total") && !text.contains("_us"));
+        assert!(!text.contains("_total") && !text.contains("get_exact_us"));
     }
 }
