@@ -149,12 +149,13 @@ impl Breakdown {
     pub fn finish(self) -> Vec<(Box<[u8]>, Stats)> {
         let (mut rest, mut rest_holding) = (self.sum.counters, self.sum.holding);
         rest_holding.memory = self.memory_of_entries;
-        let mut names: Vec<_> = self.names.into_iter().filter(|(name, _)| **name != *OTHER).collect();
+        // Names that only have been, long ago, say nothing.
+        let says = |(counters, holding): &(_, Holding)| *counters != Counters::default() || holding.entries > 0;
+        let names = self.names.into_iter().filter(|(name, figures)| **name != *OTHER && says(figures));
+        let mut names: Vec<_> = names.collect();
         let worth = |counters: &Counters| [counters.micros_saved, counters.tokens_saved(), counters.lookups];
         names.sort_by(|(a, (x, _)), (b, (y, _))| worth(y).cmp(&worth(x)).then_with(|| a.cmp(b)));
         names.truncate(TOLD);
-        // Names that only have been, long ago, say nothing.
-        names.retain(|(_, (counters, holding))| *counters != Counters::default() || holding.entries > 0);
         for (_, (counters, holding)) in &names {
             rest = rest.since(counters);
             rest_holding.take(holding);

@@ -28,6 +28,9 @@ macro_rules! counters {
     };
 }
 
+/// The most that is read of a counter: far from where adding them up could go over.
+pub const MOST: u64 = u64::MAX / 8;
+
 // What a hit counts stands together: that is one line of the processor's cache.
 counters! {
     lookups, hits_exact, tokens_saved_in, tokens_saved_out, tokens_saved_estimated, latency_saved_ms, micros_saved,

@@ -28,13 +28,13 @@ struct Group {
 
 impl Group {
     fn memory(&self) -> usize {
-        Self::base(self.name.len()) + self.account.memory()
+        memory::allocated(self.name.len()) + self.account.memory()
     }
+}
 
-    /// Bytes of one with a name of this length: of its own, and in the table.
-    fn base(name: usize) -> usize {
-        size_of::<Self>() + 16 + memory::allocated(name)
-    }
+/// Bytes of the places for so many, and of their table.
+fn table(places: usize) -> usize {
+    memory::of_vec::<Group>(places) + 16 * places
 }
 
 /// The names of one dimension.
@@ -47,6 +47,7 @@ pub struct Groups {
     recent: usize,
     /// Where the next one who makes way is looked for.
     hand: usize,
+    /// Bytes behind names and accounts.
     memory: usize,
 }
 
@@ -74,13 +75,17 @@ impl Groups {
     /// in place of one that saves little.
     pub fn open(&mut self, name: &[u8], may: bool, room: usize) -> Option<usize> {
         let hash = self.hasher.hash_one(name);
-        let needed = Group::base(name.len());
+        let (places, length) = (self.groups.capacity(), memory::allocated(name.len()));
+        // By an eighth rather than by half: places are large.
+        let wanted = if self.groups.len() < places { places } else { (places + places / 8 + 1).min(MOST_NAMES) };
+        let needed = length + table(wanted) - table(places);
         let has_room = self.groups.len() < MOST_NAMES && needed <= room;
         if !has_room && !may {
             return None;
         }
         let group = Group { name: name.into(), hash, account: Account::default() };
         let at = if has_room {
+            self.groups.reserve_exact(wanted - self.groups.len());
             self.groups.push(group);
             self.groups.len() - 1
         } else {
@@ -91,7 +96,7 @@ impl Groups {
             *place = group;
             victim
         };
-        self.memory += needed;
+        self.memory += length;
         self.put_into_index(at);
         Some(at)
     }
@@ -139,15 +144,14 @@ impl Groups {
         if at != last {
             self.put_into_index(at);
         }
-        if self.groups.is_empty() {
-            *self = Self::default();
-        }
+        let groups = &mut self.groups;
+        groups.shrink_to_fit();
+        self.index.shrink_to_fit(|at: &u32| groups.get(*at as usize).map_or(0, |group| group.hash));
         true
     }
 
     /// Names and what was counted for them: in a window, or ever.
-    pub fn counted(&self, window: Option<&Window>) -> impl Iterator<Item = (&[u8], Counters)> {
-        let window = window.copied();
+    pub fn counted(&self, window: Option<Window>) -> impl Iterator<Item = (&[u8], Counters)> {
         self.groups.iter().map(move |Group { name, account, .. }| {
             (&**name, window.map_or(*account.counters(), |window| account.within(&window)))
         })
@@ -155,7 +159,7 @@ impl Groups {
 
     /// Bytes behind it.
     pub fn memory(&self) -> usize {
-        self.memory
+        self.memory + table(self.groups.capacity())
     }
 
     /// Appends it to a record.

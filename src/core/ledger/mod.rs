@@ -22,7 +22,7 @@ use super::identity::Context;
 use super::policy::named;
 use super::time::UnixMs;
 use super::wire::{Reader, WireError, Writer};
-use counters::Counters;
+use counters::{Counters, MOST};
 use groups::Groups;
 use latency::{Latencies, Work};
 use std::time::Duration;
@@ -99,7 +99,12 @@ impl Ledger {
 
     /// What was counted in a window, or ever.
     pub fn counted(&self, window: Option<&Window>) -> Counters {
-        of(&self.all, window)
+        of(&self.all, self.as_reached(window))
+    }
+
+    /// A window for counters that may be ahead of the clock.
+    fn as_reached(&self, window: Option<&Window>) -> Option<Window> {
+        window.map(|window| window.reaching(self.all.last_second()))
     }
 
     /// What was counted by name in a window or ever, and last what all of them and the rest come to.
@@ -108,6 +113,7 @@ impl Ledger {
         dimension: Dimension,
         window: Option<&Window>,
     ) -> (impl Iterator<Item = (&[u8], Counters)>, Counters) {
+        let window = self.as_reached(window);
         let [model, scope, strategy, typ, tag] = &self.groups;
         let (groups, sum) = match dimension {
             Dimension::Model => (model, &self.all),
@@ -271,8 +277,7 @@ impl Ledger {
         for field in counters.as_once_stored(count) {
             *field = r.u64()?;
         }
-        // Far from where adding them up could go over.
-        counters.fields_mut().into_iter().for_each(|field| *field = (*field).min(u64::MAX / 8));
+        counters.fields_mut().into_iter().for_each(|field| *field = (*field).min(MOST));
         let mut ledger = Self { first_lookup, ..Self::default() };
         for account in [&mut ledger.all, &mut ledger.tags] {
             account.count(0, |sums| *sums = counters);
@@ -287,7 +292,8 @@ impl Ledger {
             let (names, sum) = self.counted_by(dimension, None);
             let mut known = Counters::default();
             names.for_each(|(_, counters)| known.merge(&counters));
-            if known.fields().into_iter().zip(sum.fields()).any(|(known, sum)| known > sum) {
+            // A sum that is at its end says nothing.
+            if known.fields().into_iter().zip(sum.fields()).any(|(known, sum)| known > sum && sum < MOST) {
                 return Err(format!("{} have more than there is", dimension.name()));
             }
         }
@@ -298,8 +304,8 @@ impl Ledger {
     }
 }
 
-fn of(account: &Account, window: Option<&Window>) -> Counters {
-    window.map_or_else(|| *account.counters(), |window| account.within(window))
+fn of(account: &Account, window: Option<Window>) -> Counters {
+    window.map_or_else(|| *account.counters(), |window| account.within(&window))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! A stretch of time in which nothing was counted takes no room. What gets older is kept more coarsely: the seconds of a
 //! minute become one stretch once they are two minutes old, and so on, so that nothing is ever kept twice.
 
-use super::counters::{Counters, FIELDS};
+use super::counters::{Counters, FIELDS, MOST};
 use crate::core::memory;
 use crate::core::time::UnixMs;
 use crate::core::wire::{Reader, WireError, Writer};
@@ -21,36 +21,55 @@ pub const LONGEST_WINDOW: u64 = 31 * 24 * 3600;
 /// reaches back a little further than was asked for, and never less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    from: u64,
+    seconds: u64,
+    end: u64,
 }
 
 impl Window {
     /// The window of so many seconds up to now.
     pub fn last(seconds: u64, now: UnixMs) -> Self {
-        let now = now.0 / 1000;
-        let from = now.saturating_sub(seconds);
+        Self { seconds, end: now.0 / 1000 }
+    }
+
+    /// The same for counters that have reached a later second, where the clock was set back: it ends with that one.
+    pub(super) fn reaching(self, second: u64) -> Self {
+        Self { end: self.end.max(second), ..self }
+    }
+
+    /// The second that it begins with.
+    fn from(&self) -> u64 {
+        let from = self.end.saturating_sub(self.seconds);
         let [_, minute, hour] = SPANS;
-        let span = match seconds {
+        let span = match self.seconds {
             s if s <= FINE * minute => 1,
             s if s <= FINE * hour => minute,
             _ => hour,
         };
-        Self { from: from / span * span }
+        from / span * span
     }
 
     /// When it begins.
     pub fn begin(&self) -> UnixMs {
-        UnixMs(self.from * 1000)
+        UnixMs(self.from() * 1000)
     }
 }
 
 /// What was counted in stretches of one length, the oldest first. Each is its number (`u32`, counted from 1970), the
 /// length of what follows (`u8`), a mask of the counters that are not 0, and these, as numbers of variable length.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Strip {
     bytes: Vec<u8>,
     /// What lies before has been taken out.
     start: usize,
+}
+
+/// A copy takes what the original takes, so that sums of memory are those of the copies as well.
+impl Clone for Strip {
+    fn clone(&self) -> Self {
+        let mut bytes = Vec::with_capacity(self.bytes.capacity());
+        bytes.extend_from_slice(&self.bytes);
+        Self { bytes, start: self.start }
+    }
 }
 
 impl Strip {
@@ -224,15 +243,15 @@ impl Account {
 
     /// What was counted in a window.
     pub fn within(&self, window: &Window) -> Counters {
-        let mut sum = Counters::default();
+        let (mut sum, from) = (Counters::default(), window.from());
         for (strip, span) in self.strips.iter().zip(SPANS) {
             for (number, payload) in strip.iter() {
-                if number * span >= window.from {
+                if number * span >= from {
                     sum.merge(&decode(payload).unwrap_or_default());
                 }
             }
         }
-        if self.second >= window.from {
+        if self.second >= from {
             sum.merge(&self.counters.since(&self.before));
         }
         sum
@@ -271,23 +290,28 @@ impl Account {
     pub fn read(r: &mut Reader<'_>) -> Result<Self, WireError> {
         let mut account = Self::default();
         for field in account.counters.fields_mut() {
-            // Far from where adding them up could go over.
-            *field = r.u64()?.min(u64::MAX / 8);
+            *field = r.u64()?.min(MOST);
         }
         account.second = Some(r.u64()?).filter(|second| *second <= UnixMs::LATEST.0 / 1000).ok_or(WireError::Value)?;
         let counted = decode(r.bytes()?).ok_or(WireError::Value)?;
         account.before = account.counters.since(&counted);
-        for strip in &mut account.strips {
+        // Finer stretches begin where coarser ones end, or the next ones would not be put down in their order.
+        let mut until = account.second;
+        for (strip, span) in account.strips.iter_mut().zip(SPANS) {
             let bytes = r.bytes()?;
-            let (mut rest, mut last) = (bytes, None);
+            let (mut rest, mut end) = (bytes, 0);
             while !rest.is_empty() {
                 let (number, payload, left) = split(rest).ok_or(WireError::Value)?;
-                if decode(payload).is_none() || last.is_some_and(|last| number <= last) {
+                if decode(payload).is_none() || number * span < end {
                     return Err(WireError::Value);
                 }
-                (rest, last) = (left, Some(number));
+                (rest, end) = (left, (number + 1) * span);
+            }
+            if end > until {
+                return Err(WireError::Value);
             }
             strip.bytes = bytes.into();
+            until = strip.first().map_or(until, |first| first * span);
         }
         Ok(account)
     }
