@@ -147,6 +147,14 @@ impl Census {
         names.find(name).and_then(|symbol| names.value(symbol)).copied().unwrap_or_default()
     }
 
+    /// The names of all entries, if there are no more than so many.
+    pub fn few(&self, dimension: Dimension, most: usize) -> impl Iterator<Item = &[u8]> {
+        let names = self.names(dimension);
+        let untagged = (dimension == Dimension::Tag && self.untagged.entries > 0).then_some(&b""[..]);
+        let few = (names.len() <= most).then(|| names.iter().map(|(_, name, _)| name));
+        few.into_iter().flatten().chain(untagged)
+    }
+
     /// What a name that is new takes.
     pub(super) const fn charge(length: usize) -> usize {
         Interner::<Holding>::charge(length)

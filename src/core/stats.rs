@@ -4,7 +4,7 @@ use super::cache::Cache;
 use super::census::Holding;
 use super::ledger::counters::{share, Counters};
 use super::ledger::latency::{Latencies, Percentiles, Work};
-use super::ledger::{Dimension, Window};
+use super::ledger::{Dimension, Window, MOST_NAMES};
 use super::money::MicroUsd;
 use super::time::UnixMs;
 use std::collections::HashMap;
@@ -136,6 +136,11 @@ impl Breakdown {
         self.memory_of_entries += held.memory;
         if names_are_secret {
             return;
+        }
+        let mut names: HashMap<&[u8], Counters> = names.collect();
+        // Names of which nothing was counted yet, as after a restart without counters.
+        for name in census.few(self.dimension, MOST_NAMES) {
+            names.entry(name).or_default();
         }
         for (name, counters) in names {
             let (counted, holding) = self.names.entry(name.into()).or_default();

@@ -151,6 +151,11 @@ pub fn memory_reserve() -> f32 {
     MEMORY_RESERVE_PERCENT.load(Ordering::Relaxed) as f32 / 100.0
 }
 
+/// Whether prompts may stand in the log.
+pub fn logs_prompts() -> bool {
+    LOG_PROMPTS.load(Ordering::Relaxed)
+}
+
 /// What a gigabyte of memory costs each month.
 pub fn memory_price() -> MicroUsd {
     MicroUsd::from_micros(MEMORY_PRICE.0.load(Ordering::Relaxed))

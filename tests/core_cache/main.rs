@@ -9,6 +9,7 @@ mod expiry;
 mod fixture;
 mod fixture_v2;
 mod fixture_v3;
+mod fixture_v4;
 mod hostile;
 mod limits;
 mod model;

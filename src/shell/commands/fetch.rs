@@ -25,9 +25,9 @@ use crate::core::storing::{etag, Answer, Stored};
 use crate::core::time::UnixMs;
 use crate::shell::failure::{Failure, Outcome};
 use crate::shell::keyspace::{home, Intent, Key};
-use crate::shell::leases;
 use crate::shell::registry::{Home, Resident};
 use crate::shell::search::{self, Searching};
+use crate::shell::{config, leases};
 use crate::syntax::fetch::{parse_release, parse_renew, Fetch};
 use redis_module::{raw, Context, ContextFlags, RedisString};
 
@@ -109,6 +109,9 @@ impl Fetching<'_> {
             },
         };
         let found = resident.cache.settle(&searched.asking, &searched.hits, &self.wanted);
+        if config::logs_prompts() {
+            similar::log(self.call, &resident.cache, &self.wanted, found);
+        }
         // The time that the search took is not the holder's. It may have lost the lease meanwhile.
         let token = searched.claim().filter(|token| {
             let Self { call, wanted, home, fetch } = self;

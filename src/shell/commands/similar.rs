@@ -1,12 +1,14 @@
 //! What GET and EXPLAIN share: the search among similar prompts.
 
 use super::Call;
-use crate::core::cache::Found;
+use crate::core::cache::{Cache, Found, Miss};
 use crate::core::ledger::latency::Work;
 use crate::core::matching::{Look, Wanted, ASKED_FOR};
 use crate::core::storing::VectorError;
+use crate::shell::config;
 use crate::shell::registry::Resident;
 use crate::shell::search::{self, Searching, Sought};
+use redis_module::RedisString;
 use std::ops::Deref;
 
 /// A search that is done: here and now, or by a thread before the command was run again.
@@ -55,6 +57,9 @@ pub fn find(
         None => match resident.cache.look(wanted)? {
             Look::Found(found) => {
                 let is_similar = matches!(found, Found::Similar { .. });
+                if is_similar && config::logs_prompts() {
+                    log(call, &resident.cache, wanted, found);
+                }
                 return Ok(Some((found, if is_similar { Work::GetSimilar } else { Work::GetExact })));
             }
             Look::Search(asking) => {
@@ -65,5 +70,39 @@ pub fn find(
             }
         },
     };
-    Ok(Some((resident.cache.settle(&searched.asking, &searched.hits, wanted), Work::GetSimilar)))
+    let found = resident.cache.settle(&searched.asking, &searched.hits, wanted);
+    if config::logs_prompts() {
+        log(call, &resident.cache, wanted, found);
+    }
+    Ok(Some((found, Work::GetSimilar)))
+}
+
+/// How many characters of a prompt the log shows.
+const SHOWN: usize = 200;
+
+/// A prompt as one line of the log.
+fn shown(prompt: &[u8]) -> String {
+    let prompt = prompt.get(..4 * SHOWN).unwrap_or(prompt);
+    let harmless = |c: char| if c.is_control() { '?' } else { c };
+    String::from_utf8_lossy(prompt).chars().take(SHOWN).map(harmless).collect()
+}
+
+/// Logs what a search came to. The administrator has asked for it: prompts are private.
+pub fn log(call: &Call<'_>, cache: &Cache, wanted: &Wanted<'_>, found: Found) {
+    let prompt = shown(wanted.identity.prompt);
+    let came_to = match found {
+        Found::Exact(..) => return,
+        Found::Similar { slot, similarity, .. } => {
+            let other = cache.store().view(slot).map_or_else(String::new, |entry| shown(entry.prompt()));
+            format!("has the answer of '{other}', similarity {similarity:.4}")
+        }
+        Found::Miss(Miss::Guard(guard)) => {
+            format!("has no answer: the most similar was stopped by guard {}", guard.name())
+        }
+        Found::Miss(Miss::Feedback) => "has no answer: the most similar was called a bad one".to_owned(),
+        Found::Miss(Miss::BelowThreshold) => "has no answer: nothing is similar enough".to_owned(),
+        Found::Miss(Miss::Expired | Miss::Absent) => "has no answer".to_owned(),
+    };
+    let key = shown(RedisString::string_as_slice(call.key()));
+    call.ctx.log_notice(&format!("similar lookup in cache '{key}': '{prompt}' {came_to}"));
 }
