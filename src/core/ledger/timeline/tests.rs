@@ -128,7 +128,7 @@ fn read(bytes: &[u8]) -> Result<Account, WireError> {
 
 #[test]
 fn a_window_is_the_sum_of_what_was_counted_in_it() {
-    with_seeds(1..=40, |seed, mut rng| {
+    with_seeds(1..=12, |seed, mut rng| {
         let (mut both, mut now) = (Both::default(), START * 1000 + rng.below(DAY * 1000));
         for round in 0..1500 {
             let place = || format!("LLMCACHE_SEED={seed}, round {round}");
@@ -157,7 +157,8 @@ fn windows_are_exact_at_every_edge() {
     let one = Counters { lookups: 1, ..Counters::default() };
     for second in begin..begin + 4 * 3600 {
         both.count(second * 1000, one);
-        if second % 60 > 2 && second % 60 < 58 && second % 3600 != 17 {
+        let (of_minute, minute) = (second % 60, second / 60 % 60);
+        if (2..59).contains(&of_minute) || (3..58).contains(&minute) && minute % 9 > 0 {
             continue;
         }
         for seconds in [1, 60, 119, 120, 121, 179, 180, 3599, 3600, 7140, 7199, 7200, 7201, 10_800] {
@@ -266,7 +267,7 @@ fn damaged_records_are_refused_or_valid() {
             assert!(read(&whole[..end]).is_err(), "cut at {end}");
         }
         let (mut taken, mut refused) = (0, 0);
-        for round in 0..3000 {
+        for round in 0..1500 {
             let mut bytes = whole.clone();
             for _ in 0..=rng.below(2) {
                 // The sums come first, and anything is taken for those.
