@@ -490,3 +490,35 @@ fn damaged_records_are_refused_or_valid() {
         assert!(taken > 30 && refused > 100, "{taken} {refused}");
     });
 }
+
+#[test]
+fn who_saves_much_comes_in_late_and_stays() {
+    let (mut ledger, mut now) = (Ledger::default(), START);
+    let mut count = |ledger: &mut Ledger, scope: &str, counted: &Counters| {
+        now += 10;
+        let single = [Vec::new(), scope.into(), Vec::new(), Vec::new()];
+        Names { single, tags: Vec::new() }.count(ledger, now, counted);
+    };
+    let names = |ledger: &Ledger| known(ledger, Dimension::Scope, None);
+    let missed = Counters { lookups: 1, miss_absent: 1, ..Counters::default() };
+    for i in 0..300 {
+        count(&mut ledger, &format!("early {i}"), &micros(10));
+    }
+    let before = names(&ledger);
+    assert_eq!(before.len(), MOST_NAMES);
+    for i in 0..1000 {
+        count(&mut ledger, &format!("scan {i}"), &missed);
+        count(&mut ledger, "gold", &missed);
+    }
+    assert_eq!(names(&ledger), before, "who saves nothing takes nobody's place");
+    for i in 0..10_000 {
+        if i % 1000 == 0 {
+            count(&mut ledger, "gold", &micros(1000));
+        }
+        count(&mut ledger, &format!("late {i}"), &micros(1));
+    }
+    let mut gold = Counters::default();
+    (0..10).for_each(|_| gold.merge(&micros(1000)));
+    assert_eq!((names(&ledger)[&b"gold"[..]], names(&ledger).len()), (gold, MOST_NAMES));
+    ledger.validate().unwrap();
+}
