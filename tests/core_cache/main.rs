@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests fail by panicking
 
 mod costs;
+mod day;
 mod effects;
 mod expiry;
 mod fixture;
