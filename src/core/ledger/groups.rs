@@ -150,6 +150,12 @@ impl Groups {
         true
     }
 
+    /// Forgets what was counted in the seconds before one, but for the sums.
+    pub fn forget_before(&mut self, second: u64) {
+        self.groups.iter_mut().for_each(|group| group.account.forget_before(second));
+        self.memory = self.groups.iter().map(Group::memory).sum();
+    }
+
     /// Names and what was counted for them: in a window, or ever.
     pub fn counted(&self, window: Option<Window>) -> impl Iterator<Item = (&[u8], Counters)> {
         self.groups.iter().map(move |Group { name, account, .. }| {

@@ -240,13 +240,22 @@ impl Ledger {
             let history = self.all.memory() + self.tags.memory();
             let widest = self.groups.iter_mut().max_by_key(|groups| groups.memory());
             if history > budget / 2 || !widest.is_some_and(Groups::close_least) {
-                let forgot = [self.all.forget_oldest(), self.tags.forget_oldest()];
-                if forgot == [false, false] {
+                if !self.forget_oldest() {
                     self.latencies = Latencies::default();
                     break;
                 }
             }
         }
+    }
+
+    /// Forgets the older half of history; whether there was any.
+    fn forget_oldest(&mut self) -> bool {
+        let forgot = [self.all.forget_oldest(), self.tags.forget_oldest()];
+        // Names know no more of the past than the whole does, or they would come to more in a window.
+        let from = self.all.known_from().max(self.tags.known_from());
+        [&mut self.all, &mut self.tags].into_iter().for_each(|account| account.forget_before(from));
+        self.groups.iter_mut().for_each(|groups| groups.forget_before(from));
+        forgot != [false, false]
     }
 
     /// Appends it to a record; times are not kept.

@@ -312,6 +312,13 @@ fn what_matters_least_goes_first() {
         assert!(ledger.memory() <= budget, "{} of {budget}", ledger.memory());
         assert_eq!((*ledger.counters(), *ledger.tags.counters()), (sums, tags));
         ledger.validate().unwrap();
+        // What of history is forgotten, is forgotten of names as well.
+        for (dimension, seconds) in Dimension::ALL.into_iter().flat_map(|by| WINDOWS.map(|seconds| (by, seconds))) {
+            let window = seconds.map(|seconds| Window::last(seconds, end));
+            let (mut known, sum) = (Counters::default(), ledger.counted_by(dimension, window.as_ref()).1);
+            ledger.counted_by(dimension, window.as_ref()).0.for_each(|(_, counted)| known.merge(&counted));
+            assert!(known.fields().into_iter().zip(sum.fields()).all(|(known, sum)| known <= sum), "{known:?} {sum:?}");
+        }
         let mut left = 0;
         for (dimension, before) in Dimension::ALL.into_iter().zip(&names) {
             let now = known(&ledger, dimension, None);

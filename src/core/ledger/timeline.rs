@@ -128,6 +128,13 @@ impl Strip {
         }
     }
 
+    /// Gives back what is not needed.
+    fn shrink(&mut self) {
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        self.bytes.shrink_to_fit();
+    }
+
     fn memory(&self) -> usize {
         memory::allocated(self.bytes.capacity())
     }
@@ -264,10 +271,29 @@ impl Account {
         for _ in 0..half {
             strip.pop();
         }
-        strip.bytes.drain(..strip.start);
-        strip.start = 0;
-        strip.bytes.shrink_to_fit();
+        strip.shrink();
         true
+    }
+
+    /// The second since which everything is known.
+    pub fn known_from(&self) -> u64 {
+        let firsts = self.strips.iter().zip(SPANS).filter_map(|(strip, span)| Some(strip.first()? * span));
+        firsts.min().unwrap_or(self.second)
+    }
+
+    /// Forgets the stretches that begin before a second, and the last one if it is before that.
+    pub fn forget_before(&mut self, second: u64) {
+        for (strip, span) in self.strips.iter_mut().zip(SPANS) {
+            while strip.first().is_some_and(|first| first * span < second) {
+                strip.pop();
+            }
+            if strip.start > 0 {
+                strip.shrink();
+            }
+        }
+        if self.second < second {
+            self.before = self.counters;
+        }
     }
 
     /// Bytes behind it, beside its own.
