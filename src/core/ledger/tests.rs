@@ -529,3 +529,33 @@ fn who_saves_much_comes_in_late_and_stays() {
     assert_eq!((names(&ledger)[&b"gold"[..]], names(&ledger).len()), (gold, MOST_NAMES));
     ledger.validate().unwrap();
 }
+
+/// A name is never said to have done more in a window than there was in it, where history was forgotten.
+#[test]
+fn names_forget_with_the_whole() {
+    let mut ledger = Ledger::default();
+    ledger.set_limit(32 * 40_000);
+    let mut wide = Counters::default();
+    wide.fields_mut().into_iter().for_each(|field| *field = 1 << 30);
+    let mut told = 0;
+    for step in 0..8000_u64 {
+        // The first one is counted for a while, and then no more.
+        let single = [if step < 2000 { b"a".to_vec() } else { b"b".to_vec() }, vec![], vec![], vec![]];
+        let now = START + step * 1000;
+        let counted = if step % 7 == 0 { wide } else { micros(1) };
+        Names { single, tags: vec![] }.count(&mut ledger, now, &counted);
+        if step % 50 > 0 {
+            continue;
+        }
+        for (dimension, seconds) in Dimension::ALL.into_iter().flat_map(|by| WINDOWS.map(|seconds| (by, seconds))) {
+            let window = seconds.map(|seconds| Window::last(seconds, UnixMs(now)));
+            let (names, sum) = ledger.counted_by(dimension, window.as_ref());
+            let mut known = Counters::default();
+            names.for_each(|(_, counted)| known.merge(&counted));
+            assert_eq!(sum.since(&known).lookups + known.lookups, sum.lookups, "{seconds:?} s after {step}");
+            told += known.lookups;
+        }
+    }
+    ledger.validate().unwrap();
+    assert!(ledger.all.known_from() > START / 1000 && told > 100_000, "{told}");
+}
