@@ -130,8 +130,20 @@ impl Groups {
         least
     }
 
-    /// Closes the account that saves least; whether there was one.
-    pub fn close_least(&mut self) -> bool {
+    /// Gives something back: of the account that saves least among those with a history, the older half of it; where no
+    /// history is left, the account that saves least. Whether there was any.
+    pub fn give_back(&mut self) -> bool {
+        let with_history = self.groups.iter_mut().filter(|group| group.account.memory() > 0);
+        let Some(Group { account, .. }) = with_history.min_by_key(|group| worth(group)) else {
+            return self.close_least();
+        };
+        let before = account.memory();
+        account.forget_oldest();
+        self.memory = self.memory - before + account.memory();
+        true
+    }
+
+    fn close_least(&mut self) -> bool {
         let Some(at) = (0..self.groups.len()).min_by_key(|at| self.groups.get(*at).map(worth)) else { return false };
         let last = self.groups.len() - 1;
         self.take_from_index(at);

@@ -7,8 +7,9 @@
 //!           └─ latencies  Histogram × 4
 //! ```
 //!
-//! Everything that is counted is counted with its [`Labels`]. All of it fits into a budget: what saves least loses its
-//! account first, then history is forgotten, the oldest first. The sums since the beginning are never given up.
+//! Everything that is counted is counted with its [`Labels`]. All of it fits into a budget: the names that save least lose
+//! their history first, the oldest before the rest, then their accounts; then the history of the whole is forgotten. The
+//! sums since the beginning are never given up.
 
 pub mod counters;
 mod groups;
@@ -239,7 +240,7 @@ impl Ledger {
         while self.memory() > budget {
             let history = self.all.memory() + self.tags.memory();
             let widest = self.groups.iter_mut().max_by_key(|groups| groups.memory());
-            if history > budget / 2 || !widest.is_some_and(Groups::close_least) {
+            if history > budget / 2 || !widest.is_some_and(Groups::give_back) {
                 if !self.forget_oldest() {
                     self.latencies = Latencies::default();
                     break;

@@ -329,6 +329,10 @@ fn what_matters_least_goes_first() {
                 now.keys()
             );
             assert!(now.iter().all(|(name, counters)| before[name] == *counters));
+            // Nobody loses an account while there is history of names to lose.
+            let window = Window::last(7200, end);
+            let history = ledger.groups[dimension as usize].counted(Some(window)).any(|(_, c)| c.lookups > 1);
+            assert!(gone.is_empty() || !history, "{} lost {gone:?}", dimension.name());
             left += now.len();
         }
         let (lost_history, lost_times) = (windows(&ledger) != before, had_times && !ledger.latencies.knows(Work::Set));
@@ -558,4 +562,32 @@ fn names_forget_with_the_whole() {
     }
     ledger.validate().unwrap();
     assert!(ledger.all.known_from() > START / 1000 && told > 100_000, "{told}");
+}
+
+/// More than fits is counted of two hundred busy names: their history gets shorter, their sums stay.
+#[test]
+fn busy_names_keep_their_sums() {
+    with_seeds([60], |_, mut rng| {
+        let (mut ledger, mut now, mut sums) = (Ledger::default(), START, vec![Counters::default(); 200]);
+        for _ in 0..50_000 {
+            let i = rng.below(200) as usize;
+            let name = format!("name {i}").into_bytes();
+            let names = Names { single: [vec![], name.clone(), vec![], vec![]], tags: vec![name] };
+            let counted = micros(1 + i as u64);
+            now += rng.below(40_000);
+            names.count(&mut ledger, now, &counted);
+            sums[i].merge(&counted);
+        }
+        ledger.validate().unwrap();
+        for dimension in [Dimension::Scope, Dimension::Tag] {
+            let known = known(&ledger, dimension, None);
+            assert!((0..200).all(|i| known[format!("name {i}").as_bytes()] == sums[i]), "{}", dimension.name());
+        }
+        // Who saves most knows most of the past.
+        let window = Window::last(LONGEST_WINDOW, UnixMs(now));
+        let known = known(&ledger, Dimension::Scope, Some(&window));
+        let knows = |i: usize| known[format!("name {i}").as_bytes()].lookups * 100 / sums[i].lookups;
+        let (least, most) = ((0..20).map(knows).sum::<u64>() / 20, (180..200).map(knows).sum::<u64>() / 20);
+        assert!(least < 80 && most == 100, "{least} % and {most} %");
+    });
 }
