@@ -4,7 +4,7 @@ use crate::harness::{cmd, until_some, Client, Reply, Server, PATIENCE};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Every command of the module that clients use, with arguments that are well formed and the key `KEY`.
-pub const COMMANDS: [&str; 21] = [
+pub const COMMANDS: [&str; 22] = [
     "LLMCACHE.GET KEY prompt",
     "LLMCACHE.SET KEY prompt response",
     "LLMCACHE.FETCH KEY prompt LEASE 1000",
@@ -22,6 +22,7 @@ pub const COMMANDS: [&str; 21] = [
     "LLMCACHE.STRATEGY KEY LIST",
     "LLMCACHE.RULE KEY LIST",
     "LLMCACHE.STATS KEY",
+    "LLMCACHE.RESETSTATS KEY",
     "LLMCACHE.ALERT KEY LIST",
     "LLMCACHE.EXPLAIN KEY prompt",
     "LLMCACHE.FEEDBACK KEY 00112233445566778899aabbccddeeff good",
@@ -115,6 +116,13 @@ pub fn entry(c: &mut Client, prompt: &str) -> Reply {
 #[track_caller]
 pub fn stat(c: &mut Client, name: &str) -> i64 {
     cmd!(c, "LLMCACHE.STATS", "faq").field(name).int()
+}
+
+/// Figures or INFO without what is each run's own: times, which are not saved, and the memory that goes with them.
+#[track_caller]
+pub fn kept(told: &Reply) -> Vec<(String, Reply)> {
+    let pairs = told.pairs().into_iter().map(|(name, value)| (name.text(), value.clone()));
+    pairs.filter(|(name, _)| !name.starts_with("memory") && !name.ends_with("_us")).collect()
 }
 
 /// The whole cache as bytes: policy, counters, entries and the order of their use. Null where there is none.
