@@ -113,7 +113,10 @@ fn a_window_counts_what_happened_in_it_and_shows_what_is_there() {
         get(c, "old", "");
         get(c, "absent", "");
         let before = stats(c, "WINDOW 3600");
-        shows(&before, "stores 1 lookups 2 hits 1 misses 1 hit_rate 0.5 cost_saved_usd 1.000000 cost_spent_usd 1.000000");
+        shows(
+            &before,
+            "stores 1 lookups 2 hits 1 misses 1 hit_rate 0.5 cost_saved_usd 1.000000 cost_spent_usd 1.000000",
+        );
         // What happened in a second is in a window of one until the second after the next.
         pass(2001);
         let lines = ["LLMCACHE.SET faq new r COST 5", "LLMCACHE.GET faq new", "LLMCACHE.STATS faq WINDOW 1"];

@@ -38,8 +38,14 @@ fn each_name_has_all_figures_and_its_own() {
             (
                 "model",
                 &[
-                    ("gpt", "entries 2 lookups 5 hits_exact 4 miss_absent 1 stores 2 cost_saved_usd 1.750000 hit_rate 0.8"),
-                    ("", "entries 1 lookups 3 hits 2 misses 1 stores 1 skips 1 cost_saved_usd 0.002000 tokens_saved 22"),
+                    (
+                        "gpt",
+                        "entries 2 lookups 5 hits_exact 4 miss_absent 1 stores 2 cost_saved_usd 1.750000 hit_rate 0.8",
+                    ),
+                    (
+                        "",
+                        "entries 1 lookups 3 hits 2 misses 1 stores 1 skips 1 cost_saved_usd 0.002000 tokens_saved 22",
+                    ),
                     ("mini", "entries 0 lookups 1 hits 0 miss_absent 1 stores 0 memory_bytes 0 hit_rate 0"),
                 ][..],
             ),
@@ -222,13 +228,20 @@ fn names_are_bytes_and_a_window_has_its_own() {
         past.give(c);
         let saved = |c: &mut Client, options: &str| -> Vec<(String, i64)> {
             let told = stats(c, options);
-            told.pairs().into_iter().map(|(name, told)| (name.text(), whole(told, "cost_saved_usd") / 1_000_000)).collect()
+            told.pairs()
+                .into_iter()
+                .map(|(name, told)| (name.text(), whole(told, "cost_saved_usd") / 1_000_000))
+                .collect()
         };
         let pairs = |pairs: &[(&str, i64)]| -> Vec<(String, i64)> {
             pairs.iter().map(|(name, saved)| ((*name).to_owned(), *saved)).collect()
         };
         assert_eq!(saved(c, "BY model"), pairs(&[("old", 8), ("both", 6), ("new", 1)]));
-        assert_eq!(saved(c, "WINDOW 20000 BY model"), pairs(&[("both", 6), ("new", 1)]), "who is not in it, is not told");
+        assert_eq!(
+            saved(c, "WINDOW 20000 BY model"),
+            pairs(&[("both", 6), ("new", 1)]),
+            "who is not in it, is not told"
+        );
         assert_eq!(saved(c, "BY model WINDOW 3600"), pairs(&[("both", 2), ("new", 1)]));
         assert_eq!(saved(c, "BY tag WINDOW 3600"), pairs(&[("", 2), ("y", 1)]));
         assert_eq!(saved(c, "BY tag"), pairs(&[("x", 12), ("y", 5), ("", 2)]));

@@ -152,7 +152,9 @@ pub fn shows(told: &Reply, expected: &str) {
         match told.field(name) {
             Reply::Int(found) => assert_eq!(found.to_string(), value, "{name}"),
             usd if name.ends_with("_usd") => assert_eq!(usd.text(), value, "{name}"),
-            real => assert!((real.number() - value.parse::<f64>().unwrap()).abs() < 1e-6, "{name}: {real:?}, not {value}"),
+            real => {
+                assert!((real.number() - value.parse::<f64>().unwrap()).abs() < 1e-6, "{name}: {real:?}, not {value}")
+            }
         }
     }
 }
