@@ -253,6 +253,26 @@ fn a_full_sync_leaves_a_replica_with_counters_of_its_own() {
 }
 
 #[test]
+fn what_is_loaded_beside_the_old_data_comes_without_counters() {
+    let pair = Pair::with(|b| b.config("repl-diskless-sync yes").config("repl-diskless-load swapdb"));
+    let (mut primary, mut replica) = (pair.primary.client3(), pair.replica.client3());
+    use_it(&mut primary);
+    pair.wait_in_sync();
+    get(&mut replica, "plain", "");
+    shows(&stats(&mut replica, ""), "lookups 1 hits 1 entries 3");
+    // A replica that has the same history and is too far behind serves while it loads.
+    primary.words("CONFIG SET repl-backlog-size 16384").ok();
+    let filler = format!("SET filler {}", "x".repeat(4_000_000));
+    at_one_moment(&mut primary, &["CLIENT KILL TYPE replica", &filler]);
+    until("another full sync", PATIENCE, || primary.info_field("stats", "sync_full").as_deref() == Some("2"));
+    pair.wait_in_sync();
+    shows(&stats(&mut replica, ""), &format!("{COUNTERS} entries 3"));
+    get(&mut replica, "plain", "");
+    shows(&stats(&mut replica, ""), "lookups 1 hits 1 entries 3");
+    shows(&stats(&mut primary, ""), "lookups 5 hits 4");
+}
+
+#[test]
 fn a_partial_sync_and_a_failover_change_no_counter() {
     let pair = Pair::start();
     let (mut primary, mut replica) = (pair.primary.client3(), pair.replica.client3());
