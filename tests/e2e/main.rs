@@ -35,6 +35,7 @@ mod server;
 mod similar;
 mod stats;
 mod stats_by;
+mod stats_day;
 mod stats_formats;
 mod stats_kept;
 mod storing;
