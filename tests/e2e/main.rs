@@ -38,6 +38,7 @@ mod stats_by;
 mod stats_day;
 mod stats_formats;
 mod stats_kept;
+mod stats_readers;
 mod storing;
 mod strategies;
 mod together;

@@ -100,9 +100,18 @@ fn a_key_may_be_called_like_an_option() {
             cmd!(c, "LLMCACHE.SET", key, "p", "r").ok();
             assert_eq!(*cmd!(c, "LLMCACHE.STATS", key).field("stores"), 1, "{key}");
             assert_eq!(*cmd!(c, "LLMCACHE.STATS", key, "FORMAT", "map").field("stores"), 1, "{key}");
+            assert_eq!(cmd!(c, "LLMCACHE.STATS", key, "BY", "model").names(), [""], "{key}");
+            assert_eq!(*cmd!(c, "LLMCACHE.STATS", key, "WINDOW", 60, "FORMAT", "map").field("stores"), 1, "{key}");
+            assert_eq!(c.words(&format!("COMMAND GETKEYS LLMCACHE.STATS {key} BY model")).texts(), [key]);
         }
         assert_eq!(*c.words("LLMCACHE.STATS").field("stores"), 4);
         assert_eq!(*c.words("LLMCACHE.STATS format map").field("stores"), 4, "an option where there may be one");
+        assert_eq!(*c.words("LLMCACHE.STATS window 60").field("stores"), 4);
+        assert_eq!(*c.words("LLMCACHE.STATS by model").field("").field("stores"), 4);
+        for options in ["by model", "WINDOW 60", "format map", "BY tag WINDOW 5 FORMAT json"] {
+            let none = c.words(&format!("COMMAND GETKEYS LLMCACHE.STATS {options}"));
+            assert!(none.is_error() || none.items().is_empty(), "{options}: {none:?}");
+        }
     });
 }
 
