@@ -239,7 +239,7 @@ fn a_record_holds_every_alert() {
     let mut cache = Cache::default();
     cache.set_alert(alert("größe", "memory_bytes", Side::Above, 1.0), NOW, PRICE).unwrap();
     let figure = Figure::named(b"set_us.p99").unwrap();
-    cache.set_alert(Alert::new("p99".into(), figure, Side::Below, -0.1, Some(MAX_WINDOW_S)), NOW, PRICE).unwrap();
+    cache.set_alert(Alert::new("p99".into(), figure, Side::Below, -0.1, Some(LONGEST_WINDOW)), NOW, PRICE).unwrap();
     cache.turn_alerts(NOW, PRICE);
     let record = cache.alerts_record();
     let mut replica = Cache::default();
@@ -274,7 +274,7 @@ fn a_record_that_cannot_be_is_refused() {
         vec![Row("a", "hits", 2, 1.0, 0, 0, never)],
         vec![Row("a", "hits", 0, f64::NAN, 0, 0, never)],
         vec![Row("a", "hits", 0, f64::INFINITY, 0, 0, never)],
-        vec![Row("a", "hits", 0, 1.0, MAX_WINDOW_S + 1, 0, never)],
+        vec![Row("a", "hits", 0, 1.0, LONGEST_WINDOW + 1, 0, never)],
         vec![Row("a", "hits", 0, 1.0, 0, 2, never)],
         vec![Row("a", "hits", 0, 1.0, 0, 1, never)],
         vec![Row("a", "hits", 0, 1.0, 0, 0, never - 1)],

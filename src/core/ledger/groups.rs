@@ -28,19 +28,24 @@ struct Group {
 
 impl Group {
     fn memory(&self) -> usize {
-        memory::allocated(self.name.len()) + self.account.memory()
+        Self::base(self.name.len()) + self.account.memory()
+    }
+
+    /// Bytes of one without history, whose name has this length.
+    fn base(name: usize) -> usize {
+        memory::allocated(size_of::<Self>()) + memory::allocated(name)
     }
 }
 
 /// Bytes of the places for so many, and of their table.
 fn table(places: usize) -> usize {
-    memory::of_vec::<Group>(places) + 16 * places
+    memory::of_vec::<Box<Group>>(places) + 16 * places
 }
 
 /// The names of one dimension.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
-    groups: Vec<Group>,
+    groups: Vec<Box<Group>>,
     index: HashTable<u32>,
     hasher: RandomState,
     /// Who was counted last: most often the next as well.
@@ -60,7 +65,8 @@ impl Groups {
                 None => return (false, false),
             }
         }
-        let Some(Group { account, .. }) = self.groups.get_mut(self.recent) else { return (false, false) };
+        let Some(group) = self.groups.get_mut(self.recent) else { return (false, false) };
+        let account = &mut group.account;
         if second <= account.last_second() {
             account.count(second, add);
             return (true, false);
@@ -75,15 +81,13 @@ impl Groups {
     /// in place of one that saves little.
     pub fn open(&mut self, name: &[u8], may: bool, room: usize) -> Option<usize> {
         let hash = self.hasher.hash_one(name);
-        let (places, length) = (self.groups.capacity(), memory::allocated(name.len()));
-        // By an eighth rather than by half: places are large.
-        let wanted = if self.groups.len() < places { places } else { (places + places / 8 + 1).min(MOST_NAMES) };
-        let needed = length + table(wanted) - table(places);
-        let has_room = self.groups.len() < MOST_NAMES && needed <= room;
+        let (places, needed) = (self.groups.capacity(), Group::base(name.len()));
+        let wanted = if self.groups.len() < places { places } else { places + 8 };
+        let has_room = self.groups.len() < MOST_NAMES && needed + table(wanted) - table(places) <= room;
         if !has_room && !may {
             return None;
         }
-        let group = Group { name: name.into(), hash, account: Account::default() };
+        let group = Box::new(Group { name: name.into(), hash, account: Account::default() });
         let at = if has_room {
             self.groups.reserve_exact(wanted - self.groups.len());
             self.groups.push(group);
@@ -96,7 +100,7 @@ impl Groups {
             *place = group;
             victim
         };
-        self.memory += length;
+        self.memory += needed;
         self.put_into_index(at);
         Some(at)
     }
@@ -125,14 +129,16 @@ impl Groups {
     fn next_to_go(&mut self) -> Option<usize> {
         let count = self.groups.len();
         let next = (0..COMPARED.min(count)).map(|i| (self.hand + i) % count);
-        let least = next.min_by_key(|at| self.groups.get(*at).map(worth));
+        let least = next.min_by_key(|at| self.groups.get(*at).map(|group| worth(group)));
         self.hand = (self.hand + COMPARED) % count.max(1);
         least
     }
 
     /// Closes the account that saves least; whether there was one.
     pub fn close_least(&mut self) -> bool {
-        let Some(at) = (0..self.groups.len()).min_by_key(|at| self.groups.get(*at).map(worth)) else { return false };
+        let Some(at) = (0..self.groups.len()).min_by_key(|at| self.groups.get(*at).map(|group| worth(group))) else {
+            return false;
+        };
         let last = self.groups.len() - 1;
         self.take_from_index(at);
         if at != last {
@@ -144,16 +150,33 @@ impl Groups {
         if at != last {
             self.put_into_index(at);
         }
-        let groups = &mut self.groups;
-        groups.shrink_to_fit();
-        self.index.shrink_to_fit(|at: &u32| groups.get(*at as usize).map_or(0, |group| group.hash));
         true
+    }
+
+    /// Bytes of what is known of names at past times.
+    pub fn history(&self) -> usize {
+        self.groups.iter().map(|group| group.account.memory()).sum()
+    }
+
+    /// The second that the oldest of it begins with.
+    pub fn oldest(&self) -> Option<u64> {
+        self.groups.iter().filter_map(|group| group.account.oldest()).min()
+    }
+
+    /// Changes all accounts, and what they take with it.
+    pub fn change(&mut self, change: impl Fn(&mut Account)) {
+        for group in &mut self.groups {
+            let before = group.account.memory();
+            change(&mut group.account);
+            self.memory = self.memory - before + group.account.memory();
+        }
     }
 
     /// Names and what was counted for them: in a window, or ever.
     pub fn counted(&self, window: Option<Window>) -> impl Iterator<Item = (&[u8], Counters)> {
-        self.groups.iter().map(move |Group { name, account, .. }| {
-            (&**name, window.map_or(*account.counters(), |window| account.within(&window)))
+        self.groups.iter().map(move |group| {
+            let account = &group.account;
+            (&*group.name, window.map_or(*account.counters(), |window| account.within(&window)))
         })
     }
 
@@ -165,8 +188,8 @@ impl Groups {
     /// Appends it to a record.
     pub fn write(&self, w: &mut Writer) {
         w.u16(u16::try_from(self.groups.len()).unwrap_or(u16::MAX));
-        for Group { name, account, .. } in &self.groups {
-            account.write(w.bytes(name));
+        for group in &self.groups {
+            group.account.write(w.bytes(&group.name));
         }
     }
 
@@ -201,7 +224,7 @@ impl Groups {
                 return Err("an account is found by its name".into());
             }
         }
-        match self.groups.iter().map(Group::memory).sum::<usize>() {
+        match self.groups.iter().map(|group| group.memory()).sum::<usize>() {
             sum if sum == self.memory => Ok(()),
             sum => Err(format!("accounts take {sum} bytes, {} are counted", self.memory)),
         }
