@@ -139,6 +139,13 @@ fn state(firing: bool) -> &'static str {
     }
 }
 
+impl Alert {
+    fn is_same_rule(&self, other: &Self) -> bool {
+        let rule = |alert: &Self| (alert.figure, alert.side, alert.bound, alert.window_s);
+        rule(self) == rule(other)
+    }
+}
+
 impl Turn {
     /// How the rule stands from now on.
     pub fn state(&self) -> &'static str {
@@ -227,6 +234,8 @@ impl Cache {
         let before = self.alerts.clone();
         let mut effects = Effects { alerts: true, ..Effects::default() };
         match self.alerts.find(&alert.name) {
+            // The same rule again goes on as it stands.
+            Some(at) if self.alerts.0.get(at).is_some_and(|there| there.is_same_rule(&alert)) => return Ok(effects),
             Some(at) => {
                 effects.turned.extend(self.stopped(at, now, memory_price));
                 if let Some(there) = self.alerts.0.get_mut(at) {

@@ -229,7 +229,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Defines, deletes or lists the rules that tell when a figure goes beyond a bound",
         complexity: "O(A) with A alerts",
         access: Access::Write,
-        flags: "deny-oom",
+        flags: "",
         arity: -3,
     },
     Command {

@@ -1,7 +1,7 @@
 //! Counters by name: of a model, a scope, a strategy, a type or a tag.
 //!
 //! There may be millions of names, so only some have an account of their own: as many as there is room for, and when there
-//! is no room, those that save most. What has none is the difference between the sum of all and those that have; so the
+//! is no room, those that save most: whoever has saved more than a 256th of the whole is among them. What has none is the difference between the sum of all and those that have; so the
 //! figures of the names and of the rest add up, whoever comes and goes.
 
 use super::counters::Counters;
@@ -14,9 +14,6 @@ use std::hash::BuildHasher;
 
 /// How many names have an account at most.
 pub const MOST_NAMES: usize = 256;
-
-/// Of how many the one that saves least makes way for a newcomer.
-const COMPARED: usize = 16;
 
 /// A name and its account.
 #[derive(Clone, Debug)]
@@ -39,19 +36,20 @@ impl Group {
 
 /// Bytes of the places for so many, and of their table.
 fn table(places: usize) -> usize {
-    memory::of_vec::<Box<Group>>(places) + 16 * places
+    memory::of_vec::<Box<Group>>(places) + memory::of_vec::<u64>(places) + 16 * places
 }
 
 /// The names of one dimension.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
     groups: Vec<Box<Group>>,
+    /// What each has saved since it is known, and what those had saved that made way for it: who saves more than its share
+    /// of the whole is never the least by this for long. (The algorithm is known as Space-Saving.)
+    ranks: Vec<u64>,
     index: HashTable<u32>,
     hasher: RandomState,
     /// Who was counted last: most often the next as well.
     recent: usize,
-    /// Where the next one who makes way is looked for.
-    hand: usize,
     /// Bytes behind names and accounts.
     memory: usize,
 }
@@ -67,14 +65,16 @@ impl Groups {
         }
         let Some(group) = self.groups.get_mut(self.recent) else { return (false, false) };
         let account = &mut group.account;
-        if second <= account.last_second() {
-            account.count(second, add);
-            return (true, false);
-        }
-        let before = account.memory();
+        let (worth_before, closes) = (worth(account.counters()), second > account.last_second());
+        let before = if closes { account.memory() } else { 0 };
         account.count(second, add);
-        self.memory = self.memory - before + account.memory();
-        (true, true)
+        if let Some(rank) = self.ranks.get_mut(self.recent) {
+            *rank = rank.saturating_add(worth(account.counters()).saturating_sub(worth_before));
+        }
+        if closes {
+            self.memory = self.memory - before + account.memory();
+        }
+        (true, closes)
     }
 
     /// Opens an account for a name that has none: if there is room in as many bytes, or, where it `may` push somebody out,
@@ -91,9 +91,11 @@ impl Groups {
         let at = if has_room {
             self.groups.reserve_exact(wanted - self.groups.len());
             self.groups.push(group);
+            self.ranks.reserve_exact(wanted - self.ranks.len());
+            self.ranks.push(0);
             self.groups.len() - 1
         } else {
-            let victim = self.next_to_go()?;
+            let victim = self.least()?;
             self.take_from_index(victim);
             let place = self.groups.get_mut(victim)?;
             self.memory -= place.memory();
@@ -125,20 +127,14 @@ impl Groups {
         }
     }
 
-    /// The one that saves least among the next few; of equals, the one that has not been counted for the longest time.
-    fn next_to_go(&mut self) -> Option<usize> {
-        let count = self.groups.len();
-        let next = (0..COMPARED.min(count)).map(|i| (self.hand + i) % count);
-        let least = next.min_by_key(|at| self.groups.get(*at).map(|group| worth(group)));
-        self.hand = (self.hand + COMPARED) % count.max(1);
-        least
+    /// The one that saves least.
+    fn least(&self) -> Option<usize> {
+        (0..self.groups.len()).min_by_key(|at| self.ranks.get(*at))
     }
 
     /// Closes the account that saves least; whether there was one.
     pub fn close_least(&mut self) -> bool {
-        let Some(at) = (0..self.groups.len()).min_by_key(|at| self.groups.get(*at).map(|group| worth(group))) else {
-            return false;
-        };
+        let Some(at) = self.least() else { return false };
         let last = self.groups.len() - 1;
         self.take_from_index(at);
         if at != last {
@@ -146,11 +142,20 @@ impl Groups {
         }
         // The last one takes its place.
         let gone = self.groups.swap_remove(at);
+        self.ranks.swap_remove(at);
         self.memory -= gone.memory();
         if at != last {
             self.put_into_index(at);
         }
+        if self.groups.is_empty() {
+            *self = Self::default();
+        }
         true
+    }
+
+    /// How many names have an account.
+    pub fn len(&self) -> usize {
+        self.groups.len()
     }
 
     /// Bytes of what is known of names at past times.
@@ -206,9 +211,10 @@ impl Groups {
             if is_known || groups.open(name, false, usize::MAX) != Some(at) {
                 return Err(WireError::Value);
             }
-            if let Some(group) = groups.groups.get_mut(at) {
+            if let (Some(group), Some(rank)) = (groups.groups.get_mut(at), groups.ranks.get_mut(at)) {
                 group.account = Account::read(r)?;
                 groups.memory += group.account.memory();
+                *rank = worth(group.account.counters());
             }
         }
         Ok(groups)
@@ -216,7 +222,7 @@ impl Groups {
 
     /// Checks that its parts agree.
     pub fn validate(&self) -> Result<(), String> {
-        if self.groups.len() > MOST_NAMES || self.index.len() != self.groups.len() {
+        if self.groups.len() > MOST_NAMES || [self.index.len(), self.ranks.len()] != [self.groups.len(); 2] {
             return Err("a name has one account".into());
         }
         for (at, group) in self.groups.iter().enumerate() {
@@ -231,7 +237,8 @@ impl Groups {
     }
 }
 
-fn worth(group: &Group) -> ([u64; 3], u64) {
-    let counters = group.account.counters();
-    ([counters.micros_saved, counters.tokens_saved(), counters.hits()], group.account.last_second())
+/// What somebody has saved, as one number: money above all, then tokens, then hits.
+fn worth(counters: &Counters) -> u64 {
+    let small = counters.tokens_saved().saturating_add(counters.hits());
+    counters.micros_saved.saturating_mul(1 << 10).saturating_add(small)
 }

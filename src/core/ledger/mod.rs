@@ -56,7 +56,7 @@ impl Dimension {
 pub const MOST_MEMORY: usize = 1 << 20;
 
 /// Which part of a limited cache is set aside for them.
-const PART: u64 = 32;
+const PART: u64 = 16;
 
 /// By how many seconds a clock may be set back until what was counted in the meantime loses its time.
 const SET_BACK: u64 = 300;
@@ -170,7 +170,7 @@ impl Ledger {
         }
         let second = now.max(self.all.last_second());
         let saved = self.all.counters().hits();
-        let grew = self.all.count(second, &add);
+        let mut grew = self.all.count(second, &add);
         // Only what saves something may take another's account.
         let may = self.all.counters().hits() > saved;
         self.count_name(Dimension::Model, labels.model, second, may, &add);
@@ -180,7 +180,7 @@ impl Ledger {
         let mut tags = tags;
         self.count_name(Dimension::Tag, tags.next().unwrap_or_default(), second, may, &add);
         for name in tags {
-            self.again.count(second, &add);
+            grew |= self.again.count(second, &add);
             self.count_name(Dimension::Tag, name, second, may, &add);
         }
         if grew {
@@ -210,7 +210,11 @@ impl Ledger {
         if cfg!(feature = "uncounted") {
             return;
         }
-        if self.latencies.knows(work) || self.room() >= Latencies::OF_ONE {
+        // In a small cache names come first.
+        let has_room = |ledger: &Self| {
+            ledger.room() >= Latencies::OF_ONE && ledger.latencies.memory() + Latencies::OF_ONE <= ledger.most() / 4
+        };
+        if self.latencies.knows(work) || has_room(self) {
             self.latencies.note(work, took());
         }
     }
@@ -288,7 +292,7 @@ impl Ledger {
             if of_names > most / 2 && self.shorten_names() || history > most / 2 && self.shorten() {
                 continue;
             }
-            let widest = self.groups.iter_mut().max_by_key(|groups| groups.memory());
+            let widest = self.groups.iter_mut().max_by_key(|groups| groups.len());
             if !widest.is_some_and(Groups::close_least) && !self.shorten() {
                 self.latencies = Latencies::default();
                 break;
