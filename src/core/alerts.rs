@@ -6,18 +6,16 @@
 
 use super::cache::{AlterError, Cache};
 use super::effects::Effects;
+use super::ledger::LONGEST_WINDOW;
 use super::memory::{allocated, of_vec};
 use super::money::MicroUsd;
-use super::report::Figure;
+use super::report::{json, Figure, Reading};
 use super::strategy::check_alert_name;
 use super::time::UnixMs;
 use super::wire::{Reader, WireError, Writer};
 
 /// How many alerts a cache may have.
 pub const MAX_ALERTS: usize = 64;
-
-/// The longest window, in seconds: 31 days.
-pub const MAX_WINDOW_S: u64 = 31 * 86_400;
 
 /// How far back from its bound a figure must go until a rule stops firing, as a part of the bound.
 const MARGIN: f64 = 0.05;
@@ -141,20 +139,27 @@ fn state(firing: bool) -> &'static str {
     }
 }
 
+impl Alert {
+    fn is_same_rule(&self, other: &Self) -> bool {
+        let rule = |alert: &Self| (alert.figure, alert.side, alert.bound, alert.window_s);
+        rule(self) == rule(other)
+    }
+}
+
 impl Turn {
     /// How the rule stands from now on.
     pub fn state(&self) -> &'static str {
         state(self.firing)
     }
 
-    /// What subscribers are told of it. A key or a name that is no text shows with marks in place of what is none.
+    /// What subscribers are told of it.
     pub fn json(&self, key: &[u8]) -> String {
         let text = |text: &str| serde_json::Value::from(text).to_string();
         // A finite number as it is displayed is one of JSON's, and a whole one has no fraction.
         let value = self.value.map_or_else(|| "null".to_owned(), |value| value.to_string());
         format!(
             r#"{{"key":{},"name":{},"figure":{},"value":{value},"bound":{},"state":{},"at":{}}}"#,
-            text(&String::from_utf8_lossy(key)),
+            text(&json::text(key)),
             text(&self.name),
             text(&self.figure.name()),
             self.bound,
@@ -215,7 +220,13 @@ impl Cache {
 
     /// Where the figure of an alert stands.
     pub fn figure_of(&self, alert: &Alert, now: UnixMs, memory_price: MicroUsd) -> Option<f64> {
-        self.figure(alert.figure, alert.window_s, now, memory_price)
+        Reading::new(self, now, memory_price).figure(alert.figure, alert.window_s)
+    }
+
+    /// Where the figures of all alerts stand.
+    pub fn figures_of_alerts(&self, now: UnixMs, memory_price: MicroUsd) -> Vec<Option<f64>> {
+        let mut reading = Reading::new(self, now, memory_price);
+        self.alerts.0.iter().map(|alert| reading.figure(alert.figure, alert.window_s)).collect()
     }
 
     /// Keeps an alert, in the place of one of the same name. One that fired stops with that.
@@ -223,6 +234,8 @@ impl Cache {
         let before = self.alerts.clone();
         let mut effects = Effects { alerts: true, ..Effects::default() };
         match self.alerts.find(&alert.name) {
+            // The same rule again goes on as it stands.
+            Some(at) if self.alerts.0.get(at).is_some_and(|there| there.is_same_rule(&alert)) => return Ok(effects),
             Some(at) => {
                 effects.turned.extend(self.stopped(at, now, memory_price));
                 if let Some(there) = self.alerts.0.get_mut(at) {
@@ -258,12 +271,13 @@ impl Cache {
 
     /// Whether an alert would begin to fire now, or stop.
     pub fn has_turning_alerts(&self, now: UnixMs, memory_price: MicroUsd) -> bool {
-        self.alerts.0.iter().any(|alert| alert.fires_at(self.figure_of(alert, now, memory_price)) != alert.firing)
+        let figures = self.figures_of_alerts(now, memory_price);
+        self.alerts.0.iter().zip(figures).any(|(alert, figure)| alert.fires_at(figure) != alert.firing)
     }
 
     /// Looks at the figures of all alerts, and notes which of them begin to fire and which stop.
     pub fn turn_alerts(&mut self, now: UnixMs, memory_price: MicroUsd) -> Effects {
-        let values: Vec<_> = self.alerts.0.iter().map(|alert| self.figure_of(alert, now, memory_price)).collect();
+        let values = self.figures_of_alerts(now, memory_price);
         let turned = self.alerts.turn(&values, now);
         Effects { alerts: !turned.is_empty(), turned, ..Effects::default() }
     }
@@ -313,7 +327,7 @@ fn read_alerts(record: &[u8]) -> Result<Alerts, WireError> {
         let since = Some(since).filter(|at| !at.is_never());
         let late = since.is_some_and(|at| at > UnixMs::LATEST);
         let odd = firing && since.is_none() || alerts.find(name).is_some();
-        if late || odd || !bound.is_finite() || window_s > MAX_WINDOW_S {
+        if late || odd || !bound.is_finite() || window_s > LONGEST_WINDOW {
             return Err(WireError::Value);
         }
         let window_s = Some(window_s).filter(|seconds| *seconds > 0);

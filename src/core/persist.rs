@@ -7,7 +7,7 @@
 //! ```text
 //!   cache    FORMAT, policy, counters, feedback, p, p × plan, alerts, n, n × context, m, m × entry
 //!   policy   'P'  policy, strategies that were changed, rules
-//!   counters 'K'  n × number
+//!   counters 'K'  what was counted: in all, over time, by name
 //!   context  'C'  shape, scope, model, system, params
 //!   entry    'E'  index of its context, times, effort, answer as it is stored, prompt, names, meta, vector
 //!   feedback 'F'  n × (good or bad, prompt, entry)
@@ -174,13 +174,17 @@ impl Cache {
     /// Takes over the counters of a record.
     pub fn read_counters(&mut self, record: &[u8]) -> Result<(), WireError> {
         let (mut r, version) = Reader::record(record, COUNTERS, V4)?;
-        let mut ledger = match version {
-            V1 => Ledger::read_sums(&mut r, COUNTERS_V1)?,
-            V2 => Ledger::read_sums(&mut r, COUNTERS_V2)?,
-            V3 => Ledger::read_sums(&mut r, COUNTERS_V3)?,
-            _ => Ledger::read(&mut r)?,
+        let read = match version {
+            V1 => Ledger::read_sums(&mut r, COUNTERS_V1),
+            V2 => Ledger::read_sums(&mut r, COUNTERS_V2),
+            V3 => Ledger::read_sums(&mut r, COUNTERS_V3),
+            _ => Ledger::read(&mut r),
         };
-        r.finish()?;
+        // Figures that cannot be true are no reason to refuse a cache.
+        let mut ledger = match read.and_then(|ledger| r.finish().map(|()| ledger)) {
+            Err(WireError::Value) => Ledger::default(),
+            read => read?,
+        };
         ledger.set_limit(self.policy.max_memory);
         self.ledger = ledger;
         Ok(())
@@ -210,7 +214,9 @@ impl Cache {
     pub fn repeat_store(&mut self, context: &[u8], entry: &[u8], now: UnixMs) -> Result<Effects, WireError> {
         let (id, cost, expired) = self.put(context, entry, now)?;
         if let Some(slot) = self.store.find_id(&id) {
-            self.count_slot(slot, now, |counters| counters.stored(cost));
+            // When it was stored, and not when a file was read.
+            let stored = self.store.get(slot).map_or(now, |entry| entry.created.min(now));
+            self.count_slot(slot, stored, |counters| counters.stored(cost));
         }
         Ok(Effects { stored: Some(id), expired, ..Effects::default() })
     }

@@ -121,7 +121,8 @@ impl Cache {
     /// The same for an answer that was not kept.
     pub fn coalesce_passing(&mut self, answer: &Answer<'_>, effort: &Effort, count: u64, now: UnixMs) {
         self.ledger.looked_up(now);
-        self.count_answer(answer, b"", now, |counters| {
+        let strategy = self.strategy_of(answer, now);
+        self.count_answer(answer, strategy.as_bytes(), now, |counters| {
             counters.coalesced += count;
             for _ in 0..count {
                 counters.lookups += 1;

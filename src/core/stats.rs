@@ -62,7 +62,7 @@ impl Stats {
         let ledger = cache.ledger();
         self.counters.merge(&ledger.counted(scope.window.as_ref()));
         self.holding.add(&Holding { memory, ..*cache.store().census().all() });
-        self.note_first(ledger.first_lookup());
+        self.note_first(first_known(cache, scope));
         self.latencies.merge(ledger.latencies());
     }
 
@@ -103,8 +103,23 @@ impl Stats {
     }
 }
 
+/// The first lookup that the figures are about: in a window, none that is forgotten.
+fn first_known(cache: &Cache, scope: &Scope) -> Option<UnixMs> {
+    let ledger = cache.ledger();
+    let from = scope.window.map_or(UnixMs(0), |_| ledger.complete_from());
+    ledger.first_lookup().map(|first| first.max(from))
+}
+
 /// How many names are told at most; what is known of the others is told as the rest.
 pub const TOLD: usize = 64;
+
+/// How many names of several caches are kept on the way.
+const KEPT: usize = 8192;
+
+/// Who saves more is told first.
+fn worth(counters: &Counters) -> [u64; 3] {
+    [counters.micros_saved, counters.tokens_saved(), counters.lookups]
+}
 
 /// What the rest is called. A name that is really called so is part of it.
 pub const OTHER: &[u8] = b"other";
@@ -131,7 +146,7 @@ impl Breakdown {
         let (names, sum) = ledger.counted_by(self.dimension, scope.window.as_ref());
         let held = *census.sum(self.dimension);
         self.sum.counters.merge(&sum);
-        self.sum.note_first(ledger.first_lookup());
+        self.sum.note_first(first_known(cache, scope));
         self.sum.holding.add(&Holding { memory, ..held });
         self.memory_of_entries += held.memory;
         if names_are_secret {
@@ -147,6 +162,19 @@ impl Breakdown {
             counted.merge(&counters);
             holding.add(&census.holding(self.dimension, name));
         }
+        if self.names.len() > KEPT {
+            self.keep_best(KEPT / 2);
+        }
+    }
+
+    /// Lets all names but those that save most become part of the rest.
+    fn keep_best(&mut self, count: usize) {
+        let mut worths: Vec<_> = self.names.values().map(|(counters, _)| worth(counters)).collect();
+        let at = worths.len().saturating_sub(count);
+        if let Some((_, least, _)) = (at < worths.len()).then(|| worths.select_nth_unstable(at)) {
+            let least = *least;
+            self.names.retain(|_, (counters, _)| worth(counters) > least);
+        }
     }
 
     /// The names that save most, each with its figures, and last the rest, if there is any. Memory that entries share is
@@ -158,14 +186,15 @@ impl Breakdown {
         let says = |(counters, holding): &(_, Holding)| *counters != Counters::default() || holding.entries > 0;
         let names = self.names.into_iter().filter(|(name, figures)| **name != *OTHER && says(figures));
         let mut names: Vec<_> = names.collect();
-        let worth = |counters: &Counters| [counters.micros_saved, counters.tokens_saved(), counters.lookups];
         names.sort_by(|(a, (x, _)), (b, (y, _))| worth(y).cmp(&worth(x)).then_with(|| a.cmp(b)));
         names.truncate(TOLD);
         for (_, (counters, holding)) in &names {
             rest = rest.since(counters);
             rest_holding.take(holding);
         }
-        if rest != Counters::default() || rest_holding.entries > 0 {
+        // Without entries nobody else takes the memory.
+        let empty = self.memory_of_entries == 0 && self.sum.holding.memory > 0;
+        if rest != Counters::default() || rest_holding.entries > 0 || empty {
             names.push((OTHER.into(), (rest, rest_holding)));
         }
         let (memory, of_entries) = (self.sum.holding.memory, self.memory_of_entries);
@@ -177,6 +206,8 @@ impl Breakdown {
             let until = (own * u128::from(memory)).checked_div(u128::from(of_entries)).unwrap_or(0) as u64;
             let holding = Holding { memory: until - told, ..holding };
             told = until;
+            let all_of_it = empty && *name == *OTHER;
+            let holding = if all_of_it { Holding { memory, ..holding } } else { holding };
             (name, Stats { counters, holding, first_lookup, latencies: Latencies::default() })
         };
         names.into_iter().map(share).collect()

@@ -323,7 +323,17 @@ impl Cache {
 
     /// The same for a store whose lease is lost.
     pub fn skip_lost(&mut self, answer: &Answer<'_>, now: UnixMs) -> Stored {
-        self.skip(answer, "", Stored::ConditionFailed, now)
+        let strategy = self.strategy_of(answer, now);
+        self.skip(answer, &strategy, Stored::ConditionFailed, now)
+    }
+
+    /// The strategy that an answer has, or would have if it were stored.
+    pub(super) fn strategy_of(&self, answer: &Answer<'_>, now: UnixMs) -> Box<str> {
+        match self.resolve(answer, now) {
+            Ok(Some(resolved)) => resolved.strategy,
+            Ok(None) => NOCACHE.into(),
+            Err(_) => Box::default(),
+        }
     }
 
     /// The life, the strategy's name and the rule; none where nothing is to be stored.

@@ -133,16 +133,28 @@ fn index(ctx: &Context, home: &Home, place: *mut Resident, now: UnixMs) -> bool 
     advanced
 }
 
+/// Lets the statistics of all caches grow no more while the server is short of memory.
+fn hold_statistics(is_short: bool) {
+    thread_local!(static HELD: Cell<bool> = const { Cell::new(false) });
+    // Caches that come meanwhile are held as well.
+    if is_short || HELD.replace(is_short) {
+        HELD.set(is_short);
+        registry::each(|resident| resident.cache.ledger_mut().hold(is_short));
+    }
+}
+
 /// Gives memory back while the server is over its reserve: hot copies first, then entries, from all caches in turn and in
 /// proportion to their size, until the server is under it or the tick's share of work is done.
 fn relieve(ctx: &Context) {
     let is_over = || server::pressure() == Pressure::Over;
+    hold_statistics(server::pressure() > Pressure::None);
     if !is_over() {
         return;
     }
     registry::each(|resident| {
         if is_over() {
             resident.cache.cool(COOLING);
+            resident.cache.ledger_mut().give_back();
         }
     });
     if !server::may_decide(ctx) {
@@ -191,13 +203,18 @@ fn watch(ctx: &Context) {
         }
     };
     let (now, price) = (server::now(), config::memory_price());
+    let mut at_once = WATCHED_AT_ONCE;
     loop {
         let mut found: Vec<(*mut Resident, Home)> = Vec::new();
-        next = registry::some(next, WATCHED_AT_ONCE, |resident| {
+        let mut looked_at = 0;
+        next = registry::some(next, at_once, |resident| {
+            looked_at += usize::from(!resident.cache.alerts().list().is_empty());
             if !resident.gone && resident.cache.has_turning_alerts(now, price) {
                 found.push((resident, resident.home.clone()));
             }
         });
+        // Where there are alerts, the clock is looked at after each cache.
+        at_once = if looked_at > 0 { 1 } else { WATCHED_AT_ONCE };
         for (place, home) in found {
             visit(ctx, &home, place, |resident| resident.cache.turn_alerts(now, price));
         }

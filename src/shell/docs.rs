@@ -1,5 +1,6 @@
 //! COMMAND DOCS, key specs and ACL categories, from the table of commands, as far as the server has them.
 
+use super::log;
 use crate::syntax::grammar::{self, Argument, Kind};
 use crate::syntax::table::{Access, Command};
 use redis_module::{raw, Context};
@@ -36,7 +37,7 @@ pub fn describe(ctx: &Context, command: &Command) {
         return;
     }
     if !set_info(registered, command) {
-        ctx.log_warning(&format!("{} could not be documented", command.name));
+        log::warning(ctx, &format!("{} could not be documented", command.name));
     }
     // SAFETY: the table of server functions is written once, while the module loads.
     let (own, set) = unsafe { (raw::RedisModule_AddACLCategory, raw::RedisModule_SetCommandACLCategories) };
@@ -122,7 +123,7 @@ fn set_info(registered: *mut raw::RedisModuleCommand, command: &Command) -> bool
     let flags = match command.access {
         Access::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
         // Flags that vary make the server ask the command itself where its key is.
-        Access::ReadOptional => {
+        Access::ReadOptional | Access::Reset => {
             raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_VARIABLE_FLAGS
         }
         Access::Write => {
@@ -145,6 +146,7 @@ fn set_info(registered: *mut raw::RedisModuleCommand, command: &Command) -> bool
         Access::ReadOptional => {
             keep.string("nondeterministic_output request_policy:all_shards response_policy:special")
         }
+        Access::Reset => keep.string("request_policy:all_shards response_policy:all_succeeded"),
         Access::Read => keep.string("nondeterministic_output"),
         _ => std::ptr::null(),
     };

@@ -11,13 +11,16 @@ pub fn register(ctx: &redis_module::Context) {
     raw::register_info_function(ctx.ctx, Some(sections));
 }
 
-unsafe extern "C" fn sections(ctx: *mut raw::RedisModuleInfoCtx, _for_crash_report: c_int) {
+unsafe extern "C" fn sections(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c_int) {
     super::settle("INFO", || {
         let scope = Asked { by: None, window_s: None }.scope(server::now(), config::memory_price());
         let (mut caches, mut total) = (0u64, Stats::default());
         registry::try_each(|resident| {
             caches += 1;
-            total.add(&resident.cache, super::datatype::memory(resident) as u64, &scope);
+            // After a crash nothing may be allocated, and no cache trusted.
+            if for_crash_report == 0 {
+                total.add(&resident.cache, super::datatype::memory(resident) as u64, &scope);
+            }
         });
         if raw::add_info_section(ctx, Some("stats")) == raw::Status::Ok {
             raw::add_info_field_unsigned_long_long(ctx, "caches", caches);

@@ -18,6 +18,7 @@ mod failure;
 mod info;
 mod keyspace;
 mod leases;
+mod log;
 mod publish;
 mod registry;
 mod reply;
@@ -26,7 +27,7 @@ mod server;
 mod worker;
 
 use datatype::LLM_CACHE;
-use redis_module::{redis_module, Context, RedisString, Status, MODULE_CONTEXT};
+use redis_module::{redis_module, Context, RedisString, Status};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 /// Loads the module: settings, commands, events, the timer.
@@ -37,7 +38,7 @@ fn init(ctx: &Context, args: &[RedisString]) -> Status {
 fn load(ctx: &Context, args: &[RedisString]) -> Status {
     log_panics();
     if let Err(why) = config::register(ctx, args) {
-        ctx.log_warning(&format!("the module is not loaded: {why}"));
+        log::warning(ctx, &format!("the module is not loaded: {why}"));
         return Status::Err;
     }
     let options = redis_module::raw::ModuleOptions::HANDLE_IO_ERRORS
@@ -45,7 +46,7 @@ fn load(ctx: &Context, args: &[RedisString]) -> Status {
         | redis_module::raw::ModuleOptions::NO_IMPLICIT_SIGNAL_MODIFIED;
     ctx.set_module_options(options);
     if let Err(name) = commands::register(ctx) {
-        ctx.log_warning(&format!("the module is not loaded: {name} cannot be registered"));
+        log::warning(ctx, &format!("the module is not loaded: {name} cannot be registered"));
         return Status::Err;
     }
     crate::core::strategy::content::prepare();
@@ -61,14 +62,14 @@ fn load(ctx: &Context, args: &[RedisString]) -> Status {
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        MODULE_CONTEXT.log_warning(&format!("internal error at {place}, please report it"));
+        log::detached_warning(&format!("internal error at {place}, please report it"));
     }));
 }
 
 /// Runs what nobody waits for; a panic ends it and nothing else.
 fn settle(what: &str, work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
-        MODULE_CONTEXT.log_warning(&format!("{what} was given up after an internal error"));
+        log::detached_warning(&format!("{what} was given up after an internal error"));
     }
 }
 

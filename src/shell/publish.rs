@@ -1,5 +1,6 @@
 //! Telling the others: effects become replication, keyspace events, alerts and a touched key.
 
+use super::log;
 use crate::core::alerts::Turn;
 use crate::core::cache::Cache;
 use crate::core::effects::Effects;
@@ -85,9 +86,9 @@ fn alert(ctx: &Context, key: &[u8], turn: &Turn) {
     let (figure, side, bound) = (turn.figure.name(), turn.side.name(), turn.bound);
     let line = format!("alert '{name}' of cache '{key}' is {state}: {figure} is {value}, watched for {side} {bound}");
     if turn.firing {
-        ctx.log_warning(&line);
+        log::warning(ctx, &line);
     } else {
-        ctx.log_notice(&line);
+        log::notice(ctx, &line);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the server is: its clock, its memory, and what it lacks.
 
-use super::config;
+use super::{config, log};
 use crate::core::eviction::Pressure;
 use crate::core::time::UnixMs;
 use redis_module::{raw, CallOptionResp, CallOptionsBuilder, CallReply, CallResult, Context, ContextFlags};
@@ -68,7 +68,7 @@ pub fn watch_eviction_policy(ctx: &Context) {
         _ => NOTHING,
     };
     if EVICTS.swap(evicts, Ordering::Relaxed) != EVERYTHING && evicts == EVERYTHING {
-        ctx.log_warning(WHOLE_CACHES);
+        log::warning(ctx, WHOLE_CACHES);
     }
 }
 

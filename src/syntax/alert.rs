@@ -3,7 +3,8 @@
 use super::args::{once, Args};
 use super::error::SyntaxError;
 use super::strategy::{name, Change};
-use crate::core::alerts::{Alert, Side, MAX_WINDOW_S};
+use crate::core::alerts::{Alert, Side};
+use crate::core::ledger::LONGEST_WINDOW;
 use crate::core::report::Figure;
 use crate::core::strategy::check_alert_name;
 
@@ -27,9 +28,15 @@ pub fn parse(words: &[&[u8]]) -> Result<Change<Alert>, SyntaxError> {
             let mut window_s = None;
             while let Some(token) = args.option() {
                 match token.name() {
-                    "WINDOW" => once(&mut window_s, "WINDOW", args.number("WINDOW", 1, MAX_WINDOW_S as i64)?)?,
+                    "WINDOW" => once(&mut window_s, "WINDOW", args.number("WINDOW", 1, LONGEST_WINDOW as i64)?)?,
                     _ => return Err(args.unknown(&["WINDOW"])),
                 }
+            }
+            if window_s.is_some() && figure.is_time() {
+                return Err(SyntaxError::Unfit(
+                    "WINDOW",
+                    "cannot be given for a time, which is known since the beginning alone".into(),
+                ));
             }
             return Ok(Change::Set(Alert::new(name, figure, side, bound, window_s)));
         }

@@ -13,6 +13,8 @@ pub enum Access {
     Write,
     /// Takes something out of it.
     Delete,
+    /// Forgets what was counted of it, if it is given. That is neither reading nor writing.
+    Reset,
 }
 
 /// A command.
@@ -199,7 +201,7 @@ pub const COMMANDS: &[Command] = &[
         grammar: "[key]",
         summary: "Forgets what a cache, or all caches of this node, have done and saved",
         complexity: "O(1), without a key O(C) with C caches",
-        access: Access::ReadOptional,
+        access: Access::Reset,
         flags: "admin",
         arity: -1,
     },
@@ -227,7 +229,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Defines, deletes or lists the rules that tell when a figure goes beyond a bound",
         complexity: "O(A) with A alerts",
         access: Access::Write,
-        flags: "deny-oom",
+        flags: "",
         arity: -3,
     },
     Command {
@@ -292,6 +294,7 @@ impl Command {
         let access = match self.access {
             Access::Read => "readonly",
             Access::ReadOptional => "readonly getkeys-api no-mandatory-keys",
+            Access::Reset => "getkeys-api no-mandatory-keys",
             Access::Write | Access::Delete => "write",
         };
         format!("{access} no-slowlog {}", self.flags).trim_end().to_owned()
@@ -301,13 +304,14 @@ impl Command {
     /// of their own. What is not for clients stays out of that one.
     pub fn acl_categories(&self, own: bool) -> String {
         let access = match self.access {
-            Access::Read | Access::ReadOptional => "read",
-            Access::Write | Access::Delete => "write",
+            Access::Read | Access::ReadOptional => "read ",
+            Access::Write | Access::Delete => "write ",
+            Access::Reset => "",
         };
         let speed = if self.flags.contains("fast") { "fast" } else { "slow" };
         let admin = if self.flags.contains("admin") { " admin dangerous" } else { "" };
         let own = if own && self.name != INTERNAL { " llmcache" } else { "" };
-        format!("{access} {speed}{admin}{own}")
+        format!("{access}{speed}{admin}{own}")
     }
 }
 

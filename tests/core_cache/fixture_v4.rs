@@ -53,7 +53,7 @@ fn version_4() -> Vec<u8> {
     sink.record(&policy.finish());
 
     let mut ledger = Writer::record(b'K', 4);
-    ledger.u64(1_740_000_000_000);
+    ledger.u64(1_740_000_000_000).u64(1_749_000_000);
     // Lookups and exact hits in seconds; the 22nd counter, which has the 22nd bit, in a minute; 300 saved micro-dollars,
     // the 7th counter, in an hour.
     let seconds = [stretch(SECOND - 2, &[0b11, 5, 4]), stretch(SECOND - 1, &[0b1, 3])].concat();
@@ -134,7 +134,10 @@ fn version_4_is_read_field_by_field() {
         vec![(b"x".to_vec(), counters(61)), (b"y".to_vec(), counters(62))],
     ];
     assert_eq!(by, expected);
-    assert_eq!(ledger.counted_by(Dimension::Tag, None).1, counters(201));
+    let mut tagged = counters(101);
+    tagged.merge(&counters(201));
+    assert_eq!(ledger.counted_by(Dimension::Tag, None).1, tagged);
+    assert_eq!(ledger.complete_from(), UnixMs(1_749_000_000_000));
 
     let within = |seconds| ledger.counted(Some(&Window::last(seconds, UnixMs(SECOND * 1000 + 999))));
     assert_eq!(within(1), Counters { lookups: 7 + 3, ..Counters::default() });

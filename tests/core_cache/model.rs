@@ -171,9 +171,9 @@ fn has_room(policy: &Policy, strategies: &Strategies) -> bool {
         Ok(())
     };
     bare.alter_strategies(UnixMs(0), take_over).unwrap();
-    // A part of 32 is set aside for statistics.
+    // A part of 16 is set aside for statistics.
     let needed = bare.policy_memory() as u64;
-    policy.max_memory == 0 || needed + needed.div_ceil(31) <= policy.max_memory
+    policy.max_memory == 0 || needed + needed.div_ceil(15) <= policy.max_memory
 }
 
 impl Twin {

@@ -31,7 +31,7 @@ fn too_few_arguments() {
         let short: Vec<String> = complete
             .iter()
             .filter(|line| {
-                !line.contains(".STATS")
+                !line.contains("STATS")
                     && !line.contains(".CREATE")
                     && !line.contains(".ALTER")
                     && !line.contains(".INVALIDATE")

@@ -175,10 +175,6 @@ fn what_is_not_there_yet_says_so() {
             ("ALTER faq EVICT cost", "EVICT cost"),
             ("ALTER faq EVICT LFU", "EVICT lfu"),
             ("ALTER faq COMPRESS dict", "COMPRESS dict"),
-            ("STATS faq BY model", "BY"),
-            ("STATS faq WINDOW 60", "WINDOW"),
-            ("STATS faq FORMAT json", "FORMAT json"),
-            ("STATS FORMAT prometheus", "FORMAT prometheus"),
         ] {
             let expected = format!("ERR {what} is not available yet in this version");
             assert_eq!(c.words(&format!("LLMCACHE.{line}")).error(), expected, "{line}");

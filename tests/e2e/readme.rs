@@ -100,7 +100,10 @@ fn listed<'a>(
         write!(text, "{before}{:width$}{mark} {}", i + 1, shown(item, &deeper)).unwrap();
         if let Some(value) = value {
             text.pop();
-            write!(text, " => {}", shown(value, &deeper)).unwrap();
+            // What has several lines begins in one of its own, unless that is a single item.
+            let shown = shown(value, &deeper);
+            let below = if shown.lines().count() > 1 { format!("\n{deeper}") } else { String::new() };
+            write!(text, " => {below}{shown}").unwrap();
         }
     }
     text
@@ -194,6 +197,7 @@ fn outputs_are_shown_as_redis_cli_shows_them() {
         (false, r#"EVAL "return {1, {'é', {}}, {2, 3}, false}" 0"#),
         (true, "LLMCACHE.STATS nothing"),
         (true, "LLMCACHE.STRATEGY nothing LIST"),
+        (true, "COMMAND DOCS GET"),
     ] {
         let mut client = if resp3 { server.client3() } else { server.client() };
         let ours = run(&mut client, command);

@@ -112,6 +112,14 @@ fn others_are_served_while_a_search_runs() {
     }
     let told = ["lookups", "hits_similar", "hits_exact", "misses"].map(|name| stat(&mut c, name));
     assert_eq!(told, [6, 3, 3, 0], "each is counted once");
+    let told = c.words("LLMCACHE.STATS faq FORMAT prometheus").text();
+    for (name, count) in [("get_similar_us", 3), ("get_exact_us", 3), ("fetch_us", 0)] {
+        let line = format!("\nllmcache_{name}_count{{cache=\"faq\"}} {count}\n");
+        assert!(told.contains(&line), "{line} is not in {told}");
+    }
+    // One leaves that takes longer than this.
+    let searched = cmd!(c, "LLMCACHE.STATS", "faq").field("get_similar_us").field("p50").number();
+    assert!(searched > 100.0, "{searched} µs");
     let calls = other.info_field("commandstats", "cmdstat_LLMCACHE.GET").unwrap();
     assert!(calls.starts_with("calls=6,"), "{calls}");
     // A miss waits as well, and keeps its prompt out of the slow log.

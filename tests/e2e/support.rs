@@ -1,10 +1,14 @@
 //! What many of these tests say: a cache called `faq`, both protocols, the state of a cache as bytes.
 
 use crate::harness::{cmd, until_some, Client, Reply, Server, PATIENCE};
+use llmcache::core::cache::Cache;
+use llmcache::core::time::UnixMs;
+use llmcache::syntax::set::Set;
+use llmcache::syntax::Bounds;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Every command of the module that clients use, with arguments that are well formed and the key `KEY`.
-pub const COMMANDS: [&str; 21] = [
+pub const COMMANDS: [&str; 22] = [
     "LLMCACHE.GET KEY prompt",
     "LLMCACHE.SET KEY prompt response",
     "LLMCACHE.FETCH KEY prompt LEASE 1000",
@@ -22,6 +26,7 @@ pub const COMMANDS: [&str; 21] = [
     "LLMCACHE.STRATEGY KEY LIST",
     "LLMCACHE.RULE KEY LIST",
     "LLMCACHE.STATS KEY",
+    "LLMCACHE.RESETSTATS KEY",
     "LLMCACHE.ALERT KEY LIST",
     "LLMCACHE.EXPLAIN KEY prompt",
     "LLMCACHE.FEEDBACK KEY 00112233445566778899aabbccddeeff good",
@@ -115,6 +120,82 @@ pub fn entry(c: &mut Client, prompt: &str) -> Reply {
 #[track_caller]
 pub fn stat(c: &mut Client, name: &str) -> i64 {
     cmd!(c, "LLMCACHE.STATS", "faq").field(name).int()
+}
+
+/// `LLMCACHE.STATS faq …` with the words of a line behind it.
+#[track_caller]
+pub fn stats(c: &mut Client, options: &str) -> Reply {
+    c.words(&format!("LLMCACHE.STATS faq {options}"))
+}
+
+/// The numbers of STATS that add up: over names, and over caches.
+pub const SUMS: &str = "entries lookups hits hits_exact hits_similar hits_stale misses miss_absent miss_expired \
+    miss_threshold miss_guard coalesced stores skips evictions expirations invalidations feedback_good feedback_bad \
+    tokens_saved_in tokens_saved_out tokens_saved cost_saved_usd cost_spent_usd latency_saved_ms bytes_raw bytes_stored \
+    memory_bytes";
+
+/// A number of STATS as a whole one: dollars in millionths.
+#[track_caller]
+pub fn whole(told: &Reply, name: &str) -> i64 {
+    match told.field(name) {
+        Reply::Int(number) => *number,
+        usd => (usd.number() * 1e6).round() as i64,
+    }
+}
+
+/// Checks some figures: names and values in turn.
+#[track_caller]
+pub fn shows(told: &Reply, expected: &str) {
+    let words: Vec<_> = expected.split_whitespace().collect();
+    for pair in words.chunks(2) {
+        let [name, value] = *pair else { panic!("a name without a value: {expected}") };
+        match told.field(name) {
+            Reply::Int(found) => assert_eq!(found.to_string(), value, "{name}"),
+            usd if name.ends_with("_usd") => assert_eq!(usd.text(), value, "{name}"),
+            real => {
+                assert!((real.number() - value.parse::<f64>().unwrap()).abs() < 1e-6, "{name}: {real:?}, not {value}")
+            }
+        }
+    }
+}
+
+/// Asks several things at one moment.
+#[track_caller]
+pub fn at_one_moment(c: &mut Client, lines: &[&str]) -> Vec<Reply> {
+    c.words("MULTI").ok();
+    lines.iter().for_each(|line| assert_eq!(c.words(line), "QUEUED", "{line}"));
+    c.words("EXEC").items().to_vec()
+}
+
+/// What a cache did before the test, and how long before.
+#[derive(Default)]
+pub struct Past(Cache);
+
+impl Past {
+    /// A hit so many seconds ago, of an answer that was stored with these options. The oldest one comes first.
+    pub fn hit(mut self, seconds_ago: u64, options: &str) -> Past {
+        let now = UnixMs(now_ms() - seconds_ago * 1000);
+        let words: Vec<&[u8]> = "faq p r ".split(' ').chain(options.split(' ')).map(str::as_bytes).collect();
+        let words: Vec<&[u8]> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        let bounds = Bounds { now, max_prompt_bytes: 99, max_response_bytes: 99 };
+        let set = Set::parse(&words, &bounds).expect("options of SET");
+        let (answer, effort) = (set.answer(), self.0.effort(&set.answer()));
+        self.0.coalesce_passing(&answer, &effort, 1, now);
+        self
+    }
+
+    /// Gives it to `faq`, which is there.
+    #[track_caller]
+    pub fn give(&self, c: &mut Client) {
+        cmd!(c, "LLMCACHE.APPLY", "faq", "COUNTERS", self.0.counters_record()).ok();
+    }
+}
+
+/// Figures or INFO without what is each run's own: times, which are not saved, and the memory that goes with them.
+#[track_caller]
+pub fn kept(told: &Reply) -> Vec<(String, Reply)> {
+    let pairs = told.pairs().into_iter().map(|(name, value)| (name.text(), value.clone()));
+    pairs.filter(|(name, _)| !name.starts_with("memory") && !name.ends_with("_us")).collect()
 }
 
 /// The whole cache as bytes: policy, counters, entries and the order of their use. Null where there is none.

@@ -219,7 +219,7 @@ fn there_is_an_end_to_alerts_and_they_count_as_memory() {
     cache.validate().unwrap();
 
     let mut small = Cache::default();
-    let max_memory = Some(small.memory() as u64 * 32 / 31 + 140);
+    let max_memory = Some(small.memory() as u64 * 16 / 15 + 140);
     small.alter(&PolicyChange { max_memory, ..PolicyChange::default() }, NOW).unwrap();
     small.set_alert(alert("a", "roi", Side::Above, 1.0), NOW, PRICE).unwrap();
     let before = small.alerts.clone();
@@ -239,7 +239,7 @@ fn a_record_holds_every_alert() {
     let mut cache = Cache::default();
     cache.set_alert(alert("größe", "memory_bytes", Side::Above, 1.0), NOW, PRICE).unwrap();
     let figure = Figure::named(b"set_us.p99").unwrap();
-    cache.set_alert(Alert::new("p99".into(), figure, Side::Below, -0.1, Some(MAX_WINDOW_S)), NOW, PRICE).unwrap();
+    cache.set_alert(Alert::new("p99".into(), figure, Side::Below, -0.1, Some(LONGEST_WINDOW)), NOW, PRICE).unwrap();
     cache.turn_alerts(NOW, PRICE);
     let record = cache.alerts_record();
     let mut replica = Cache::default();
@@ -274,7 +274,7 @@ fn a_record_that_cannot_be_is_refused() {
         vec![Row("a", "hits", 2, 1.0, 0, 0, never)],
         vec![Row("a", "hits", 0, f64::NAN, 0, 0, never)],
         vec![Row("a", "hits", 0, f64::INFINITY, 0, 0, never)],
-        vec![Row("a", "hits", 0, 1.0, MAX_WINDOW_S + 1, 0, never)],
+        vec![Row("a", "hits", 0, 1.0, LONGEST_WINDOW + 1, 0, never)],
         vec![Row("a", "hits", 0, 1.0, 0, 2, never)],
         vec![Row("a", "hits", 0, 1.0, 0, 1, never)],
         vec![Row("a", "hits", 0, 1.0, 0, 0, never - 1)],
@@ -309,7 +309,7 @@ fn an_event_is_json_whatever_the_names_are() {
     for (value, bound, key) in [(None, -0.5, &b"\xff\n\"\\\0"[..]), (Some(1e300), f64::MIN_POSITIVE, b"")] {
         let turn = turn(value, bound);
         let told: serde_json::Value = serde_json::from_str(&turn.json(key)).unwrap();
-        assert_eq!(told["key"], String::from_utf8_lossy(key).as_ref());
+        assert_eq!(told["key"], json::text(key));
         assert_eq!((told["value"].as_f64(), told["bound"].as_f64()), (value, Some(bound)));
     }
 }

@@ -1,7 +1,7 @@
 //! Counters by name: of a model, a scope, a strategy, a type or a tag.
 //!
 //! There may be millions of names, so only some have an account of their own: as many as there is room for, and when there
-//! is no room, those that save most. What has none is the difference between the sum of all and those that have; so the
+//! is no room, those that save most: whoever has saved more than a 256th of the whole is among them. What has none is the difference between the sum of all and those that have; so the
 //! figures of the names and of the rest add up, whoever comes and goes.
 
 use super::counters::Counters;
@@ -15,9 +15,6 @@ use std::hash::BuildHasher;
 /// How many names have an account at most.
 pub const MOST_NAMES: usize = 256;
 
-/// Of how many the one that saves least makes way for a newcomer.
-const COMPARED: usize = 16;
-
 /// A name and its account.
 #[derive(Clone, Debug)]
 struct Group {
@@ -28,25 +25,31 @@ struct Group {
 
 impl Group {
     fn memory(&self) -> usize {
-        memory::allocated(self.name.len()) + self.account.memory()
+        Self::base(self.name.len()) + self.account.memory()
+    }
+
+    /// Bytes of one without history, whose name has this length.
+    fn base(name: usize) -> usize {
+        memory::allocated(size_of::<Self>()) + memory::allocated(name)
     }
 }
 
 /// Bytes of the places for so many, and of their table.
 fn table(places: usize) -> usize {
-    memory::of_vec::<Group>(places) + 16 * places
+    memory::of_vec::<Box<Group>>(places) + memory::of_vec::<u64>(places) + 16 * places
 }
 
 /// The names of one dimension.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
-    groups: Vec<Group>,
+    groups: Vec<Box<Group>>,
+    /// What each has saved since it is known, and what those had saved that made way for it: who saves more than its share
+    /// of the whole is never the least by this for long. (The algorithm is known as Space-Saving.)
+    ranks: Vec<u64>,
     index: HashTable<u32>,
     hasher: RandomState,
     /// Who was counted last: most often the next as well.
     recent: usize,
-    /// Where the next one who makes way is looked for.
-    hand: usize,
     /// Bytes behind names and accounts.
     memory: usize,
 }
@@ -60,43 +63,46 @@ impl Groups {
                 None => return (false, false),
             }
         }
-        let Some(Group { account, .. }) = self.groups.get_mut(self.recent) else { return (false, false) };
-        if second <= account.last_second() {
-            account.count(second, add);
-            return (true, false);
-        }
-        let before = account.memory();
+        let Some(group) = self.groups.get_mut(self.recent) else { return (false, false) };
+        let account = &mut group.account;
+        let (worth_before, closes) = (worth(account.counters()), second > account.last_second());
+        let before = if closes { account.memory() } else { 0 };
         account.count(second, add);
-        self.memory = self.memory - before + account.memory();
-        (true, true)
+        if let Some(rank) = self.ranks.get_mut(self.recent) {
+            *rank = rank.saturating_add(worth(account.counters()).saturating_sub(worth_before));
+        }
+        if closes {
+            self.memory = self.memory - before + account.memory();
+        }
+        (true, closes)
     }
 
     /// Opens an account for a name that has none: if there is room in as many bytes, or, where it `may` push somebody out,
     /// in place of one that saves little.
     pub fn open(&mut self, name: &[u8], may: bool, room: usize) -> Option<usize> {
         let hash = self.hasher.hash_one(name);
-        let (places, length) = (self.groups.capacity(), memory::allocated(name.len()));
-        // By an eighth rather than by half: places are large.
-        let wanted = if self.groups.len() < places { places } else { (places + places / 8 + 1).min(MOST_NAMES) };
-        let needed = length + table(wanted) - table(places);
-        let has_room = self.groups.len() < MOST_NAMES && needed <= room;
+        let (places, needed) = (self.groups.capacity(), Group::base(name.len()));
+        let wanted = if self.groups.len() < places { places } else { places + 8 };
+        let has_room = self.groups.len() < MOST_NAMES && needed + table(wanted) - table(places) <= room;
         if !has_room && !may {
             return None;
         }
-        let group = Group { name: name.into(), hash, account: Account::default() };
+        let group = Box::new(Group { name: name.into(), hash, account: Account::default() });
         let at = if has_room {
             self.groups.reserve_exact(wanted - self.groups.len());
             self.groups.push(group);
+            self.ranks.reserve_exact(wanted - self.ranks.len());
+            self.ranks.push(0);
             self.groups.len() - 1
         } else {
-            let victim = self.next_to_go()?;
+            let victim = self.least()?;
             self.take_from_index(victim);
             let place = self.groups.get_mut(victim)?;
             self.memory -= place.memory();
             *place = group;
             victim
         };
-        self.memory += length;
+        self.memory += needed;
         self.put_into_index(at);
         Some(at)
     }
@@ -121,30 +127,14 @@ impl Groups {
         }
     }
 
-    /// The one that saves least among the next few; of equals, the one that has not been counted for the longest time.
-    fn next_to_go(&mut self) -> Option<usize> {
-        let count = self.groups.len();
-        let next = (0..COMPARED.min(count)).map(|i| (self.hand + i) % count);
-        let least = next.min_by_key(|at| self.groups.get(*at).map(worth));
-        self.hand = (self.hand + COMPARED) % count.max(1);
-        least
+    /// The one that saves least.
+    fn least(&self) -> Option<usize> {
+        (0..self.groups.len()).min_by_key(|at| self.ranks.get(*at))
     }
 
-    /// Gives something back: of the account that saves least among those with a history, the older half of it; where no
-    /// history is left, the account that saves least. Whether there was any.
-    pub fn give_back(&mut self) -> bool {
-        let with_history = self.groups.iter_mut().filter(|group| group.account.memory() > 0);
-        let Some(Group { account, .. }) = with_history.min_by_key(|group| worth(group)) else {
-            return self.close_least();
-        };
-        let before = account.memory();
-        account.forget_oldest();
-        self.memory = self.memory - before + account.memory();
-        true
-    }
-
-    fn close_least(&mut self) -> bool {
-        let Some(at) = (0..self.groups.len()).min_by_key(|at| self.groups.get(*at).map(worth)) else { return false };
+    /// Closes the account that saves least; whether there was one.
+    pub fn close_least(&mut self) -> bool {
+        let Some(at) = self.least() else { return false };
         let last = self.groups.len() - 1;
         self.take_from_index(at);
         if at != last {
@@ -152,26 +142,46 @@ impl Groups {
         }
         // The last one takes its place.
         let gone = self.groups.swap_remove(at);
+        self.ranks.swap_remove(at);
         self.memory -= gone.memory();
         if at != last {
             self.put_into_index(at);
         }
-        let groups = &mut self.groups;
-        groups.shrink_to_fit();
-        self.index.shrink_to_fit(|at: &u32| groups.get(*at as usize).map_or(0, |group| group.hash));
+        if self.groups.is_empty() {
+            *self = Self::default();
+        }
         true
     }
 
-    /// Forgets what was counted in the seconds before one, but for the sums.
-    pub fn forget_before(&mut self, second: u64) {
-        self.groups.iter_mut().for_each(|group| group.account.forget_before(second));
-        self.memory = self.groups.iter().map(Group::memory).sum();
+    /// How many names have an account.
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Bytes of what is known of names at past times.
+    pub fn history(&self) -> usize {
+        self.groups.iter().map(|group| group.account.memory()).sum()
+    }
+
+    /// The second that the oldest of it begins with.
+    pub fn oldest(&self) -> Option<u64> {
+        self.groups.iter().filter_map(|group| group.account.oldest()).min()
+    }
+
+    /// Changes all accounts, and what they take with it.
+    pub fn change(&mut self, change: impl Fn(&mut Account)) {
+        for group in &mut self.groups {
+            let before = group.account.memory();
+            change(&mut group.account);
+            self.memory = self.memory - before + group.account.memory();
+        }
     }
 
     /// Names and what was counted for them: in a window, or ever.
     pub fn counted(&self, window: Option<Window>) -> impl Iterator<Item = (&[u8], Counters)> {
-        self.groups.iter().map(move |Group { name, account, .. }| {
-            (&**name, window.map_or(*account.counters(), |window| account.within(&window)))
+        self.groups.iter().map(move |group| {
+            let account = &group.account;
+            (&*group.name, window.map_or(*account.counters(), |window| account.within(&window)))
         })
     }
 
@@ -183,8 +193,8 @@ impl Groups {
     /// Appends it to a record.
     pub fn write(&self, w: &mut Writer) {
         w.u16(u16::try_from(self.groups.len()).unwrap_or(u16::MAX));
-        for Group { name, account, .. } in &self.groups {
-            account.write(w.bytes(name));
+        for group in &self.groups {
+            group.account.write(w.bytes(&group.name));
         }
     }
 
@@ -201,9 +211,10 @@ impl Groups {
             if is_known || groups.open(name, false, usize::MAX) != Some(at) {
                 return Err(WireError::Value);
             }
-            if let Some(group) = groups.groups.get_mut(at) {
+            if let (Some(group), Some(rank)) = (groups.groups.get_mut(at), groups.ranks.get_mut(at)) {
                 group.account = Account::read(r)?;
                 groups.memory += group.account.memory();
+                *rank = worth(group.account.counters());
             }
         }
         Ok(groups)
@@ -211,7 +222,7 @@ impl Groups {
 
     /// Checks that its parts agree.
     pub fn validate(&self) -> Result<(), String> {
-        if self.groups.len() > MOST_NAMES || self.index.len() != self.groups.len() {
+        if self.groups.len() > MOST_NAMES || [self.index.len(), self.ranks.len()] != [self.groups.len(); 2] {
             return Err("a name has one account".into());
         }
         for (at, group) in self.groups.iter().enumerate() {
@@ -219,14 +230,15 @@ impl Groups {
                 return Err("an account is found by its name".into());
             }
         }
-        match self.groups.iter().map(Group::memory).sum::<usize>() {
+        match self.groups.iter().map(|group| group.memory()).sum::<usize>() {
             sum if sum == self.memory => Ok(()),
             sum => Err(format!("accounts take {sum} bytes, {} are counted", self.memory)),
         }
     }
 }
 
-fn worth(group: &Group) -> ([u64; 3], u64) {
-    let counters = group.account.counters();
-    ([counters.micros_saved, counters.tokens_saved(), counters.hits()], group.account.last_second())
+/// What somebody has saved, as one number: money above all, then tokens, then hits.
+fn worth(counters: &Counters) -> u64 {
+    let small = counters.tokens_saved().saturating_add(counters.hits());
+    counters.micros_saved.saturating_mul(1 << 10).saturating_add(small)
 }

@@ -20,7 +20,7 @@ pub enum Work {
 /// How many kinds of work there are.
 pub const KINDS: usize = 4;
 
-/// Shorter times are told apart by so many nanoseconds, longer ones to within 3 %; longer than the last is the last.
+/// Shorter times are told apart by so many nanoseconds, longer ones to within 7 %; longer than the last is the last.
 const LOWEST: u64 = 64;
 const HIGHEST: u64 = 100_000_000_000;
 
@@ -41,7 +41,7 @@ pub struct Percentiles {
 /// The times of one kind of work.
 #[derive(Clone, Debug)]
 struct Times {
-    histogram: Histogram<u32>,
+    histogram: Histogram<u64>,
     /// The exact ones that a histogram does not keep, in nanoseconds.
     longest: u64,
     sum: u64,
@@ -93,7 +93,7 @@ impl Latencies {
     pub fn percentiles(&self, work: Work) -> Percentiles {
         let Some(times) = self.0.get(work as usize).and_then(Option::as_ref) else { return Percentiles::default() };
         let micros = |nanos: u64| nanos as f64 / 1000.0;
-        // The middle of a step of the histogram may lie above the longest time there was.
+        // The end of a step of the histogram may lie above the longest time there was.
         let at = |q: f64| micros(times.histogram.value_at_quantile(q).min(times.longest));
         let (p50, p95, p99) = (at(0.5), at(0.95), at(0.99));
         Percentiles { p50, p95, p99, max: micros(times.longest), count: times.histogram.len(), sum: micros(times.sum) }
@@ -114,7 +114,7 @@ impl Times {
     /// Bytes of one: every histogram is as large as the bounds make it.
     const fn memory() -> usize {
         const STEPS: usize = 32 / 2 * (2 + (HIGHEST / (LOWEST * 32)).ilog2() as usize + 1);
-        memory::allocated(size_of::<Self>()) + memory::of_vec::<u32>(STEPS)
+        memory::allocated(size_of::<Self>()) + memory::of_vec::<u64>(STEPS)
     }
 }
 
@@ -154,7 +154,7 @@ mod tests {
         assert!(latencies.knows(Work::Set) && !latencies.knows(Work::Fetch));
         assert_eq!((latencies.memory(), latencies.percentiles(Work::Set).count), (Latencies::OF_ONE, 1));
         let steps = Times::new().map(|times| times.histogram.distinct_values()).unwrap_or_default();
-        assert_eq!(memory::of_vec::<u32>(steps) + memory::allocated(size_of::<Times>()), Latencies::OF_ONE, "{steps}");
+        assert_eq!(memory::of_vec::<u64>(steps) + memory::allocated(size_of::<Times>()), Latencies::OF_ONE, "{steps}");
     }
 
     #[test]

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //!   Ledger ─┬─ all        Account             every counter, and when it was counted
-//!           ├─ tags       Account             the same with an entry of three tags counted three times
+//!           ├─ again      Account             what entries of several tags count beside that, once for each tag more
 //!           ├─ groups     Groups × 5          accounts of models, scopes, strategies, types and tags
 //!           └─ latencies  Histogram × 4
 //! ```
 //!
-//! Everything that is counted is counted with its [`Labels`]. All of it fits into a budget: the names that save least lose
-//! their history first, the oldest before the rest, then their accounts; then the history of the whole is forgotten. The
-//! sums since the beginning are never given up.
+//! Everything that is counted is counted with its [`Labels`]. All of it fits into a budget: first the history of names gets
+//! shorter, then the names that save least lose their accounts, then all history gets shorter. The sums since the beginning
+//! are never given up.
 
 pub mod counters;
 mod groups;
@@ -56,7 +56,10 @@ impl Dimension {
 pub const MOST_MEMORY: usize = 1 << 20;
 
 /// Which part of a limited cache is set aside for them.
-const PART: u64 = 32;
+const PART: u64 = 16;
+
+/// By how many seconds a clock may be set back until what was counted in the meantime loses its time.
+const SET_BACK: u64 = 300;
 
 /// Whose doing it is that is counted. What is not known is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,12 +82,16 @@ impl<'a> Labels<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     first_lookup: Option<UnixMs>,
+    /// From which second on all is known that was counted.
+    history: u64,
     all: Account,
-    tags: Account,
+    again: Account,
     groups: [Groups; 5],
     latencies: Latencies,
     /// The bytes that it may take. Without a limit of the cache's, the most there is.
     budget: Option<usize>,
+    /// The bytes that it takes at most while the server is short of memory.
+    cap: Option<usize>,
 }
 
 impl Ledger {
@@ -103,11 +110,6 @@ impl Ledger {
         of(&self.all, self.as_reached(window))
     }
 
-    /// A window for counters that may be ahead of the clock.
-    fn as_reached(&self, window: Option<&Window>) -> Option<Window> {
-        window.map(|window| window.reaching(self.all.last_second()))
-    }
-
     /// What was counted by name in a window or ever, and last what all of them and the rest come to.
     pub fn counted_by(
         &self,
@@ -116,14 +118,28 @@ impl Ledger {
     ) -> (impl Iterator<Item = (&[u8], Counters)>, Counters) {
         let window = self.as_reached(window);
         let [model, scope, strategy, typ, tag] = &self.groups;
-        let (groups, sum) = match dimension {
-            Dimension::Model => (model, &self.all),
-            Dimension::Scope => (scope, &self.all),
-            Dimension::Strategy => (strategy, &self.all),
-            Dimension::Type => (typ, &self.all),
-            Dimension::Tag => (tag, &self.tags),
+        let mut sum = of(&self.all, window);
+        let groups = match dimension {
+            Dimension::Model => model,
+            Dimension::Scope => scope,
+            Dimension::Strategy => strategy,
+            Dimension::Type => typ,
+            Dimension::Tag => {
+                sum.merge(&of(&self.again, window));
+                tag
+            }
         };
-        (groups.counted(window), of(sum, window))
+        (groups.counted(window), sum)
+    }
+
+    /// A window for counters that may be a little ahead of the clock.
+    fn as_reached(&self, window: Option<&Window>) -> Option<Window> {
+        window.map(|window| window.reaching(self.all.last_second(), SET_BACK))
+    }
+
+    /// From when on windows are complete.
+    pub fn complete_from(&self) -> UnixMs {
+        UnixMs(self.history * 1000)
     }
 
     /// How long its work takes.
@@ -147,20 +163,24 @@ impl Ledger {
         if cfg!(feature = "uncounted") {
             return;
         }
-        // With a clock that was set back, everything is counted in the second that was reached.
-        let second = (now.0 / 1000).max(self.all.last_second());
+        // With a clock that was set back a little, everything is counted in the second that was reached.
+        let now = now.0 / 1000;
+        if now + SET_BACK < self.all.last_second() {
+            self.change(|account| account.turn_back(now));
+        }
+        let second = now.max(self.all.last_second());
         let saved = self.all.counters().hits();
-        let grew = self.all.count(second, &add);
+        let mut grew = self.all.count(second, &add);
         // Only what saves something may take another's account.
         let may = self.all.counters().hits() > saved;
         self.count_name(Dimension::Model, labels.model, second, may, &add);
         self.count_name(Dimension::Scope, labels.scope, second, may, &add);
         self.count_name(Dimension::Strategy, labels.strategy, second, may, &add);
         self.count_name(Dimension::Type, labels.typ, second, may, &add);
-        let mut tags = tags.peekable();
-        let untagged = tags.peek().is_none().then_some(&b""[..]);
-        for name in untagged.into_iter().chain(tags) {
-            self.tags.count(second, &add);
+        let mut tags = tags;
+        self.count_name(Dimension::Tag, tags.next().unwrap_or_default(), second, may, &add);
+        for name in tags {
+            grew |= self.again.count(second, &add);
             self.count_name(Dimension::Tag, name, second, may, &add);
         }
         if grew {
@@ -190,20 +210,24 @@ impl Ledger {
         if cfg!(feature = "uncounted") {
             return;
         }
-        if self.latencies.knows(work) || self.room() >= Latencies::OF_ONE {
+        // In a small cache names come first.
+        let has_room = |ledger: &Self| {
+            ledger.room() >= Latencies::OF_ONE && ledger.latencies.memory() + Latencies::OF_ONE <= ledger.most() / 4
+        };
+        if self.latencies.knows(work) || has_room(self) {
             self.latencies.note(work, took());
         }
     }
 
     /// Forgets everything.
     pub fn reset(&mut self) {
-        *self = Self { budget: self.budget, ..Self::default() };
+        *self = Self { budget: self.budget, cap: self.cap, ..Self::default() };
     }
 
     /// Bytes behind it.
     pub fn memory(&self) -> usize {
         let groups: usize = self.groups.iter().map(Groups::memory).sum();
-        self.all.memory() + self.tags.memory() + groups + self.latencies.memory()
+        self.all.memory() + self.again.memory() + groups + self.latencies.memory()
     }
 
     /// Bytes that count as memory of the cache: where that has a limit, all that is set aside, so that a lookup never
@@ -231,47 +255,90 @@ impl Ledger {
         (needed + needed.div_ceil(PART - 1)).min(most)
     }
 
+    /// Stops growing while the server is short of memory, or goes on.
+    pub fn hold(&mut self, is_short: bool) {
+        match (is_short, self.cap) {
+            (true, None) => self.cap = Some(self.memory()),
+            (false, Some(_)) => self.cap = None,
+            _ => {}
+        }
+    }
+
+    /// Gives an eighth of its memory back.
+    pub fn give_back(&mut self) {
+        self.cap = Some(self.memory() - self.memory() / 8);
+        self.fit();
+    }
+
+    fn most(&self) -> usize {
+        self.budget.unwrap_or(MOST_MEMORY).min(self.cap.unwrap_or(MOST_MEMORY))
+    }
+
     fn room(&self) -> usize {
-        self.budget.unwrap_or(MOST_MEMORY).saturating_sub(self.memory())
+        self.most().saturating_sub(self.memory())
+    }
+
+    fn change(&mut self, change: impl Fn(&mut Account)) {
+        change(&mut self.all);
+        change(&mut self.again);
+        self.groups.iter_mut().for_each(|groups| groups.change(&change));
     }
 
     fn fit(&mut self) {
-        let budget = self.budget.unwrap_or(MOST_MEMORY);
-        while self.memory() > budget {
-            let history = self.all.memory() + self.tags.memory();
-            let widest = self.groups.iter_mut().max_by_key(|groups| groups.memory());
-            if history > budget / 2 || !widest.is_some_and(Groups::give_back) {
-                if !self.forget_oldest() {
-                    self.latencies = Latencies::default();
-                    break;
-                }
+        let most = self.most();
+        while self.memory() > most {
+            let of_names: usize = self.groups.iter().map(Groups::history).sum();
+            let history = self.all.memory() + self.again.memory();
+            if of_names > most / 2 && self.shorten_names() || history > most / 2 && self.shorten() {
+                continue;
+            }
+            let widest = self.groups.iter_mut().max_by_key(|groups| groups.len());
+            if !widest.is_some_and(Groups::close_least) && !self.shorten() {
+                self.latencies = Latencies::default();
+                break;
             }
         }
     }
 
-    /// Forgets the older half of history; whether there was any.
-    fn forget_oldest(&mut self) -> bool {
-        let forgot = [self.all.forget_oldest(), self.tags.forget_oldest()];
-        // Names know no more of the past than the whole does, or they would come to more in a window.
-        let from = self.all.known_from().max(self.tags.known_from());
-        [&mut self.all, &mut self.tags].into_iter().for_each(|account| account.forget_before(from));
-        self.groups.iter_mut().for_each(|groups| groups.forget_before(from));
-        forgot != [false, false]
+    /// Forgets the older half of the history of names; whether that gave memory back.
+    fn shorten_names(&mut self) -> bool {
+        let Some(oldest) = self.groups.iter().filter_map(Groups::oldest).min() else { return false };
+        let (before, from) = (self.memory(), self.half_of(oldest));
+        self.groups.iter_mut().for_each(|groups| groups.change(|account| account.forget_before(from)));
+        self.memory() < before
+    }
+
+    /// Forgets the older half of all history; whether that gave memory back.
+    fn shorten(&mut self) -> bool {
+        let Some(oldest) = self.all.oldest().into_iter().chain(self.again.oldest()).min() else { return false };
+        let (before, from) = (self.memory(), self.half_of(oldest));
+        self.change(|account| account.forget_before(from));
+        self.history = self.history.max(from);
+        self.memory() < before
+    }
+
+    /// The second in the middle of the time since then, or just behind the last one.
+    fn half_of(&self, oldest: u64) -> u64 {
+        match self.all.last_second().saturating_sub(oldest) / 2 {
+            0 => self.all.last_second() + 1,
+            half => oldest + half,
+        }
     }
 
     /// Appends it to a record; times are not kept.
     pub(super) fn write(&self, w: &mut Writer) {
-        w.u64(self.first_lookup.unwrap_or(UnixMs::NEVER).0);
+        w.u64(self.first_lookup.unwrap_or(UnixMs::NEVER).0).u64(self.history);
         self.all.write(w);
-        self.tags.write(w);
+        self.again.write(w);
         self.groups.iter().for_each(|groups| groups.write(w));
     }
 
     /// Reads it from a record.
     pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, WireError> {
         let first_lookup = Some(UnixMs(r.u64()?)).filter(|at| !at.is_never());
-        let (all, tags) = (Account::read(r)?, Account::read(r)?);
-        let mut ledger = Self { first_lookup, all, tags, ..Self::default() };
+        let history = Some(r.u64()?).filter(|second| *second <= UnixMs::LATEST.0 / 1000).ok_or(WireError::Value)?;
+        let (all, again) = (Account::read(r)?, Account::read(r)?);
+        let mut ledger = Self { first_lookup, history, all, again, ..Self::default() };
         for groups in &mut ledger.groups {
             *groups = Groups::read(r)?;
         }
@@ -289,9 +356,7 @@ impl Ledger {
         }
         counters.fields_mut().into_iter().for_each(|field| *field = (*field).min(MOST));
         let mut ledger = Self { first_lookup, ..Self::default() };
-        for account in [&mut ledger.all, &mut ledger.tags] {
-            account.count(0, |sums| *sums = counters);
-        }
+        ledger.all.count(0, |sums| *sums = counters);
         Ok(ledger)
     }
 
@@ -308,7 +373,7 @@ impl Ledger {
             }
         }
         match self.memory() {
-            memory if memory > self.budget.unwrap_or(MOST_MEMORY) => Err(format!("statistics take {memory} bytes")),
+            memory if memory > self.most() => Err(format!("statistics take {memory} bytes")),
             _ => Ok(()),
         }
     }

@@ -31,8 +31,12 @@ impl Window {
         Self { seconds, end: now.0 / 1000 }
     }
 
-    /// The same for counters that have reached a later second, where the clock was set back: it ends with that one.
-    pub(super) fn reaching(self, second: u64) -> Self {
+    /// The same for counters that have reached a later second, where the clock was set back: it ends with that one. A clock
+    /// that was set back by more than so many seconds was wrong before.
+    pub(super) fn reaching(self, second: u64, set_back: u64) -> Self {
+        if second > self.end + set_back {
+            return self;
+        }
         Self { end: self.end.max(second), ..self }
     }
 
@@ -88,6 +92,7 @@ impl Strip {
 
     fn push(&mut self, number: u64, counters: &Counters) {
         let payload = encode(counters);
+        let payload = payload.bytes();
         let (Ok(number), Ok(length)) = (u32::try_from(number), u8::try_from(payload.len())) else { return };
         if self.start > 0 && self.bytes.len() + payload.len() + 5 > self.bytes.capacity() {
             self.bytes.drain(..self.start);
@@ -128,13 +133,6 @@ impl Strip {
         }
     }
 
-    /// Gives back what is not needed.
-    fn shrink(&mut self) {
-        self.bytes.drain(..self.start);
-        self.start = 0;
-        self.bytes.shrink_to_fit();
-    }
-
     fn memory(&self) -> usize {
         memory::allocated(self.bytes.capacity())
     }
@@ -147,14 +145,44 @@ fn split(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
     Some((u32::from_le_bytes(*number).into(), payload, rest))
 }
 
-fn encode(counters: &Counters) -> Vec<u8> {
+/// Counters as they stand in a strip.
+struct Payload {
+    bytes: [u8; Self::MOST],
+    length: usize,
+}
+
+impl Payload {
+    /// A mask of four bytes and ten bytes for each counter; a length of one byte must tell it.
+    const MOST: usize = 4 + 10 * FIELDS;
+    const FITS: () = assert!(Self::MOST <= u8::MAX as usize && FIELDS < 28);
+
+    fn push(&mut self, mut number: u64) {
+        let () = Self::FITS;
+        loop {
+            let more = if number >= 0x80 { 0x80 } else { 0 };
+            if let Some(place) = self.bytes.get_mut(self.length) {
+                *place = number as u8 & 0x7f | more;
+                self.length += 1;
+            }
+            number >>= 7;
+            if number == 0 {
+                break;
+            }
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+fn encode(counters: &Counters) -> Payload {
     let fields = counters.fields();
     let mask = fields.iter().rev().fold(0, |mask: u64, field| mask << 1 | u64::from(*field != 0));
-    let mut bytes = Vec::with_capacity(32);
-    for number in std::iter::once(mask).chain(fields.into_iter().filter(|field| *field != 0)) {
-        write_number(&mut bytes, number);
-    }
-    bytes
+    let mut payload = Payload { bytes: [0; Payload::MOST], length: 0 };
+    payload.push(mask);
+    fields.into_iter().filter(|field| *field != 0).for_each(|field| payload.push(field));
+    payload
 }
 
 fn decode(mut bytes: &[u8]) -> Option<Counters> {
@@ -166,14 +194,6 @@ fn decode(mut bytes: &[u8]) -> Option<Counters> {
         }
     }
     (bytes.is_empty() && mask >> FIELDS == 0).then_some(counters)
-}
-
-fn write_number(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
 }
 
 fn read_number(bytes: &mut &[u8]) -> Option<u64> {
@@ -253,47 +273,48 @@ impl Account {
         let (mut sum, from) = (Counters::default(), window.from());
         for (strip, span) in self.strips.iter().zip(SPANS) {
             for (number, payload) in strip.iter() {
-                if number * span >= from {
+                if (from..=window.end).contains(&(number * span)) {
                     sum.merge(&decode(payload).unwrap_or_default());
                 }
             }
         }
-        if self.second >= from {
+        if (from..=window.end).contains(&self.second) {
             sum.merge(&self.counters.since(&self.before));
         }
         sum
     }
 
-    /// Forgets the older half of its coarsest stretches; whether there was anything to forget.
-    pub fn forget_oldest(&mut self) -> bool {
-        let Some(strip) = self.strips.iter_mut().rev().find(|strip| !strip.live().is_empty()) else { return false };
-        let half = strip.iter().count().div_ceil(2);
-        for _ in 0..half {
-            strip.pop();
-        }
-        strip.shrink();
-        true
+    /// The second that its oldest stretch begins with.
+    pub fn oldest(&self) -> Option<u64> {
+        let oldest = self.strips.iter().zip(SPANS).filter_map(|(strip, span)| Some(strip.first()? * span));
+        oldest.min()
     }
 
-    /// The second since which everything is known.
-    pub fn known_from(&self) -> u64 {
-        let firsts = self.strips.iter().zip(SPANS).filter_map(|(strip, span)| Some(strip.first()? * span));
-        firsts.min().unwrap_or(self.second)
-    }
-
-    /// Forgets the stretches that begin before a second, and the last one if it is before that.
+    /// Forgets when things were counted that were counted before a second.
     pub fn forget_before(&mut self, second: u64) {
         for (strip, span) in self.strips.iter_mut().zip(SPANS) {
-            while strip.first().is_some_and(|first| first * span < second) {
+            let is_older = |first: u64| first * span < second;
+            if !strip.first().is_some_and(is_older) {
+                continue;
+            }
+            while strip.first().is_some_and(is_older) {
                 strip.pop();
             }
-            if strip.start > 0 {
-                strip.shrink();
-            }
+            strip.bytes.drain(..strip.start);
+            strip.start = 0;
+            strip.bytes.shrink_to_fit();
         }
-        if self.second < second {
-            self.before = self.counters;
+    }
+
+    /// Goes on from an earlier second, where the clock was wrong: what was counted later keeps no time.
+    pub fn turn_back(&mut self, second: u64) {
+        for (strip, span) in self.strips.iter_mut().zip(SPANS) {
+            let kept: usize =
+                strip.iter().take_while(|(number, _)| (number + 1) * span <= second).map(|(_, of)| of.len() + 5).sum();
+            strip.bytes.truncate(strip.start + kept);
         }
+        self.before = self.counters;
+        self.second = self.second.min(second);
     }
 
     /// Bytes behind it, beside its own.
@@ -306,7 +327,7 @@ impl Account {
         self.counters.fields().into_iter().for_each(|field| {
             w.u64(field);
         });
-        w.u64(self.second).bytes(&encode(&self.counters.since(&self.before)));
+        w.u64(self.second).bytes(encode(&self.counters.since(&self.before)).bytes());
         self.strips.iter().for_each(|strip| {
             w.bytes(strip.live());
         });

@@ -150,7 +150,7 @@ fn plans_are_bounded_and_counted() {
     cache.validate().unwrap();
     cache.plan(b"0", profile(1, 1, &["a", "b"]), NOW).unwrap();
     assert_eq!(cache.memory(), full, "one takes the place of another");
-    let change = PolicyChange { max_memory: Some(full as u64 * 32 / 31 + 100), ..PolicyChange::default() };
+    let change = PolicyChange { max_memory: Some(full as u64 * 16 / 15 + 100), ..PolicyChange::default() };
     cache.alter(&change, NOW).unwrap();
     let large = "x".repeat(10_000);
     assert!(matches!(cache.plan(b"0", profile(1, 1, &[&large]), NOW), Err(AlterError::NoRoom { .. })));

@@ -17,11 +17,11 @@ pub fn object(figures: &Figures) -> Map<String, Json> {
     figures.fields().map(|(field, found)| (field.name.to_owned(), value(found))).collect()
 }
 
-/// A name as text: bytes that are no UTF-8 are written as `\xff`, so that two names stay two.
+/// A name as text: bytes that are no UTF-8 are written as `\xff`, and a backslash as two, so that two names stay two.
 pub fn text(name: &[u8]) -> String {
     let mut text = String::with_capacity(name.len());
     for chunk in name.utf8_chunks() {
-        text.push_str(chunk.valid());
+        text.push_str(&chunk.valid().replace('\\', "\\\\"));
         for byte in chunk.invalid() {
             // Writing to a string does not fail.
             let _ = write!(text, "\\x{byte:02x}");
@@ -36,13 +36,8 @@ mod tests {
 
     #[test]
     fn names_that_are_no_text_stay_different() {
-        for (name, shown) in [
-            (&b"plain"[..], "plain"),
-            ("größe\n".as_bytes(), "größe\n"),
-            (b"a\xff", "a\\xff"),
-            (b"\xfe\xffz", "\\xfe\\xffz"),
-        ] {
-            assert_eq!(text(name), shown);
-        }
+        let names = [&b"plain"[..], "größe".as_bytes(), b"a\xff", b"a\\xff", b"a\\\xff", b"\xfe\xffz", b"a\\\\xff"];
+        let shown = ["plain", "größe", r"a\xff", r"a\\xff", r"a\\\xff", r"\xfe\xffz", r"a\\\\xff"];
+        assert_eq!(names.map(text), shown);
     }
 }

@@ -201,6 +201,11 @@ impl Figure {
         self.part.map_or_else(|| self.field.name.to_owned(), |part| format!("{}.{part}", self.field.name))
     }
 
+    /// Whether it is a time, which is known since the beginning alone.
+    pub fn is_time(self) -> bool {
+        self.part.is_some()
+    }
+
     /// Whether it is a part of a whole, from 0 to 1.
     pub fn is_share(self) -> bool {
         ["hit_rate", "estimated_share", "compression_saved"].contains(&self.field.name)
@@ -248,14 +253,31 @@ impl Asked {
     }
 }
 
-impl Cache {
-    /// A figure of this cache, in the last so many seconds where it counts what happens. None where it has no value at
-    /// present: a share of nothing, a projection from less than a minute. `gb_month` is the price of memory.
-    pub fn figure(&self, figure: Figure, window_s: Option<u64>, now: UnixMs, gb_month: MicroUsd) -> Option<f64> {
-        let scope = Asked { by: None, window_s }.scope(now, gb_month);
-        let mut stats = Stats::default();
-        stats.add(self, self.memory() as u64, &scope);
-        Figures::new(stats, &scope).number(figure)
+/// The figures of one cache at one time, for those who ask for one after the other.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    cache: &'a Cache,
+    now: UnixMs,
+    gb_month: MicroUsd,
+    read: Vec<(Option<u64>, Figures)>,
+}
+
+impl<'a> Reading<'a> {
+    /// Those of this cache now, with memory at this price.
+    pub fn new(cache: &'a Cache, now: UnixMs, gb_month: MicroUsd) -> Self {
+        Self { cache, now, gb_month, read: Vec::new() }
+    }
+
+    /// A figure, in the last so many seconds where it counts what happens. None where it has no value at present: a share
+    /// of nothing, a projection from less than a minute.
+    pub fn figure(&mut self, figure: Figure, window_s: Option<u64>) -> Option<f64> {
+        if !self.read.iter().any(|(window, _)| *window == window_s) {
+            let scope = Asked { by: None, window_s }.scope(self.now, self.gb_month);
+            let mut stats = Stats::default();
+            stats.add(self.cache, self.cache.memory() as u64, &scope);
+            self.read.push((window_s, Figures::new(stats, &scope)));
+        }
+        self.read.iter().find(|(window, _)| *window == window_s).and_then(|(_, figures)| figures.number(figure))
     }
 }
 

@@ -123,7 +123,7 @@ mod tests {
             exposition(&[(vec![("model", b"a")], &a), (vec![("model", b"b\"\\\n\x07\xff")], &b)], Extent::default());
         let lines: Vec<_> = text.lines().filter(|line| line.contains("llmcache_lookups_total")).collect();
         let help = "# HELP llmcache_lookups_total Lookups";
-        let second = r#"llmcache_lookups_total{model="b\"\\\n\\u{7}\\xff"} 2"#;
+        let second = r#"llmcache_lookups_total{model="b\"\\\\\n\\u{7}\\xff"} 2"#;
         assert_eq!(
             lines,
             [help, "# TYPE llmcache_lookups_total counter", "llmcache_lookups_total{model=\"a\"} 4", second]

@@ -93,7 +93,12 @@ impl Fetching<'_> {
         let searched = match self.call.sought.filter(|sought| sought.cache == number) {
             Some(sought) => similar::Searched::Before(sought),
             None => match resident.cache.look(&self.wanted)? {
-                Look::Found(found) => return self.decide(found),
+                Look::Found(found) => {
+                    if matches!(found, Found::Similar { .. }) && config::logs_prompts() {
+                        similar::log_found(self.call, &resident.cache, &self.wanted, found);
+                    }
+                    return self.decide(found);
+                }
                 Look::Search(asking) => {
                     let token = self.take()?;
                     if token.is_none() && self.is_primary() {
@@ -110,7 +115,7 @@ impl Fetching<'_> {
         };
         let found = resident.cache.settle(&searched.asking, &searched.hits, &self.wanted);
         if config::logs_prompts() {
-            similar::log(self.call, &resident.cache, &self.wanted, found);
+            similar::log_found(self.call, &resident.cache, &self.wanted, found);
         }
         // The time that the search took is not the holder's. It may have lost the lease meanwhile.
         let token = searched.claim().filter(|token| {

@@ -69,8 +69,9 @@ impl<'a> Call<'a> {
 
     /// How long the server has worked on it, what a thread did for it included.
     pub fn took(&self) -> Duration {
-        // By a clock that may be set. Where that happens in between, it took no time.
-        self.started.elapsed().unwrap_or_default() + self.sought.map_or(Duration::ZERO, |sought| sought.took)
+        // By a clock that may be set: what takes longer than a command can, or less than nothing, was that.
+        let here = self.started.elapsed().ok().filter(|took| *took < LONGEST).unwrap_or_default();
+        here + self.sought.map_or(Duration::ZERO, |sought| sought.took)
     }
 
     /// Its key, to be opened.
@@ -163,6 +164,9 @@ pub fn with_codec<T>(work: impl FnOnce(&mut Codec) -> T) -> T {
 fn settle_figures(cache: &mut Cache) {
     with_codec(|codec| cache.press_some(INLINE, codec));
 }
+
+/// No command that is timed keeps the server as long.
+const LONGEST: Duration = Duration::from_secs(60);
 
 type Run = fn(&Call<'_>) -> Outcome;
 type Handler = unsafe extern "C" fn(*mut raw::RedisModuleCtx, *mut *mut raw::RedisModuleString, c_int) -> c_int;

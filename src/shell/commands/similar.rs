@@ -5,9 +5,9 @@ use crate::core::cache::{Cache, Found, Miss};
 use crate::core::ledger::latency::Work;
 use crate::core::matching::{Look, Wanted, ASKED_FOR};
 use crate::core::storing::VectorError;
-use crate::shell::config;
 use crate::shell::registry::Resident;
 use crate::shell::search::{self, Searching, Sought};
+use crate::shell::{config, log};
 use redis_module::RedisString;
 use std::ops::Deref;
 
@@ -58,7 +58,7 @@ pub fn find(
             Look::Found(found) => {
                 let is_similar = matches!(found, Found::Similar { .. });
                 if is_similar && config::logs_prompts() {
-                    log(call, &resident.cache, wanted, found);
+                    log_found(call, &resident.cache, wanted, found);
                 }
                 return Ok(Some((found, if is_similar { Work::GetSimilar } else { Work::GetExact })));
             }
@@ -72,7 +72,7 @@ pub fn find(
     };
     let found = resident.cache.settle(&searched.asking, &searched.hits, wanted);
     if config::logs_prompts() {
-        log(call, &resident.cache, wanted, found);
+        log_found(call, &resident.cache, wanted, found);
     }
     Ok(Some((found, Work::GetSimilar)))
 }
@@ -88,7 +88,7 @@ fn shown(prompt: &[u8]) -> String {
 }
 
 /// Logs what a search came to. The administrator has asked for it: prompts are private.
-pub fn log(call: &Call<'_>, cache: &Cache, wanted: &Wanted<'_>, found: Found) {
+pub fn log_found(call: &Call<'_>, cache: &Cache, wanted: &Wanted<'_>, found: Found) {
     let prompt = shown(wanted.identity.prompt);
     let came_to = match found {
         Found::Exact(..) => return,
@@ -104,5 +104,5 @@ pub fn log(call: &Call<'_>, cache: &Cache, wanted: &Wanted<'_>, found: Found) {
         Found::Miss(Miss::Expired | Miss::Absent) => "has no answer".to_owned(),
     };
     let key = shown(RedisString::string_as_slice(call.key()));
-    call.ctx.log_notice(&format!("similar lookup in cache '{key}': '{prompt}' {came_to}"));
+    log::notice(call.ctx, &format!("similar lookup in cache '{key}': '{prompt}' {came_to}"));
 }
