@@ -597,11 +597,11 @@ fn names_forget_with_the_whole() {
         let (mut ledger, mut told) = (Ledger::default(), 0);
         ledger.set_limit(16 * budget);
         for step in 0..8000_u64 {
-            // The first one saves so much that it stays, and does nothing for a long time.
+            // Some come once and save so much that they stay; others are counted for a while, and then no more.
             let (name, counted) = match step {
-                0 | 1 | 100 | 5000 => ("a", micros(1 << 50)),
-                _ if step % 7 == 0 => ("b", wide),
-                _ => ("b", micros(1)),
+                0 | 1 | 100 | 5000 => ("rare".to_owned(), micros(1 << 40)),
+                _ if step % 7 == 0 => (format!("{}", step / 400), wide),
+                _ => (format!("{}", step / 400), micros(1)),
             };
             let now = START + step * 1000;
             Names { single: [name.into(), vec![], vec![], vec![]], tags: vec![] }.count(&mut ledger, now, &counted);
