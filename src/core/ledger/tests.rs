@@ -667,3 +667,19 @@ fn busy_names_keep_their_sums() {
         assert!(all == 300_000 && told < all, "{told} of {all}");
     });
 }
+
+/// The same where the half of the time falls into a minute that the whole keeps in one piece, and a name by the second.
+#[test]
+fn names_forget_whole_stretches_with_the_whole() {
+    for seconds in (200..9000).step_by(37) {
+        let mut ledger = Ledger::default();
+        let named = |name: &str| Names { single: [name.into(), vec![], vec![], vec![]], tags: vec![] };
+        (0..130).for_each(|second| named("a").count(&mut ledger, START + second * 1000, &micros(1)));
+        (0..3).for_each(|second| named("b").count(&mut ledger, START + (seconds + second) * 1000, &micros(1)));
+        let now = START + (seconds + 2) * 1000;
+        while ledger.shorten() {
+            (0..9000).step_by(400).for_each(|window| _ = check_sums(&ledger, Some(window), now));
+        }
+        assert_eq!(known(&ledger, Dimension::Model, None)[&b"a"[..]].lookups, 130);
+    }
+}
