@@ -192,9 +192,7 @@ impl Breakdown {
             rest = rest.since(counters);
             rest_holding.take(holding);
         }
-        // Without entries nobody else takes the memory.
-        let empty = self.memory_of_entries == 0 && self.sum.holding.memory > 0;
-        if rest != Counters::default() || rest_holding.entries > 0 || empty {
+        if rest != Counters::default() || rest_holding.entries > 0 {
             names.push((OTHER.into(), (rest, rest_holding)));
         }
         let (memory, of_entries) = (self.sum.holding.memory, self.memory_of_entries);
@@ -206,8 +204,6 @@ impl Breakdown {
             let until = (own * u128::from(memory)).checked_div(u128::from(of_entries)).unwrap_or(0) as u64;
             let holding = Holding { memory: until - told, ..holding };
             told = until;
-            let all_of_it = empty && *name == *OTHER;
-            let holding = if all_of_it { Holding { memory, ..holding } } else { holding };
             (name, Stats { counters, holding, first_lookup, latencies: Latencies::default() })
         };
         names.into_iter().map(share).collect()

@@ -423,7 +423,13 @@ fn on_a_day_every_figure_is_what_it_is_by_hand() {
     day.at("23:55:00").miss(&ask("ann", "local", "nobody knows"));
     day.at("23:59:10").stale_hit(&eighth);
     let passing = ask("bob", "claude", "passing");
-    let passing = Answer { tags: vec![b"z"], tokens: Some((7, 3)), latency_ms: 11, ..passing.answer(b"by") };
+    let passing = Answer {
+        lifetime: strategy("nocache"),
+        tags: vec![b"z"],
+        tokens: Some((7, 3)),
+        latency_ms: 11,
+        ..passing.answer(b"by")
+    };
     let effort = day.at("23:59:50").cache.effort(&passing);
     day.cache.coalesce_passing(&passing, &effort, 2, day.now);
     let over = Answer { lifetime: Lifetime::Until(clock("23:00:00")), ..seven };

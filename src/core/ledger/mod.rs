@@ -20,6 +20,7 @@ pub use groups::MOST_NAMES;
 pub use timeline::{Window, LONGEST_WINDOW};
 
 use super::identity::Context;
+use super::memory::allocated;
 use super::policy::named;
 use super::time::UnixMs;
 use super::wire::{Reader, WireError, Writer};
@@ -83,9 +84,9 @@ impl<'a> Labels<'a> {
 pub struct Ledger {
     first_lookup: Option<UnixMs>,
     /// From which second on all is known that was counted.
-    history: u64,
+    known_from: u64,
     all: Account,
-    again: Account,
+    again: Option<Box<Account>>,
     groups: [Groups; 5],
     latencies: Latencies,
     /// The bytes that it may take. Without a limit of the cache's, the most there is.
@@ -125,7 +126,7 @@ impl Ledger {
             Dimension::Strategy => strategy,
             Dimension::Type => typ,
             Dimension::Tag => {
-                sum.merge(&of(&self.again, window));
+                self.again.iter().for_each(|again| sum.merge(&of(again, window)));
                 tag
             }
         };
@@ -139,7 +140,7 @@ impl Ledger {
 
     /// From when on windows are complete.
     pub fn complete_from(&self) -> UnixMs {
-        UnixMs(self.history * 1000)
+        UnixMs(self.known_from * 1000)
     }
 
     /// How long its work takes.
@@ -169,7 +170,7 @@ impl Ledger {
             let end = self.all.turn_back(now, now);
             // Names know no more than the whole, or they would come to more in a window.
             self.change(|account| _ = account.turn_back(now, end));
-            self.history = now;
+            self.known_from = now;
         }
         let second = now.max(self.all.last_second());
         let saved = self.all.counters().hits();
@@ -183,7 +184,11 @@ impl Ledger {
         let mut tags = tags;
         self.count_name(Dimension::Tag, tags.next().unwrap_or_default(), second, may, &add);
         for name in tags {
-            grew |= self.again.count(second, &add);
+            // Without it the names of tags would come to more than there is.
+            if self.again.is_none() && self.room() < allocated(size_of::<Account>()) {
+                break;
+            }
+            grew |= self.again.get_or_insert_default().count(second, &add);
             self.count_name(Dimension::Tag, name, second, may, &add);
         }
         if grew {
@@ -230,7 +235,7 @@ impl Ledger {
     /// Bytes behind it.
     pub fn memory(&self) -> usize {
         let groups: usize = self.groups.iter().map(Groups::memory).sum();
-        self.all.memory() + self.again.memory() + groups + self.latencies.memory()
+        self.history() + groups + self.latencies.memory()
     }
 
     /// Bytes that count as memory of the cache: where that has a limit, all that is set aside, so that a lookup never
@@ -283,7 +288,7 @@ impl Ledger {
 
     fn change(&mut self, change: impl Fn(&mut Account)) {
         change(&mut self.all);
-        change(&mut self.again);
+        self.again.iter_mut().for_each(|again| change(again));
         self.groups.iter_mut().for_each(|groups| groups.change(&change));
     }
 
@@ -291,13 +296,12 @@ impl Ledger {
         let most = self.most();
         while self.memory() > most {
             let of_names: usize = self.groups.iter().map(Groups::history).sum();
-            let history = self.all.memory() + self.again.memory();
-            if of_names > most / 2 && self.shorten_names() || history > most / 2 && self.shorten() {
+            if of_names > most / 2 && self.shorten_names() || self.history() > most / 2 && self.shorten() {
                 continue;
             }
             let widest = self.groups.iter_mut().max_by_key(|groups| groups.len());
             if !widest.is_some_and(Groups::close_least) && !self.shorten() {
-                self.latencies = Latencies::default();
+                (self.again, self.latencies) = (None, Latencies::default());
                 break;
             }
         }
@@ -313,14 +317,21 @@ impl Ledger {
 
     /// Forgets the older half of all history; whether there was any.
     fn shorten(&mut self) -> bool {
-        let Some(oldest) = self.all.oldest().into_iter().chain(self.again.oldest()).min() else { return false };
+        let again = self.again.iter().filter_map(|again| again.oldest());
+        let Some(oldest) = self.all.oldest().into_iter().chain(again).min() else { return false };
         let from = self.half_of(oldest);
         self.all.forget_before(from);
         // What is kept of the whole may begin later. Names know no more of the past, or they would come to more than it.
         let from = self.all.oldest().unwrap_or(self.all.last_second()).max(from);
         self.change(|account| account.forget_before(from));
-        self.history = self.history.max(from);
+        self.known_from = self.known_from.max(from);
         true
+    }
+
+    /// Bytes of the accounts that nobody loses.
+    fn history(&self) -> usize {
+        let again = self.again.as_ref().map_or(0, |again| allocated(size_of::<Account>()) + again.memory());
+        self.all.memory() + again
     }
 
     /// The second in the middle of the time since then.
@@ -330,18 +341,19 @@ impl Ledger {
 
     /// Appends it to a record; times are not kept.
     pub(super) fn write(&self, w: &mut Writer) {
-        w.u64(self.first_lookup.unwrap_or(UnixMs::NEVER).0).u64(self.history);
+        w.u64(self.first_lookup.unwrap_or(UnixMs::NEVER).0).u64(self.known_from);
         self.all.write(w);
-        self.again.write(w);
+        self.again.as_deref().unwrap_or(&Account::default()).write(w);
         self.groups.iter().for_each(|groups| groups.write(w));
     }
 
     /// Reads it from a record.
     pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, WireError> {
         let first_lookup = Some(UnixMs(r.u64()?)).filter(|at| !at.is_never());
-        let history = Some(r.u64()?).filter(|second| *second <= UnixMs::LATEST.0 / 1000).ok_or(WireError::Value)?;
+        let known_from = Some(r.u64()?).filter(|second| *second <= UnixMs::LATEST.0 / 1000).ok_or(WireError::Value)?;
         let (all, again) = (Account::read(r)?, Account::read(r)?);
-        let mut ledger = Self { first_lookup, history, all, again, ..Self::default() };
+        let again = Some(again).filter(|again| *again.counters() != Counters::default()).map(Box::new);
+        let mut ledger = Self { first_lookup, known_from, all, again, ..Self::default() };
         for groups in &mut ledger.groups {
             *groups = Groups::read(r)?;
         }

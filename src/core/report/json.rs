@@ -17,15 +17,29 @@ pub fn object(figures: &Figures) -> Map<String, Json> {
     figures.fields().map(|(field, found)| (field.name.to_owned(), value(found))).collect()
 }
 
-/// A name as text: bytes that are no UTF-8 are written as `\xff`, and a backslash as two, so that two names stay two.
+/// A name as text. Bytes that are no UTF-8 are written as a replacement character and their two hex digits; so are those of
+/// that character itself, so that two names stay two.
 pub fn text(name: &[u8]) -> String {
+    readable(name, |_| true)
+}
+
+/// The same, and of other characters only those that are plain stay as they are.
+pub(super) fn readable(name: &[u8], is_plain: impl Fn(char) -> bool) -> String {
     let mut text = String::with_capacity(name.len());
-    for chunk in name.utf8_chunks() {
-        text.push_str(&chunk.valid().replace('\\', "\\\\"));
-        for byte in chunk.invalid() {
+    let write_bytes = |text: &mut String, bytes: &[u8]| {
+        for byte in bytes {
             // Writing to a string does not fail.
-            let _ = write!(text, "\\x{byte:02x}");
+            let _ = write!(text, "{}{byte:02x}", char::REPLACEMENT_CHARACTER);
         }
+    };
+    for chunk in name.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                c if c != char::REPLACEMENT_CHARACTER && is_plain(c) => text.push(c),
+                c => write_bytes(&mut text, c.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        write_bytes(&mut text, chunk.invalid());
     }
     text
 }
@@ -36,8 +50,16 @@ mod tests {
 
     #[test]
     fn names_that_are_no_text_stay_different() {
-        let names = [&b"plain"[..], "größe".as_bytes(), b"a\xff", b"a\\xff", b"a\\\xff", b"\xfe\xffz", b"a\\\\xff"];
-        let shown = ["plain", "größe", r"a\xff", r"a\\xff", r"a\\\xff", r"\xfe\xffz", r"a\\\\xff"];
+        let names =
+            [&b"plain\n\\"[..], "größe".as_bytes(), b"a\xff", b"a\\xff", "a\u{fffd}ff".as_bytes(), b"\xfe\xffz"];
+        let shown = [
+            "plain\n\\",
+            "größe",
+            "a\u{fffd}ff",
+            "a\\xff",
+            "a\u{fffd}ef\u{fffd}bf\u{fffd}bdff",
+            "\u{fffd}fe\u{fffd}ffz",
+        ];
         assert_eq!(names.map(text), shown);
     }
 }

@@ -3,7 +3,7 @@
 //! Each field is one metric, `llmcache_` and its name; what is counted since the beginning ends with `_total`. In a window
 //! everything is a gauge.
 
-use super::json::text;
+use super::json::readable;
 use super::{Field, Figures, Kind, Value, FIELDS};
 use std::fmt::Write;
 
@@ -84,21 +84,10 @@ fn sample(text: &mut String, name: &str, labels: &[Label<'_>], more: Option<Labe
 }
 
 /// A label's value as it may stand between quotes. Scrapers split lines at a line feed alone, but some readers split at
-/// other ends of lines as well: what controls is written as `\u{7}`, and what is no UTF-8 as `\xff`, so that two names stay
-/// two.
+/// other ends of lines as well: what controls is written by its bytes, as is what is no UTF-8.
 fn escaped(value: &[u8]) -> String {
-    let mut escaped = String::with_capacity(value.len());
-    for c in text(value).chars() {
-        // Writing to a string does not fail.
-        let _ = match c {
-            '\\' => write!(escaped, "\\\\"),
-            '"' => write!(escaped, "\\\""),
-            '\n' => write!(escaped, "\\n"),
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => write!(escaped, "\\\\u{{{:x}}}", c as u32),
-            c => write!(escaped, "{c}"),
-        };
-    }
-    escaped
+    let is_plain = |c: char| c == '\n' || !(c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
+    readable(value, is_plain).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -123,7 +112,7 @@ mod tests {
             exposition(&[(vec![("model", b"a")], &a), (vec![("model", b"b\"\\\n\x07\xff")], &b)], Extent::default());
         let lines: Vec<_> = text.lines().filter(|line| line.contains("llmcache_lookups_total")).collect();
         let help = "# HELP llmcache_lookups_total Lookups";
-        let second = r#"llmcache_lookups_total{model="b\"\\\\\n\\u{7}\\xff"} 2"#;
+        let second = "llmcache_lookups_total{model=\"b\\\"\\\\\\n\u{fffd}07\u{fffd}ff\"} 2";
         assert_eq!(
             lines,
             [help, "# TYPE llmcache_lookups_total counter", "llmcache_lookups_total{model=\"a\"} 4", second]
