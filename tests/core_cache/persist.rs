@@ -256,10 +256,10 @@ fn statistics_that_are_too_large_are_cut_to_the_limit_they_come_to() {
     let all = scopes(&cache);
     assert_eq!(all.len(), 100);
     let mut left = Vec::new();
-    for limit in [0, 1 << 30, 4 << 20, 2 << 20, 1 << 20, 200_000, 20_000] {
+    for limit in [0, 1 << 30, 4 << 20, 1 << 20, 500_000, 100_000, 10_000] {
         let mut other = Cache::with_policy(Policy { max_memory: limit, ..Policy::default() });
         other.read_counters(&record).unwrap();
-        let budget = if limit == 0 { MOST_MEMORY } else { MOST_MEMORY.min(limit as usize / 32) };
+        let budget = if limit == 0 { MOST_MEMORY } else { MOST_MEMORY.min(limit as usize / 16) };
         assert!(other.ledger().memory() <= budget, "{} of {budget}", other.ledger().memory());
         other.ledger().validate().unwrap();
         assert_eq!(
@@ -287,10 +287,10 @@ fn older_versions_have_sums_alone() {
         include_bytes!("../fixtures/cache_v2.bin"),
         include_bytes!("../fixtures/cache_v3.bin"),
     ];
-    for (file, version) in files.into_iter().zip(1..) {
+    for ((file, version), money) in files.into_iter().zip(1..).zip([(1_234_567, 7_654_321), (1, 2), (1, 2)]) {
         let mut cache = loaded(file).unwrap();
         let (sums, scope) = (*cache.ledger().counters(), Scope { now: NOW, window: None, gb_month: MicroUsd::ZERO });
-        assert_eq!((sums.lookups, sums.micros_saved, sums.micros_spent), (101, 1, 2), "version {version}");
+        assert_eq!((sums.lookups, (sums.micros_saved, sums.micros_spent)), (101, money), "version {version}");
         let told = |cache: &Cache, dimension| {
             let mut breakdown = Breakdown::new(dimension);
             breakdown.add(cache, 0, false, &scope);
