@@ -14,16 +14,18 @@ pub fn register(ctx: &redis_module::Context) {
 unsafe extern "C" fn sections(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c_int) {
     super::settle("INFO", || {
         let scope = Asked { by: None, window_s: None }.scope(server::now(), config::memory_price());
-        let (mut caches, mut total) = (0u64, Stats::default());
+        let (mut caches, mut firing, mut total) = (0u64, 0u64, Stats::default());
         registry::try_each(|resident| {
             caches += 1;
             // After a crash nothing may be allocated, and no cache trusted.
             if for_crash_report == 0 {
+                firing += resident.cache.alerts().list().iter().filter(|alert| alert.is_firing()).count() as u64;
                 total.add(&resident.cache, super::datatype::memory(resident) as u64, &scope);
             }
         });
         if raw::add_info_section(ctx, Some("stats")) == raw::Status::Ok {
             raw::add_info_field_unsigned_long_long(ctx, "caches", caches);
+            raw::add_info_field_unsigned_long_long(ctx, "alerts_firing", firing);
             for (field, value) in Figures::new(total, &scope).fields() {
                 match value {
                     Value::Count(count) => {

@@ -430,3 +430,48 @@ fn a_sum_over_all_caches_shows_the_alerts_that_the_user_may_see() {
     assert!(prompts(&mut admin, "").is_empty());
     assert!(!set(&mut admin, "p", "r", "").is_error());
 }
+
+/// What the server logs is a format: names in it must stay what they are.
+#[test]
+fn names_are_no_formats() {
+    let server = Server::builder().config("loglevel debug").start();
+    let (mut c, mut told) = (server.client(), listener(&server));
+    let (key, name) = ("%s%n%p%lx%d", "a%s%n%x%%");
+    cmd!(c, "LLMCACHE.SET", key, "p", "r").ok();
+    cmd!(c, "LLMCACHE.ALERT", key, "SET", name, "entries", "ABOVE", "0.5").ok();
+    assert_eq!((event(&mut told)["key"].as_str(), c.words("PING").text().as_str()), (Some(key), "PONG"));
+    server.wait_for_log(&format!("alert '{name}' of cache '{key}' is firing"));
+    c.words("CONFIG SET llmcache.log-prompts yes").ok();
+    let prompt = "what is %s%n %p %lx in a format string";
+    cmd!(c, "LLMCACHE.GET", key, prompt, "SIMILAR");
+    cmd!(c, "LLMCACHE.SET", key, "What is %s%n %p %lx in a format string?", "r").ok();
+    assert_eq!(cmd!(c, "LLMCACHE.GET", key, prompt, "SIMILAR"), "r");
+    server.wait_for_log(&format!("similar lookup in cache '{key}': '{prompt}' has the answer of 'What is %s%n %p"));
+}
+
+/// Times are known since the beginning alone.
+#[test]
+fn an_alert_on_a_time_has_no_window() {
+    both(|c| {
+        for figure in ["get_exact_us.p99", "set_us.max"] {
+            let refused =
+                c.words(&format!("LLMCACHE.ALERT faq SET slow {figure} ABOVE 5 WINDOW 60")).error().to_owned();
+            assert_eq!(refused, "ERR WINDOW cannot be given for a time, which is known since the beginning alone");
+            c.words(&format!("LLMCACHE.ALERT faq SET slow {figure} ABOVE 5")).ok();
+        }
+    });
+}
+
+/// A script that sets alerts up may run again.
+#[test]
+fn the_same_rule_again_goes_on_as_it_stands() {
+    let server = Server::start();
+    let (mut c, mut told) = (server.client(), listener(&server));
+    store(&mut c, "p", "r");
+    c.words("LLMCACHE.ALERT faq SET full entries ABOVE 0").ok();
+    assert_eq!(event(&mut told)["state"], "firing");
+    c.words("LLMCACHE.ALERT faq SET FULL entries ABOVE 0").ok();
+    hears_nothing(&mut told);
+    c.words("LLMCACHE.ALERT faq SET full entries ABOVE 1").ok();
+    assert_eq!(event(&mut told)["state"], "ok");
+}

@@ -404,3 +404,28 @@ fn copies_and_moved_caches_take_their_counters_along() {
         until("figures stay", PATIENCE, || stat(c, "lookups") == 7);
     });
 }
+
+/// Answers that are said to have cost everything there is, under several names, are saved and loaded all the same.
+#[test]
+fn no_figure_keeps_a_cache_from_being_loaded() {
+    let mut server = Server::start();
+    let mut c = server.client();
+    let usage = r#"{"choices":[{"finish_reason":"stop","message":{"content":"r"}}],"usage":{"prompt_tokens":18446744073709551615,"completion_tokens":1}}"#;
+    for model in ["a", "b", "c"] {
+        for (prompt, options) in [("p", "COST 18446744073709.551615"), ("q", "TOKENS 9223372036854775807 1")] {
+            c.words(&format!("LLMCACHE.SET faq {prompt} r MODEL {model} TAGS 2 x y {options}")).ok();
+            get(&mut c, prompt, &format!("MODEL {model}"));
+        }
+        let request = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"p"}}]}}"#);
+        cmd!(c, "LLMCACHE.SET", "faq", &request, usage, "REQUEST").ok();
+        cmd!(c, "LLMCACHE.GET", "faq", &request, "REQUEST");
+    }
+    let payload = c.words("DUMP faq");
+    cmd!(c, "RESTORE", "back", 0, payload.bytes()).ok();
+    server.restart_from_rdb();
+    let mut c = server.client();
+    for key in ["faq", "back"] {
+        assert_eq!(*cmd!(c, "LLMCACHE.STATS", key).field("entries"), 9, "{key}");
+        assert_eq!(*cmd!(c, "LLMCACHE.STATS", key).field("lookups"), 9, "{key}");
+    }
+}

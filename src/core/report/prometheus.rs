@@ -19,20 +19,29 @@ pub struct Extent {
     pub names: bool,
 }
 
-/// Writes figures, each with the labels that tell it from the others, as one exposition.
-pub fn exposition(series: &[(Vec<Label<'_>>, &Figures)], extent: Extent) -> String {
+impl Extent {
+    /// Whether a field has figures here. Times are known since the beginning, and of whole caches.
+    fn tells(self, field: &Field) -> bool {
+        field.kind != Kind::Summary || !(self.names || self.window)
+    }
+}
+
+/// Writes figures, each with the labels that tell it from the others, as one exposition. One of the series may be the rest
+/// that the others leave: it falls when a name that it holds is told by itself, so nothing that is counted is told of it.
+pub fn exposition(series: &[(Vec<Label<'_>>, &Figures)], rest: Option<usize>, extent: Extent) -> String {
     let mut text = String::new();
     let columns: Vec<Vec<Value>> =
         series.iter().map(|(_, figures)| figures.fields().map(|(_, value)| value).collect()).collect();
-    let told = |field: &&Field| !(extent.names && field.kind == Kind::Summary);
-    for (i, field) in FIELDS.iter().enumerate().filter(|(_, field)| told(field)) {
+    for (i, field) in FIELDS.iter().enumerate().filter(|(_, field)| extent.tells(field)) {
         let (suffix, kind) = match field.kind {
             Kind::Counter if !extent.window => ("_total", "counter"),
             Kind::Counter | Kind::Gauge => ("", "gauge"),
             Kind::Summary => ("", "summary"),
         };
         let name = format!("llmcache_{}{suffix}", field.name);
-        let values = || series.iter().zip(&columns).filter_map(|((labels, _), values)| Some((labels, values.get(i)?)));
+        let falls = |at: usize| rest == Some(at) && kind == "counter";
+        let told = || series.iter().zip(&columns).enumerate().filter(|(at, _)| !falls(*at));
+        let values = || told().filter_map(|(_, ((labels, _), values))| Some((labels, values.get(i)?)));
         head(&mut text, &name, kind, field.help);
         for (labels, value) in values() {
             match value {
@@ -108,8 +117,11 @@ mod tests {
     #[test]
     fn each_metric_is_announced_once_and_has_one_line_for_each_series() {
         let (a, b) = (figures(4), figures(2));
-        let text =
-            exposition(&[(vec![("model", b"a")], &a), (vec![("model", b"b\"\\\n\x07\xff")], &b)], Extent::default());
+        let text = exposition(
+            &[(vec![("model", b"a")], &a), (vec![("model", b"b\"\\\n\x07\xff")], &b)],
+            None,
+            Extent::default(),
+        );
         let lines: Vec<_> = text.lines().filter(|line| line.contains("llmcache_lookups_total")).collect();
         let help = "# HELP llmcache_lookups_total Lookups";
         let second = "llmcache_lookups_total{model=\"b\\\"\\\\\\n\u{fffd}07\u{fffd}ff\"} 2";
@@ -130,8 +142,20 @@ mod tests {
 
     #[test]
     fn a_window_has_gauges_alone() {
-        let text = exposition(&[(vec![], &figures(4))], Extent { window: true, names: true });
+        let text = exposition(&[(vec![], &figures(4))], None, Extent { window: true, names: false });
         assert!(text.contains("# TYPE llmcache_lookups gauge\nllmcache_lookups 4\n"), "{text}");
         assert!(!text.contains("_total") && !text.contains("get_exact_us"));
+    }
+
+    #[test]
+    fn nothing_is_counted_for_a_rest_that_may_fall() {
+        let (a, b) = (figures(4), figures(2));
+        let series = [(vec![("model", &b"a"[..])], &a), (vec![("model", b"other")], &b)];
+        for (window, counted) in [(false, 1), (true, 2)] {
+            let text = exposition(&series, Some(1), Extent { window, names: true });
+            let lines = |metric: &str| text.lines().filter(|line| line.starts_with(&format!("{metric}{{"))).count();
+            assert_eq!(lines(if window { "llmcache_lookups" } else { "llmcache_lookups_total" }), counted);
+            assert_eq!(lines("llmcache_entries"), 2);
+        }
     }
 }

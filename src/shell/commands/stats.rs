@@ -6,7 +6,7 @@ use crate::core::alerts::Alert;
 use crate::core::ledger::Dimension;
 use crate::core::report::prometheus::{self, Extent, Label};
 use crate::core::report::{json, Figures, Value};
-use crate::core::stats::{Breakdown, Stats};
+use crate::core::stats::{Breakdown, Stats, OTHER};
 use crate::shell::access::Reader;
 use crate::shell::failure::Outcome;
 use crate::shell::keyspace::{Intent, Key};
@@ -112,7 +112,8 @@ impl Told {
         let window = labels.iter().any(|(name, _)| *name == "window");
         match self {
             Self::All(figures) => {
-                let mut text = prometheus::exposition(&[(labels.to_vec(), figures)], Extent { window, names: false });
+                let mut text =
+                    prometheus::exposition(&[(labels.to_vec(), figures)], None, Extent { window, names: false });
                 let cache = labels.iter().find_map(|(name, cache)| (*name == "cache").then_some(*cache));
                 let alerts: Vec<Vec<Label<'_>>> = firing
                     .names()
@@ -125,11 +126,12 @@ impl Told {
                 text
             }
             Self::Names(by, names) => {
+                let rest = names.iter().position(|(name, _)| **name == *OTHER);
                 let series: Vec<(Vec<Label<'_>>, _)> = names
                     .iter()
                     .map(|(name, figures)| (labels.iter().copied().chain([(by.name(), &**name)]).collect(), figures))
                     .collect();
-                prometheus::exposition(&series, Extent { window, names: true })
+                prometheus::exposition(&series, rest, Extent { window, names: true })
             }
         }
     }
