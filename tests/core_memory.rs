@@ -202,6 +202,34 @@ fn thinned(shape: &Shaped, keep: usize, codec: &mut Codec) -> Cache {
     cache
 }
 
+/// Statistics are most of a small cache that is much asked.
+#[test]
+fn memory_is_right_with_statistics_of_many_names_and_days() {
+    for (what, names) in [("one scope", 1), ("30 scopes", 30), ("130 scopes", 130), ("300 scopes", 300)] {
+        let shape = Shaped { tags: 2, of_tags: names, contexts: (names, 30), mortal: false, ..PLAIN };
+        let asked = |codec: &mut Codec| {
+            let mut cache = filled(&shape, 300, codec);
+            for step in 0..20_000_u64 {
+                let i = (step * 7919 % 300) as usize;
+                let (prompt, scope) = (format!("{i:040}"), format!("{:030}", i % names));
+                let context =
+                    Context { shape: Shape::Plain, scope: scope.as_bytes(), model: b"model", system: b"", params: b"" };
+                let identity = Identity { context, prompt: prompt.as_bytes() };
+                cache.get(&identity, &Terms::default(), UnixMs(NOW.0 + step * 5000), codec).unwrap();
+            }
+            assert_eq!(cache.ledger().counters().hits(), 20_000);
+            cache
+        };
+        compare(&format!("{what}, asked for a day"), asked);
+        compare(&format!("{what}, asked for a day, copied"), |codec| asked(codec).clone());
+        compare(&format!("{what}, asked for a day, loaded"), |codec| {
+            let mut sink = Pile(Vec::new(), 0);
+            persist::save(&asked(codec), &mut sink);
+            persist::load(&mut sink).unwrap()
+        });
+    }
+}
+
 /// Known, and bounded: slots never move, so that cursors stay true, and those that were once in use stay until the cache
 /// is empty. `memory` does not count them.
 #[test]
