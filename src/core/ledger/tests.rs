@@ -337,7 +337,7 @@ fn what_matters_least_goes_first() {
             let now = known(&ledger, dimension, None);
             let gone: Vec<_> = before.keys().filter(|name| !now.contains_key(*name)).collect();
             let least = |gone: &&Vec<u8>| now.keys().all(|kept| kept > *gone);
-            assert!(gone.iter().all(|gone| least(gone)), "{gone:?} went before {:?}", now.keys());
+            assert!(gone.iter().all(least), "{gone:?} went before {:?}", now.keys());
             assert!(now.iter().all(|(name, counters)| before[name] == *counters));
             left += now.len();
         }
@@ -593,7 +593,7 @@ fn who_saves_much_comes_in_late_and_stays() {
 fn names_forget_with_the_whole() {
     let mut wide = Counters::default();
     wide.fields_mut().into_iter().for_each(|field| *field = 1 << 30);
-    for budget in [4_000, 8_000, 15_000, 40_000] {
+    for budget in [4_000, 15_000, 40_000] {
         let (mut ledger, mut told) = (Ledger::default(), 0);
         ledger.set_limit(16 * budget);
         for step in 0..8000_u64 {
@@ -621,7 +621,7 @@ fn names_turn_back_with_the_whole() {
         for limit in [0, 1 << 20] {
             let (mut ledger, mut now) = (Ledger::default(), START);
             ledger.set_limit(limit);
-            for step in 0..6000 {
+            for step in 0..3000 {
                 now += rng.below(9000);
                 let back = *rng.pick(&[400_000, 5_000_000, 200_000_000]);
                 now -= if rng.chance(1) { rng.below(back) } else { 0 };
@@ -671,7 +671,7 @@ fn busy_names_keep_their_sums() {
 /// The same where the half of the time falls into a minute that the whole keeps in one piece, and a name by the second.
 #[test]
 fn names_forget_whole_stretches_with_the_whole() {
-    for seconds in (200..9000).step_by(37) {
+    for seconds in (200..9000).step_by(111) {
         let mut ledger = Ledger::default();
         let named = |name: &str| Names { single: [name.into(), vec![], vec![], vec![]], tags: vec![] };
         (0..130).for_each(|second| named("a").count(&mut ledger, START + second * 1000, &micros(1)));
