@@ -321,7 +321,7 @@ fn what_matters_least_goes_first() {
             let now = known(&ledger, dimension, None);
             let gone: Vec<_> = before.keys().filter(|name| !now.contains_key(*name)).collect();
             let least = |gone: &&Vec<u8>| now.keys().all(|kept| kept > *gone);
-            assert!(gone.iter().all(|gone| least(gone)), "{gone:?} went before {:?}", now.keys());
+            assert!(gone.iter().all(least), "{gone:?} went before {:?}", now.keys());
             assert!(now.iter().all(|(name, counters)| before[name] == *counters));
             left += now.len();
         }

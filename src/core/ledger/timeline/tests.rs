@@ -99,8 +99,8 @@ impl Both {
 fn check_memory(account: &Account, place: &dyn Fn() -> String) {
     let class = |size: usize| match size {
         0 => 0,
-        ..=8 => 8,
-        ..=128 => size.div_ceil(16) * 16,
+        1..=8 => 8,
+        9..=128 => size.div_ceil(16) * 16,
         _ => size.div_ceil(size.next_power_of_two() / 8) * (size.next_power_of_two() / 8),
     };
     let allocated: usize = account.strips.iter().map(|strip| class(strip.bytes.capacity())).sum();
