@@ -4,19 +4,21 @@
 use super::ops::{Bench, Dice, Op};
 use super::support::{loaded, messages, records, saved, store, with_seeds, Ask, Rng, Saved, START};
 use llmcache::core::alerts::{Alert, Side};
-use llmcache::core::cache::{Cache, Found, Terms};
+use llmcache::core::cache::{Cache, Found, Miss, Terms};
 use llmcache::core::codec::Codec;
 use llmcache::core::entry::EntryView;
 use llmcache::core::eviction::Pressure;
 use llmcache::core::feedback::Opinion;
 use llmcache::core::identity::Digest;
 use llmcache::core::ledger::counters::Counters;
+use llmcache::core::ledger::{Dimension, Labels};
 use llmcache::core::money::MicroUsd;
 use llmcache::core::persist::Sink;
 use llmcache::core::persist::FORMAT;
 use llmcache::core::plans::{Planned, Profile};
 use llmcache::core::policy::PolicyChange;
-use llmcache::core::report::Figure;
+use llmcache::core::report::{Asked, Figure, Figures};
+use llmcache::core::stats::{Breakdown, TOLD};
 use llmcache::core::storing::{Lifetime, Stored};
 use llmcache::core::time::UnixMs;
 use llmcache::core::wire::{WireError, Writer};
@@ -61,6 +63,18 @@ fn exercise(mut cache: Cache, context: &str) {
         sum.merge(cache.ledger().counters());
     }
     let _ = (sum.hits(), sum.misses(), sum.hit_rate(), sum.tokens_saved(), sum.estimated_share());
+    for window_s in [None, Some(7200)] {
+        let scope = Asked { by: None, window_s }.scope(NOW, MicroUsd::MAX);
+        for dimension in Dimension::ALL {
+            let mut breakdown = Breakdown::new(dimension);
+            // Two such caches, whose names are the same.
+            (0..2).for_each(|_| breakdown.add(&cache, cache.memory() as u64, false, &scope));
+            let told = Figures::of_names(breakdown, &scope);
+            assert!(told.len() <= TOLD + 1, "{context}");
+            told.iter().for_each(|(_, figures)| drop(figures.fields().map(|(_, value)| value).collect::<Vec<_>>()));
+        }
+    }
+    cache.ledger().validate().unwrap_or_else(|why| panic!("{why}, {context}"));
 
     // What was loaded may have a limit that it cannot keep; then this is refused.
     let _ = cache.alter(&PolicyChange::default(), NOW);
@@ -110,9 +124,18 @@ fn small() -> Vec<u8> {
     answer.tags = vec![b"u", b"v"];
     answer.meta = Some(b"{}");
     answer.stale_ms = Some(9);
-    answer.lifetime = Lifetime::After(1000);
-    let slot = store(&mut cache, &answer, NOW);
+    answer.lifetime = Lifetime::After(9_001_000);
+    let slot = store(&mut cache, &answer, UnixMs(NOW.0 - 9_000_000));
     let id = cache.store().view(slot).unwrap().id();
+    // Stretches of hours, minutes and seconds, and a second that is not over.
+    for before in [9000, 1000, 2, 0] {
+        cache.missed(
+            Miss::Absent,
+            &Labels::of(&ask.identity().context),
+            &Terms::default(),
+            UnixMs(NOW.0 - before * 1000),
+        );
+    }
     cache.note(&id, Opinion::Bad, Some(&Ask::plain("other").digest()), NOW);
     let alert = Alert::new("a".into(), Figure::named(b"stores").unwrap(), Side::Above, 0.5, Some(9));
     cache.set_alert(alert, NOW, MicroUsd::ZERO).unwrap();
@@ -197,8 +220,9 @@ fn a_single_wrong_byte_does_no_harm() {
     let whole = small();
     let (mut taken, mut refused) = (0, 0);
     for at in 0..whole.len() {
-        // All values, but in turns: each byte takes every fortieth, and each single bit.
-        for flip in (1..=255u8).filter(|flip| usize::from(*flip) % 40 == at % 40 || flip.is_power_of_two()) {
+        // All values, but in turns: each byte takes every eightieth, and every fourth of the single bits.
+        let bit = |flip: u8| flip.is_power_of_two() && (at + flip.ilog2() as usize).is_multiple_of(4);
+        for flip in (1..=255u8).filter(|flip| usize::from(*flip) % 80 == at % 80 || bit(*flip)) {
             let mut bytes = whole.clone();
             bytes[at] ^= flip;
             match try_all(&bytes, &format!("byte {at} is {:#x}", bytes[at])) {

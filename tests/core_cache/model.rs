@@ -10,7 +10,7 @@ use llmcache::core::entry::{Effort, Lifespan, Phase, Slot};
 use llmcache::core::eviction::Pressure;
 use llmcache::core::identity::{EntryId, Shape};
 use llmcache::core::ledger::counters::Counters;
-use llmcache::core::ledger::Dimension;
+use llmcache::core::ledger::{Dimension, Window};
 use llmcache::core::money::MicroUsd;
 use llmcache::core::policy::{Evict, Policy};
 use llmcache::core::request::Usage;
@@ -52,16 +52,24 @@ fn names(ask: &Ask, strategy: &str, typ: Option<&Vec<u8>>, tags: &[Vec<u8>]) -> 
     [vec![ask.model.clone()], vec![ask.scope.clone()], vec![strategy.into()], vec![typ], different]
 }
 
-/// What was counted, in all and by name.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What was counted, in all and by name, and when.
+#[derive(Clone, Debug, Default)]
 pub struct Books {
     pub first_lookup: Option<UnixMs>,
     pub all: Counters,
     pub by: [BTreeMap<Vec<u8>, Counters>; 5],
+    now: UnixMs,
+    /// The second of the last count: where the clock is set back, that one goes on.
+    second: u64,
+    history: Vec<(u64, Names, Counters)>,
 }
 
 impl Books {
     fn count(&mut self, names: Names, add: impl Fn(&mut Counters)) {
+        let mut counted = Counters::default();
+        add(&mut counted);
+        self.second = self.second.max(self.now.0 / 1000);
+        self.history.push((self.second, names.clone(), counted));
         add(&mut self.all);
         for (by, names) in self.by.iter_mut().zip(names) {
             names.into_iter().for_each(|name| add(by.entry(name).or_default()));
@@ -73,7 +81,19 @@ impl Books {
         let ledger = cache.ledger();
         let by = Dimension::ALL
             .map(|dimension| ledger.counted_by(dimension, None).0.map(|(name, sum)| (name.to_vec(), sum)).collect());
-        Self { first_lookup: ledger.first_lookup(), all: *ledger.counters(), by }
+        Self { first_lookup: ledger.first_lookup(), all: *ledger.counters(), by, ..Self::default() }
+    }
+
+    /// What was counted since a second, by name and in all: of tags, an entry of three counts three times.
+    fn since(&self, second: u64, dimension: Dimension) -> (BTreeMap<Vec<u8>, Counters>, Counters) {
+        let (mut by, mut sum) = (BTreeMap::<_, Counters>::new(), Counters::default());
+        for (_, names, counted) in self.history.iter().rev().take_while(|(at, ..)| *at >= second) {
+            for name in &names[dimension as usize] {
+                by.entry(name.clone()).or_default().merge(counted);
+                sum.merge(counted);
+            }
+        }
+        (by, sum)
     }
 }
 
@@ -92,6 +112,8 @@ pub struct Twin {
     exact: bool,
     /// How many entries had to go.
     gone: (usize, u64),
+    /// How many steps were made.
+    steps: usize,
 }
 
 /// Bytes of what is known of a name's entries, with the slack of the table.
@@ -232,6 +254,41 @@ impl Twin {
         Ok(())
     }
 
+    /// Figures in a window, now of one length and now of another, against the list of all that was counted; and by name, they come
+    /// to the whole in it.
+    fn same_windows(&self, cache: &Cache) -> Result<(), String> {
+        const WINDOWS: [u64; 11] = [1, 7, 60, 119, 120, 121, 600, 3600, 7200, 7201, 31 * 86_400];
+        if !self.steps.is_multiple_of(4) {
+            return Ok(());
+        }
+        let seconds = WINDOWS[self.steps / 4 % WINDOWS.len()];
+        let window = Window::last(seconds, self.books.now);
+        // It ends with the second that was reached.
+        let from = Window::last(seconds, self.books.now.max(UnixMs(self.books.second * 1000))).begin().0 / 1000;
+        let scope = Scope { now: self.books.now, window: Some(window), gb_month: MicroUsd::ZERO };
+        for dimension in Dimension::ALL {
+            let place = format!("by {} in {seconds} s from {from} on", dimension.name());
+            let (names, sum) = cache.ledger().counted_by(dimension, Some(&window));
+            let mut known: BTreeMap<_, _> = names.map(|(name, counters)| (name.to_vec(), counters)).collect();
+            known.retain(|_, counters| *counters != Counters::default());
+            // Where there is little room, names and history may be forgotten; what is told still adds up.
+            if !self.was_limited && (known.clone(), sum) != self.books.since(from, dimension) {
+                return Err(format!(
+                    "{place}: {known:#?} {sum:#?}, by the twin {:#?}",
+                    self.books.since(from, dimension)
+                ));
+            }
+            let mut breakdown = Breakdown::new(dimension);
+            breakdown.add(cache, cache.memory() as u64, false, &scope);
+            let mut told = Counters::default();
+            breakdown.finish().iter().for_each(|(_, stats)| told.merge(&stats.counters));
+            if told != sum || dimension != Dimension::Tag && sum != cache.ledger().counted(Some(&window)) {
+                return Err(format!("{place}: {told:#?} are told, {sum:#?} in all"));
+            }
+        }
+        Ok(())
+    }
+
     fn at(&self, id: &EntryId) -> Option<usize> {
         self.held.iter().position(|held| held.seen.digest.id() == *id)
     }
@@ -243,6 +300,7 @@ impl Twin {
     /// Does a step. `cache` has done it already, and has said and done this.
     pub fn apply(&mut self, op: &Op, now: UnixMs, cache: &Cache, said: &Said, done: &Effects) -> (Said, Effects) {
         self.gone = (done.evicted.len(), done.expired);
+        (self.books.now, self.steps) = (now, self.steps + 1);
         let mut effects = Effects::default();
         let said = match op {
             Op::Put(put) => self.put(put, now, cache, said, &mut effects),
@@ -680,9 +738,11 @@ pub fn same(cache: &Cache, twin: &Twin, codec: &mut Codec) -> Result<(), String>
     let (books, naive) = (Books::of(cache), &twin.books);
     let same_names = twin.was_limited || books.by == naive.by;
     if (books.first_lookup, books.all) != (naive.first_lookup, naive.all) || !same_names {
-        return Err(format!("counted {books:#?}, by the twin {naive:#?}"));
+        let told = |books: &Books| format!("{:?} {:#?} {:#?}", books.first_lookup, books.all, books.by);
+        return Err(format!("counted {}, by the twin {}", told(&books), told(naive)));
     }
     twin.same_figures(cache)?;
+    twin.same_windows(cache)?;
     let counters = cache.ledger().counters();
     if counters.lookups != counters.hits() + counters.misses() {
         return Err("each lookup is a hit or a miss".into());

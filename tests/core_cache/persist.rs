@@ -3,21 +3,42 @@
 use super::ops::{Bench, Dice, Op};
 use super::support::{entries, loaded, messages, records, saved, store, with_seeds, Ask, START};
 use llmcache::core::alerts::{Alert, Side};
-use llmcache::core::cache::Cache;
+use llmcache::core::cache::{Cache, Terms};
 use llmcache::core::codec::Codec;
+use llmcache::core::ledger::counters::Counters;
+use llmcache::core::ledger::{Dimension, Window, MOST_MEMORY};
 use llmcache::core::money::{MicroUsd, Price};
-use llmcache::core::policy::PolicyChange;
+use llmcache::core::policy::{Policy, PolicyChange};
 use llmcache::core::report::Figure;
+use llmcache::core::stats::{Breakdown, Scope, OTHER};
 use llmcache::core::strategy::{Rule, Strategy, Ttl, MAX_CUSTOM, MAX_RULES};
 use llmcache::core::time::UnixMs;
 use llmcache::core::wire::{WireError, Writer};
+use std::collections::BTreeMap;
 
 const NOW: UnixMs = UnixMs(START);
+
+/// All that is counted: since the beginning and in windows that end now and then, in all and by name.
+fn figures(cache: &Cache) -> Vec<(Counters, BTreeMap<Vec<u8>, Counters>)> {
+    let ledger = cache.ledger();
+    let ends =
+        [0, 1, 100, 10_000].map(|s| UnixMs(START + s * 1000)).into_iter().chain([ledger.first_lookup().unwrap_or(NOW)]);
+    let windows = ends.flat_map(|end| [60, 600, 7200, 86_400].map(|seconds| Some(Window::last(seconds, end))));
+    let windows: Vec<_> = windows.chain([None]).collect();
+    let by = |dimension| {
+        windows.iter().map(move |window| {
+            let (names, sum) = ledger.counted_by(dimension, window.as_ref());
+            (sum, names.map(|(name, counters)| (name.to_vec(), counters)).collect())
+        })
+    };
+    assert_eq!(ledger.counted(None), *ledger.counters());
+    Dimension::ALL.into_iter().flat_map(by).collect()
+}
 
 fn assert_same(a: &Cache, b: &Cache, place: &str) {
     let mut codec = Codec::new();
     assert!(entries(a, &mut codec) == entries(b, &mut codec), "entries and their order of use, {place}");
-    assert_eq!(a.ledger().counters(), b.ledger().counters(), "{place}");
+    assert_eq!(figures(a), figures(b), "{place}");
     assert_eq!((a.policy(), a.strategies()), (b.policy(), b.strategies()), "{place}");
     assert_eq!(a.store().shared_memory(), b.store().shared_memory(), "{place}");
     if a.store().hot() == b.store().hot() {
@@ -179,4 +200,122 @@ fn a_newer_format_is_refused() {
     assert_eq!(with(17, 4), WireError::Version, "the layout of a record");
     assert_eq!(with(17, 0), WireError::Value);
     assert_eq!(with(16, b'E'), WireError::Kind);
+}
+
+/// A cache of a hundred scopes that was asked for an hour, the later scopes more often.
+fn asked() -> (Cache, UnixMs) {
+    let (mut cache, mut codec) = (Cache::default(), Codec::new());
+    let asks: Vec<_> = (0..100).map(|i| Ask { scope: format!("{i:02}").into(), ..Ask::plain("q") }).collect();
+    for ask in &asks {
+        let mut answer = ask.answer(b"a");
+        (answer.cost, answer.tags) = (Some(MicroUsd::from_micros(100)), vec![&b"x"[..], b"y"]);
+        store(&mut cache, &answer, NOW);
+    }
+    let mut now = NOW;
+    for round in 0..100 {
+        for ask in &asks[round..] {
+            now = UnixMs(now.0 + 700);
+            cache.get(&ask.identity(), &Terms::default(), now, &mut codec).unwrap();
+        }
+    }
+    (cache, now)
+}
+
+/// Windows go on after a restart as if there had been none.
+#[test]
+fn statistics_go_on_where_they_stopped() {
+    let (mut cache, now) = asked();
+    let mut again = loaded(&saved(&cache)).unwrap();
+    let mut codec = Codec::new();
+    for (i, ms) in [0, 1, 999, 60_000, 3_600_000, 86_400_000].into_iter().enumerate() {
+        let now = UnixMs(now.0 + ms);
+        for cache in [&mut cache, &mut again] {
+            let ask = Ask { scope: format!("{i:02}").into(), ..Ask::plain("q") };
+            cache.get(&ask.identity(), &Terms::default(), now, &mut codec).unwrap();
+        }
+        assert_eq!(figures(&cache), figures(&again), "{ms} ms later");
+        assert_eq!(cache.counters_record(), again.counters_record(), "{ms} ms later");
+        for seconds in [1, 60, 600, 7200, 86_400, 31 * 86_400] {
+            let window = Window::last(seconds, now);
+            assert_eq!(cache.ledger().counted(Some(&window)), again.ledger().counted(Some(&window)));
+        }
+    }
+}
+
+/// Statistics of a cache without a limit come to one that has less room for them.
+#[test]
+fn statistics_that_are_too_large_are_cut_to_the_limit_they_come_to() {
+    let (cache, now) = asked();
+    let record = cache.counters_record();
+    let scopes = |cache: &Cache| -> Vec<_> {
+        let names = cache.ledger().counted_by(Dimension::Scope, None).0;
+        let mut names: Vec<_> = names.map(|(name, counters)| (name.to_vec(), counters)).collect();
+        names.sort_by(|(a, _), (b, _)| a.cmp(b));
+        names
+    };
+    let all = scopes(&cache);
+    assert_eq!(all.len(), 100);
+    let mut left = Vec::new();
+    for limit in [0, 1 << 30, 4 << 20, 1 << 20, 500_000, 100_000, 10_000] {
+        let mut other = Cache::with_policy(Policy { max_memory: limit, ..Policy::default() });
+        other.read_counters(&record).unwrap();
+        let budget = if limit == 0 { MOST_MEMORY } else { MOST_MEMORY.min(limit as usize / 16) };
+        assert!(other.ledger().memory() <= budget, "{} of {budget}", other.ledger().memory());
+        other.ledger().validate().unwrap();
+        assert_eq!(
+            (other.ledger().counters(), other.ledger().first_lookup()),
+            (cache.ledger().counters(), Some(UnixMs(NOW.0 + 700)))
+        );
+        // The later ones saved more.
+        let kept = scopes(&other);
+        assert_eq!(kept, all[100 - kept.len()..], "{limit}");
+        left.push(kept.len());
+        if budget > 100_000 {
+            let window = Window::last(3600, now);
+            assert_eq!(other.ledger().counted(Some(&window)), cache.ledger().counted(Some(&window)));
+        }
+    }
+    assert!(left.is_sorted_by(|a, b| a >= b) && left[..2] == [100, 100] && left.ends_with(&[0, 0]), "{left:?}");
+    assert!(left.iter().any(|left| (1..100).contains(left)), "{left:?}");
+}
+
+/// What was counted before there were names is of nobody in particular.
+#[test]
+fn older_versions_have_sums_alone() {
+    let files: [&[u8]; 3] = [
+        include_bytes!("../fixtures/cache_v1.bin"),
+        include_bytes!("../fixtures/cache_v2.bin"),
+        include_bytes!("../fixtures/cache_v3.bin"),
+    ];
+    for ((file, version), money) in files.into_iter().zip(1..).zip([(1_234_567, 7_654_321), (1, 2), (1, 2)]) {
+        let mut cache = loaded(file).unwrap();
+        let (sums, scope) = (*cache.ledger().counters(), Scope { now: NOW, window: None, gb_month: MicroUsd::ZERO });
+        assert_eq!((sums.lookups, (sums.micros_saved, sums.micros_spent)), (101, money), "version {version}");
+        let told = |cache: &Cache, dimension| {
+            let mut breakdown = Breakdown::new(dimension);
+            breakdown.add(cache, 0, false, &scope);
+            breakdown.finish()
+        };
+        for dimension in Dimension::ALL {
+            for window in [60, 7200, 31 * 86_400].map(|seconds| Window::last(seconds, NOW)) {
+                assert_eq!(cache.ledger().counted_by(dimension, Some(&window)).1, Counters::default());
+            }
+            let (names, sum) = cache.ledger().counted_by(dimension, None);
+            assert_eq!((names.count(), sum), (0, sums), "version {version} by {}", dimension.name());
+            for (name, stats) in told(&cache, dimension) {
+                let counted = if *name == *OTHER { sums } else { Counters::default() };
+                assert_eq!(stats.counters, counted, "version {version} by {} {name:?}", dimension.name());
+            }
+        }
+        // From now on they have.
+        let ask = Ask { model: b"new".into(), ..Ask::plain("nobody knows") };
+        cache.get(&ask.identity(), &Terms::default(), NOW, &mut Codec::new()).unwrap();
+        let again = loaded(&saved(&cache)).unwrap();
+        let (names, sum) = again.ledger().counted_by(Dimension::Model, None);
+        let names: Vec<_> = names.map(|(name, counters)| (name.to_vec(), counters.lookups)).collect();
+        assert_eq!((names, sum.lookups), (vec![(b"new".to_vec(), 1)], 102));
+        let window = Window::last(60, NOW);
+        assert_eq!((again.ledger().counted(Some(&window)).lookups, again.ledger().counters().lookups), (1, 102));
+        assert_eq!(told(&again, Dimension::Model).last().map(|(_, stats)| stats.counters), Some(sums));
+    }
 }

@@ -167,7 +167,10 @@ impl Ledger {
         // With a clock that was set back a little, everything is counted in the second that was reached.
         let now = now.0 / 1000;
         if now + SET_BACK < self.all.last_second() {
-            self.change(|account| account.turn_back(now));
+            let end = self.all.turn_back(now, now);
+            // Names know no more than the whole, or they would come to more in a window.
+            self.change(|account| _ = account.turn_back(now, end));
+            self.known_from = now;
         }
         let second = now.max(self.all.last_second());
         let saved = self.all.counters().hits();
@@ -304,22 +307,25 @@ impl Ledger {
         }
     }
 
-    /// Forgets the older half of the history of names; whether that gave memory back.
+    /// Forgets the older half of the history of names; whether there was any.
     fn shorten_names(&mut self) -> bool {
         let Some(oldest) = self.groups.iter().filter_map(Groups::oldest).min() else { return false };
-        let (before, from) = (self.memory(), self.half_of(oldest));
+        let from = self.half_of(oldest);
         self.groups.iter_mut().for_each(|groups| groups.change(|account| account.forget_before(from)));
-        self.memory() < before
+        true
     }
 
-    /// Forgets the older half of all history; whether that gave memory back.
+    /// Forgets the older half of all history; whether there was any.
     fn shorten(&mut self) -> bool {
         let again = self.again.iter().filter_map(|again| again.oldest());
         let Some(oldest) = self.all.oldest().into_iter().chain(again).min() else { return false };
-        let (before, from) = (self.memory(), self.half_of(oldest));
+        let from = self.half_of(oldest);
+        self.all.forget_before(from);
+        // What is kept of the whole may begin later. Names know no more of the past, or they would come to more than it.
+        let from = self.all.oldest().unwrap_or(self.all.last_second()).max(from);
         self.change(|account| account.forget_before(from));
         self.known_from = self.known_from.max(from);
-        self.memory() < before
+        true
     }
 
     /// Bytes of the accounts that nobody loses.
@@ -328,12 +334,9 @@ impl Ledger {
         self.all.memory() + again
     }
 
-    /// The second in the middle of the time since then, or just behind the last one.
+    /// The second in the middle of the time since then.
     fn half_of(&self, oldest: u64) -> u64 {
-        match self.all.last_second().saturating_sub(oldest) / 2 {
-            0 => self.all.last_second() + 1,
-            half => oldest + half,
-        }
+        oldest + (self.all.last_second().saturating_sub(oldest) / 2).max(1)
     }
 
     /// Appends it to a record; times are not kept.

@@ -202,6 +202,20 @@ fn check_told(cache: &Cache, dimension: Dimension, seconds: Option<u64>, now: u6
     names
 }
 
+/// No name is said to have done more in a window than was done in it; what names are known to have done.
+fn check_sums(ledger: &Ledger, seconds: Option<u64>, now: u64) -> u64 {
+    let window = seconds.map(|seconds| Window::last(seconds, UnixMs(now)));
+    let mut lookups = 0;
+    for dimension in Dimension::ALL {
+        let (mut known, (names, sum)) = (Counters::default(), ledger.counted_by(dimension, window.as_ref()));
+        names.for_each(|(_, counted)| known.merge(&counted));
+        let is_part = known.fields().into_iter().zip(sum.fields()).all(|(known, sum)| known <= sum);
+        assert!(is_part, "by {} in {seconds:?} s at {now}: {known:?} of {sum:?}", dimension.name());
+        lookups += known.lookups;
+    }
+    lookups
+}
+
 /// A number below `n`, small ones far more often.
 fn zipf(rng: &mut Rng, n: u64) -> u64 {
     let bits = 1 + rng.below(u64::from(n.ilog2()) + 1);
@@ -316,6 +330,8 @@ fn what_matters_least_goes_first() {
         assert!(ledger.memory() <= budget, "{} of {budget}", ledger.memory());
         assert_eq!((*ledger.counters(), ledger.again.as_ref().map(|again| *again.counters())), (sums, again));
         ledger.validate().unwrap();
+        // What of history is forgotten, is forgotten of names as well.
+        WINDOWS.into_iter().for_each(|seconds| _ = check_sums(&ledger, seconds, end.0));
         let mut left = 0;
         for (dimension, before) in Dimension::ALL.into_iter().zip(&names) {
             let now = known(&ledger, dimension, None);
@@ -570,4 +586,100 @@ fn who_saves_much_comes_in_late_and_stays() {
     (0..10).for_each(|_| gold.merge(&micros(1000)));
     assert_eq!((names(&ledger)[&b"gold"[..]], names(&ledger).len()), (gold, MOST_NAMES));
     ledger.validate().unwrap();
+}
+
+/// A name is never said to have done more in a window than was done in it, where history was forgotten.
+#[test]
+fn names_forget_with_the_whole() {
+    let mut wide = Counters::default();
+    wide.fields_mut().into_iter().for_each(|field| *field = 1 << 30);
+    for budget in [4_000, 8_000, 15_000, 40_000] {
+        let (mut ledger, mut told) = (Ledger::default(), 0);
+        ledger.set_limit(16 * budget);
+        for step in 0..8000_u64 {
+            // Some come once and save so much that they stay; others are counted for a while, and then no more.
+            let (name, counted) = match step {
+                0 | 1 | 100 | 5000 => ("rare".to_owned(), micros(1 << 40)),
+                _ if step % 7 == 0 => (format!("{}", step / 400), wide),
+                _ => (format!("{}", step / 400), micros(1)),
+            };
+            let now = START + step * 1000;
+            Names { single: [name.into(), vec![], vec![], vec![]], tags: vec![] }.count(&mut ledger, now, &counted);
+            if step % 50 == 0 {
+                told += WINDOWS.map(|seconds| check_sums(&ledger, seconds, now)).iter().sum::<u64>();
+            }
+        }
+        ledger.validate().unwrap();
+        assert!(ledger.complete_from() > UnixMs(START) && told > 100_000, "{told}");
+    }
+}
+
+/// Clocks that are set back, a little or by days, with names that come seldom: the names and the rest add up.
+#[test]
+fn names_turn_back_with_the_whole() {
+    with_seeds(70..=73, |seed, mut rng| {
+        for limit in [0, 1 << 20] {
+            let (mut ledger, mut now) = (Ledger::default(), START);
+            ledger.set_limit(limit);
+            for step in 0..6000 {
+                now += rng.below(9000);
+                let back = *rng.pick(&[400_000, 5_000_000, 200_000_000]);
+                now -= if rng.chance(1) { rng.below(back) } else { 0 };
+                let mut name = || format!("{}", (1 + rng.below(4000)).ilog2()).into_bytes();
+                let (single, tags) = ([name(), name(), name(), name()], vec![name()]);
+                Names { single, tags }.count(&mut ledger, now, &some(&mut rng));
+                if step % 20 == 0 || rng.chance(1) {
+                    WINDOWS.into_iter().for_each(|seconds| _ = check_sums(&ledger, seconds, now));
+                }
+                let window = Window::last(60, UnixMs(now));
+                assert!(
+                    ledger.counted(Some(&window)) != Counters::default(),
+                    "what has just come, LLMCACHE_SEED={seed}"
+                );
+            }
+            ledger.validate().unwrap();
+            assert!(read(&written(&ledger)).is_ok());
+        }
+    });
+}
+
+/// More than fits is counted of two hundred busy names: their history gets shorter, their sums stay.
+#[test]
+fn busy_names_keep_their_sums() {
+    with_seeds([60], |_, mut rng| {
+        let (mut ledger, mut now, mut sums) = (Ledger::default(), START, vec![Counters::default(); 200]);
+        for _ in 0..60_000 {
+            let i = rng.below(200) as usize;
+            let name = format!("name {i}").into_bytes();
+            let names = Names { single: [vec![], name.clone(), vec![], vec![]], tags: vec![name] };
+            let counted = micros(1 + i as u64);
+            now += rng.below(40_000);
+            names.count(&mut ledger, now, &counted);
+            sums[i].merge(&counted);
+        }
+        ledger.validate().unwrap();
+        for dimension in [Dimension::Scope, Dimension::Tag] {
+            let known = known(&ledger, dimension, None);
+            assert!((0..200).all(|i| known[format!("name {i}").as_bytes()] == sums[i]), "{}", dimension.name());
+        }
+        let all = 5 * ledger.counted(Some(&Window::last(LONGEST_WINDOW, UnixMs(now)))).lookups;
+        let told = check_sums(&ledger, Some(LONGEST_WINDOW), now);
+        assert!(all == 300_000 && told < all, "{told} of {all}");
+    });
+}
+
+/// The same where the half of the time falls into a minute that the whole keeps in one piece, and a name by the second.
+#[test]
+fn names_forget_whole_stretches_with_the_whole() {
+    for seconds in (200..9000).step_by(37) {
+        let mut ledger = Ledger::default();
+        let named = |name: &str| Names { single: [name.into(), vec![], vec![], vec![]], tags: vec![] };
+        (0..130).for_each(|second| named("a").count(&mut ledger, START + second * 1000, &micros(1)));
+        (0..3).for_each(|second| named("b").count(&mut ledger, START + (seconds + second) * 1000, &micros(1)));
+        let now = START + (seconds + 2) * 1000;
+        while ledger.shorten() {
+            (0..9000).step_by(400).for_each(|window| _ = check_sums(&ledger, Some(window), now));
+        }
+        assert_eq!(known(&ledger, Dimension::Model, None)[&b"a"[..]].lookups, 130);
+    }
 }

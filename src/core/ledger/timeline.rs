@@ -290,7 +290,7 @@ impl Account {
         oldest.min()
     }
 
-    /// Forgets when things were counted that were counted before a second.
+    /// Forgets when things were counted that were counted before a second, or in a stretch that begins before it.
     pub fn forget_before(&mut self, second: u64) {
         for (strip, span) in self.strips.iter_mut().zip(SPANS) {
             let is_older = |first: u64| first * span < second;
@@ -304,17 +304,27 @@ impl Account {
             strip.start = 0;
             strip.bytes.shrink_to_fit();
         }
+        if self.second < second {
+            self.before = self.counters;
+        }
     }
 
-    /// Goes on from an earlier second, where the clock was wrong: what was counted later keeps no time.
-    pub fn turn_back(&mut self, second: u64) {
+    /// Goes on from an earlier second, where the clock was wrong. What was counted later keeps no time, nor does what is
+    /// kept more coarsely than its age asks for, nor anything from `until` on. Answers when the rest ends.
+    pub fn turn_back(&mut self, second: u64, until: u64) -> u64 {
+        let mut end = 0;
         for (strip, span) in self.strips.iter_mut().zip(SPANS) {
-            let kept: usize =
-                strip.iter().take_while(|(number, _)| (number + 1) * span <= second).map(|(_, of)| of.len() + 5).sum();
+            let fine = if span > 1 { FINE } else { 0 };
+            let is_kept = |number: u64| number + fine < second / span && (number + 1) * span <= until;
+            let mut kept = 0;
+            for (number, payload) in strip.iter().take_while(|(number, _)| is_kept(*number)) {
+                (kept, end) = (kept + payload.len() + 5, end.max((number + 1) * span));
+            }
             strip.bytes.truncate(strip.start + kept);
         }
         self.before = self.counters;
-        self.second = self.second.min(second);
+        self.second = self.second.min(until);
+        end
     }
 
     /// Bytes behind it, beside its own.
