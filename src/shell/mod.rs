@@ -27,7 +27,7 @@ mod server;
 mod worker;
 
 use datatype::LLM_CACHE;
-use redis_module::{redis_module, Context, RedisString, Status};
+use redis_module::{Context, RedisString, Status};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 /// Loads the module: settings, commands, events, the timer.
@@ -73,10 +73,17 @@ fn settle(what: &str, work: impl FnOnce()) {
     }
 }
 
-redis_module! {
-    name: "llmcache",
-    version: 100,
-    allocator: (alloc::ServerAlloc, alloc::ServerAlloc),
-    data_types: [LLM_CACHE],
-    init: init,
+/// What the server calls first.
+mod entry {
+    #![allow(clippy::disallowed_methods)] // the macro's own, which log nothing that users say
+    use super::{alloc, init, LLM_CACHE};
+    use redis_module::redis_module;
+
+    redis_module! {
+        name: "llmcache",
+        version: 100,
+        allocator: (alloc::ServerAlloc, alloc::ServerAlloc),
+        data_types: [LLM_CACHE],
+        init: init,
+    }
 }

@@ -140,7 +140,7 @@ def wanted(figures, labels, window, latencies=True):
         if field == "alerts":
             continue
         if isinstance(value, dict):
-            if not latencies:
+            if window or not latencies:
                 continue
             told = {part.decode(): number for part, number in value.items()}
             for part, quantile in PERCENTILES.items():

@@ -36,7 +36,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
                 total.add(&resident.cache, memory, &scope);
                 alerts(resident, &may_read);
             })?;
-            Told::All(Figures::new(total, &scope))
+            Told::All(Box::new(Figures::new(total, &scope)))
         }
         Some(by) => {
             let mut total = Breakdown::new(by);
@@ -76,7 +76,7 @@ fn each(call: &Call<'_>, has_key: bool, mut look: impl FnMut(&Resident, u64)) ->
 
 /// What is told: figures of all, or of each name. Alerts are about whole caches, and not told by name.
 enum Told {
-    All(Figures),
+    All(Box<Figures>),
     Names(Dimension, Vec<(Box<[u8]>, Figures)>),
 }
 
