@@ -149,7 +149,7 @@ impl<T: Default> Interner<T> {
     /// Bytes that a string of this length takes: its own, and its part of the tables with their slack. Charged by the
     /// string rather than by capacity, so that the sum goes down when strings go.
     pub const fn charge(len: usize) -> usize {
-        memory::allocated(len) + size_of::<Option<Interned<T>>>() * 3 / 2 + 8
+        memory::allocated(len) + size_of::<Option<Interned<T>>>() * 11 / 8 + 8
     }
 }
 

@@ -214,8 +214,9 @@ impl Cache {
     pub fn repeat_store(&mut self, context: &[u8], entry: &[u8], now: UnixMs) -> Result<Effects, WireError> {
         let (id, cost, expired) = self.put(context, entry, now)?;
         if let Some(slot) = self.store.find_id(&id) {
-            // When it was stored, and not when a file was read.
+            // When it was stored, and not when a file was read; but the clock of another node sets none back.
             let stored = self.store.get(slot).map_or(now, |entry| entry.created.min(now));
+            let stored = stored.max(self.ledger.last_counted());
             self.count_slot(slot, stored, |counters| counters.stored(cost));
         }
         Ok(Effects { stored: Some(id), expired, ..Effects::default() })

@@ -117,7 +117,7 @@ pub struct Twin {
 }
 
 /// Bytes of what is known of a name's entries, with the slack of the table.
-const HOLDING: usize = 32 * 3 / 2;
+const HOLDING: usize = 32 * 11 / 8;
 
 fn later(at: u64, ms: u64) -> u64 {
     if at == NEVER {
@@ -132,7 +132,7 @@ fn life(fresh_until: u64, stale_ms: u64) -> Lifespan {
     Lifespan { fresh_until: UnixMs(fresh_until), dead_at: UnixMs(later(fresh_until, stale_ms)), stale_ms }
 }
 
-/// Bytes of a string that entries share: jemalloc's class for it, and 56 for its place in the tables.
+/// Bytes of a string that entries share: jemalloc's class for it, and 52 for its place in the tables.
 fn charge(len: usize) -> usize {
     let classes = (16..=128).step_by(16).chain((7..40).flat_map(|p| (5..=8).map(move |q| q << (p - 2))));
     let class = match len {
@@ -140,7 +140,7 @@ fn charge(len: usize) -> usize {
         1..=8 => 8,
         _ => classes.into_iter().find(|class| *class >= len).unwrap(),
     };
-    class + 56
+    class + 52
 }
 
 impl Held {

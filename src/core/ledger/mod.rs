@@ -143,6 +143,11 @@ impl Ledger {
         UnixMs(self.known_from * 1000)
     }
 
+    /// The second in which something was last counted.
+    pub fn last_counted(&self) -> UnixMs {
+        UnixMs(self.all.last_second() * 1000)
+    }
+
     /// How long its work takes.
     pub fn latencies(&self) -> &Latencies {
         &self.latencies
