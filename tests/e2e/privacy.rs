@@ -194,6 +194,8 @@ fn nothing_that_was_asked_or_answered_stands_anywhere_else() {
     cmd!(c, "SET", "text", "t").ok();
     store(&mut c, "there", "r");
     c.words("LLMCACHE.ALERT faq SET full entries ABOVE 0").ok();
+    // Before memory gets short and the cache empty.
+    server.wait_for_log("alert 'full' of cache 'faq' is firing");
     c.words("ACL SETUSER alice on >pw +@all ~other").ok();
     c.words("ACL SETUSER bob on >pw +@all -llmcache.get -llmcache.set ~*").ok();
     let mut users: Vec<Client> = ["alice", "bob"]
@@ -294,7 +296,6 @@ fn nothing_that_was_asked_or_answered_stands_anywhere_else() {
     if server.version().is_valkey(8, 1) {
         assert!(shows("COMMANDLOG GET -1 large-request", "a-word-that-the-slow-log-shows"));
     }
-    server.wait_for_log("alert 'full' of cache 'faq' is firing");
     let log = server.log();
     assert!(!log.contains(NEEDLE), "the log: {}", around(&log));
     let mut heard = Vec::new();
