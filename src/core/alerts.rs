@@ -234,8 +234,10 @@ impl Cache {
         let before = self.alerts.clone();
         let mut effects = Effects { alerts: true, ..Effects::default() };
         match self.alerts.find(&alert.name) {
-            // The same rule again goes on as it stands.
-            Some(at) if self.alerts.0.get(at).is_some_and(|there| there.is_same_rule(&alert)) => return Ok(effects),
+            // The same rule again goes on as it stands, and nobody need be told.
+            Some(at) if self.alerts.0.get(at).is_some_and(|there| there.is_same_rule(&alert)) => {
+                return Ok(Effects::default());
+            }
             Some(at) => {
                 effects.turned.extend(self.stopped(at, now, memory_price));
                 if let Some(there) = self.alerts.0.get_mut(at) {

@@ -169,12 +169,14 @@ impl Breakdown {
 
     /// Lets all names but those that save most become part of the rest.
     fn keep_best(&mut self, count: usize) {
-        let mut worths: Vec<_> = self.names.values().map(|(counters, _)| worth(counters)).collect();
-        let at = worths.len().saturating_sub(count);
-        if let Some((_, least, _)) = (at < worths.len()).then(|| worths.select_nth_unstable(at)) {
-            let least = *least;
-            self.names.retain(|_, (counters, _)| worth(counters) > least);
+        let mut names: Vec<_> = self.names.drain().collect();
+        if count < names.len() {
+            names.select_nth_unstable_by(count, |(a, (x, _)), (b, (y, _))| {
+                worth(y).cmp(&worth(x)).then_with(|| a.cmp(b))
+            });
+            names.truncate(count);
         }
+        self.names.extend(names);
     }
 
     /// The names that save most, each with its figures, and last the rest, if there is any. Memory that entries share is
@@ -220,6 +222,7 @@ fn scaled(amount: MicroUsd, times: u64, by: u64) -> MicroUsd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::ledger::Labels;
 
     fn scope(now: u64) -> Scope {
         Scope { now: UnixMs(now), window: None, gb_month: MicroUsd::from_micros(10_000_000) }
@@ -256,5 +259,35 @@ mod tests {
         let stats = Stats::default();
         assert_eq!((stats.compression_saved(), stats.memory_per_1k_entries()), (0.0, 0));
         assert_eq!(stats.projection(&Scope { gb_month: MicroUsd::ZERO, ..scope(1 << 40) }).roi, 0.0);
+    }
+
+    /// The names of many caches do not all fit, and add up all the same.
+    #[test]
+    fn names_of_many_caches_are_kept_in_part_and_add_up() {
+        let (mut breakdown, mut whole) = (Breakdown::new(Dimension::Scope), Counters::default());
+        for cache_number in 0..60_u64 {
+            let mut cache = Cache::default();
+            for name in 0..MOST_NAMES as u64 {
+                let scope = format!("{cache_number}/{name}");
+                let labels = Labels { scope: scope.as_bytes(), ..Labels::default() };
+                // Nearly all have saved the same, and three have saved more.
+                let micros_saved = if name == 7 && cache_number % 20 == 3 { 1000 + cache_number } else { 5 };
+                cache.ledger.count(UnixMs(1_750_000_000_000), &labels, std::iter::empty(), |counters| {
+                    counters.lookups += 1;
+                    counters.hits_exact += 1;
+                    counters.micros_saved += micros_saved;
+                });
+            }
+            whole.merge(cache.ledger().counters());
+            breakdown.add(&cache, 0, false, &scope(1_750_000_000_000));
+            assert!(breakdown.names.len() <= KEPT);
+        }
+        let told = breakdown.finish();
+        let mut sum = Counters::default();
+        told.iter().for_each(|(_, stats)| sum.merge(&stats.counters));
+        assert_eq!((sum, told.len()), (whole, TOLD + 1));
+        let first: Vec<_> = told.iter().take(3).map(|(name, _)| &**name).collect();
+        assert_eq!(first, [&b"43/7"[..], b"23/7", b"3/7"]);
+        assert_eq!(&*told[TOLD].0, OTHER);
     }
 }

@@ -250,3 +250,24 @@ fn nobody_waits_for_large_answers_to_be_compressed() {
         slow.is_empty().then_some(()).ok_or(slow.join(", "))
     });
 }
+
+/// Who may only read must not fill the server by being counted.
+#[test]
+fn what_is_counted_for_lookups_gives_way_as_well() {
+    const CACHES: usize = 2000;
+    let server = Server::builder().config("maxmemory-policy noeviction").start();
+    let mut c = server.client();
+    c.pipeline(&(0..CACHES).map(|i| args!["LLMCACHE.CREATE", format!("k{i}")]).collect::<Vec<_>>());
+    let limit = settled(&mut c) + (8 << 20);
+    cmd!(c, "CONFIG", "SET", "maxmemory", limit).ok();
+    for round in 0..10 {
+        let get = |i: usize| {
+            let (key, scope) = (format!("k{i}"), format!("scope {round}"));
+            args!["LLMCACHE.GET", key, "nobody knows", "MODEL", scope, "SCOPE", scope]
+        };
+        c.pipeline(&(0..CACHES).map(get).collect::<Vec<_>>());
+    }
+    relieved(&mut c, limit);
+    cmd!(c, "SET", "x", "y").ok();
+    assert_eq!(c.words("LLMCACHE.STATS").field("lookups").int(), 10 * CACHES as i64, "sums are never given up");
+}

@@ -1,8 +1,9 @@
 //! Counters by name: of a model, a scope, a strategy, a type or a tag.
 //!
 //! There may be millions of names, so only some have an account of their own: as many as there is room for, and when there
-//! is no room, those that save most: whoever has saved more than a 256th of the whole is among them. What has none is the difference between the sum of all and those that have; so the
-//! figures of the names and of the rest add up, whoever comes and goes.
+//! is no room, those that save most: whoever has saved more than a 256th of the whole is among them. What has none is the
+//! difference between the sum of all and those that have; so the figures of the names and of the rest add up, whoever comes
+//! and goes.
 
 use super::counters::Counters;
 use super::timeline::{Account, Window};
