@@ -46,7 +46,8 @@ impl Cache {
         while over(self) && self.evict_one(kept, now, effects) {}
     }
 
-    /// Evicts until the cache takes no more than `target` bytes beside its statistics, but never `kept`, and `budget` entries at most.
+    /// Evicts until the cache takes no more than `target` bytes beside its statistics, but never `kept`, and `budget` entries
+    /// at most.
     pub(super) fn evict_to(
         &mut self,
         target: usize,
