@@ -8,7 +8,6 @@ use super::alerts::{Alerts, MAX_ALERTS};
 use super::effects::Effects;
 use super::entry::{EntryView, Phase, Slot};
 use super::feedback::Feedback;
-use super::hot::Queues;
 use super::identity::{Digest, EntryId};
 use super::ledger::Ledger;
 use super::plans::{Plans, MAX_PROFILES};
@@ -19,6 +18,7 @@ use super::similarity::{Kind, Method};
 use super::store::Store;
 use super::strategy::{Strategies, StrategyError};
 use super::time::UnixMs;
+use std::collections::VecDeque;
 
 /// How long a dead entry is kept, so that a lookup can still tell that its answer has expired.
 pub const GRACE_MS: u64 = 1000;
@@ -36,7 +36,11 @@ pub struct Cache {
     pub(super) policy: Policy,
     pub(super) strategies: Strategies,
     pub(super) ledger: Ledger,
-    pub(super) queues: Queues,
+    /// Answers that wait to be compressed, by slot and etag. Here and below a name may be that of an entry that is gone or has
+    /// changed, which is seen when its turn comes; they are swept before such names outnumber the others.
+    pub(super) pending: VecDeque<(Slot, u64)>,
+    /// Entries with a hot copy, and the hits that they had when they were last looked at.
+    pub(super) copies: VecDeque<(Slot, u64)>,
     pub(super) debris: Option<Store>,
     pub(super) feedback: Feedback,
     pub(super) plans: Plans,

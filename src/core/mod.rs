@@ -23,6 +23,7 @@ pub mod money;
 pub mod persist;
 pub mod plans;
 pub mod policy;
+pub mod pressing;
 pub mod report;
 pub mod request;
 pub mod serving;

@@ -7,7 +7,7 @@
 use super::config;
 use super::registry::{self, Resident};
 use crate::core::codec::Codec;
-use crate::core::hot::{Pressed, Pressing};
+use crate::core::pressing::{Pressed, Pressing};
 use crate::core::store::Store;
 use lazy_static::lazy_static;
 use std::collections::VecDeque;

@@ -26,7 +26,7 @@ use super::{config, docs, server, worker};
 use crate::core::cache::Cache;
 use crate::core::codec::Codec;
 use crate::core::effects::Effects;
-use crate::core::hot::INLINE;
+use crate::core::pressing::INLINE;
 use crate::core::time::UnixMs;
 use crate::syntax::error::SyntaxError;
 use crate::syntax::table::COMMANDS;
