@@ -99,7 +99,8 @@ impl Ask {
     fn look(&self, cache: &mut Cache, terms: &Terms, now: UnixMs) -> Result<Found, VectorError> {
         let identity = self.identity();
         let (vector, comparable) = (self.vector.as_deref(), self.comparable);
-        let wanted = Wanted { digest: identity.digest(), identity, vector, comparable, terms, now };
+        let mut wanted = Wanted::exactly(identity, terms, now);
+        (wanted.vector, wanted.comparable) = (vector, comparable);
         Ok(match cache.look(&wanted)? {
             Look::Found(found) => found,
             Look::Search(asking) => {

@@ -10,6 +10,7 @@ use super::entry::{EntryView, Phase, Slot};
 use super::feedback::Feedback;
 use super::identity::{Digest, EntryId};
 use super::ledger::Ledger;
+use super::matching::Wanted;
 use super::plans::{Plans, MAX_PROFILES};
 use super::policy::{Mode, Policy, PolicyChange};
 use super::similarity::guards::Guard;
@@ -254,7 +255,17 @@ impl Cache {
 
     /// Which entry answers this digest on these terms.
     pub fn find(&self, digest: &Digest, terms: &Terms, now: UnixMs) -> Found {
-        let Some((slot, entry)) = self.store.find(digest).and_then(|slot| Some((slot, self.store.get(slot)?))) else {
+        self.found(self.store.find(digest), terms, now)
+    }
+
+    /// The same for a lookup, which may leave a shortcut for the next.
+    pub(super) fn recall(&mut self, wanted: &Wanted<'_>) -> Found {
+        let slot = self.store.find_question(&wanted.identity, || wanted.digest());
+        self.found(slot, wanted.terms, wanted.now)
+    }
+
+    fn found(&self, slot: Option<Slot>, terms: &Terms, now: UnixMs) -> Found {
+        let Some((slot, entry)) = slot.and_then(|slot| Some((slot, self.store.get(slot)?))) else {
             return Found::Miss(Miss::Absent);
         };
         match entry.serves(terms, now) {

@@ -7,6 +7,7 @@ use super::interner::Symbol;
 use super::ledger::{Dimension, Labels};
 use super::memory;
 use super::money::MicroUsd;
+use super::shortcuts;
 use super::similarity::index::Mark;
 use super::store::Store;
 use super::time::{rounded_seconds, UnixMs};
@@ -127,10 +128,10 @@ impl Entry {
     ///
     /// The tables are charged by the entry rather than by their capacity, so that the sum neither jumps when a table
     /// doubles nor stays up when entries go: a slot (8 bytes and its slack), an index cell (9 bytes, half of them in
-    /// use), a place in the order of expiry and one for each tag.
+    /// use), a shortcut, a place in the order of expiry and one for each tag.
     pub(super) fn memory(&self) -> usize {
         const OWN: usize = memory::allocated(size_of::<Entry>());
-        const TABLES: usize = 12 + 16;
+        const TABLES: usize = 12 + 16 + shortcuts::CHARGE;
         const HOT_PLACE: usize = 16;
         let expiry = if self.life.dead_at.is_never() { 0 } else { memory::of_btree::<(UnixMs, Slot)>(1) };
         OWN + TABLES

@@ -47,12 +47,12 @@ const ALMOST: f64 = 0.9999;
 const DECIMALS: f64 = 10_000.0;
 
 /// What is looked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Wanted<'a> {
     /// Whose answer.
     pub identity: Identity<'a>,
-    /// The digest of `identity`.
-    pub digest: Digest,
+    /// The digest of `identity`, once somebody has asked for it.
+    digest: OnceCell<Digest>,
     /// The client's vector.
     pub vector: Option<&'a [f32]>,
     /// Whether a similar question may answer it.
@@ -61,6 +61,26 @@ pub struct Wanted<'a> {
     pub terms: &'a Terms,
     /// When.
     pub now: UnixMs,
+}
+
+impl<'a> Wanted<'a> {
+    /// The answer to this very question.
+    pub fn exactly(identity: Identity<'a>, terms: &'a Terms, now: UnixMs) -> Self {
+        Self { identity, digest: OnceCell::new(), vector: None, comparable: false, terms, now }
+    }
+
+    /// The digest of the question. To make it takes longer than most lookups, which do without.
+    pub fn digest(&self) -> Digest {
+        *self.digest.get_or_init(|| self.identity.digest())
+    }
+
+    /// The same on other terms.
+    pub fn on<'b>(&self, terms: &'b Terms) -> Wanted<'b>
+    where
+        'a: 'b,
+    {
+        Wanted { terms, ..self.clone() }
+    }
 }
 
 /// How far a lookup gets without a search.
@@ -200,7 +220,7 @@ impl Cache {
     /// Looks for an answer as far as that goes without a search.
     pub fn look(&mut self, wanted: &Wanted<'_>) -> Result<Look, VectorError> {
         let is_similar = self.is_similar(wanted)?;
-        let exact = self.find(&wanted.digest, wanted.terms, wanted.now);
+        let exact = self.recall(wanted);
         if !is_similar || !matches!(exact, Found::Miss(_)) {
             return Ok(Look::Found(exact));
         }
@@ -272,7 +292,7 @@ impl Cache {
     /// The answer among the entries that a search has found, or why there is none.
     pub fn settle(&self, asking: &Asking, hits: &[Hit], wanted: &Wanted<'_>) -> Found {
         // Its own answer may have come meanwhile.
-        let exact = self.find(&wanted.digest, wanted.terms, wanted.now);
+        let exact = self.find(&wanted.digest(), wanted.terms, wanted.now);
         if !matches!(exact, Found::Miss(_)) {
             return exact;
         }
@@ -333,7 +353,7 @@ impl Cache {
         let mut left = [LOOKED_AT; 2];
         hits.iter().filter_map(move |hit| {
             let entry = self.store.get(hit.slot)?;
-            if entry.stamp() != hit.stamp || Some(entry.context) != context || entry.digest == wanted.digest {
+            if entry.stamp() != hit.stamp || Some(entry.context) != context || entry.digest == wanted.digest() {
                 return None;
             }
             let [timely, untimely] = &mut left;
@@ -355,7 +375,7 @@ impl Cache {
             return Verdict::BelowThreshold;
         }
         let Some(phase) = entry.serves(wanted.terms, wanted.now) else { return Verdict::Expired };
-        if self.feedback.is_bad(&wanted.digest, &entry.digest.id()) {
+        if self.feedback.is_bad(&wanted.digest(), &entry.digest.id()) {
             return Verdict::Feedback;
         }
         let texts = asking.guarded(candidate);

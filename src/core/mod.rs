@@ -27,6 +27,7 @@ pub mod pressing;
 pub mod report;
 pub mod request;
 pub mod serving;
+mod shortcuts;
 pub mod similarity;
 pub mod stats;
 pub mod store;

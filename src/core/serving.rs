@@ -20,9 +20,8 @@ impl Cache {
         now: UnixMs,
         codec: &'a mut Codec,
     ) -> Result<Got<'a>, Damaged> {
-        let digest = identity.digest();
-        let found = self.find(&digest, terms, now);
-        let wanted = Wanted { identity: *identity, digest, vector: None, comparable: false, terms, now };
+        let wanted = Wanted::exactly(*identity, terms, now);
+        let found = self.recall(&wanted);
         self.serve(found, &wanted, codec)
     }
 

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!   index    digest -> slot      a hash table; digests are SHA-256, so their own bits are the hash
+//!   shortcuts question -> slot   for questions that were found before, which spares them their digest
 //!   expiry   (dead_at, slot)     a B-tree: what dies first stands first
 //!   recency  newest <-> oldest   a list threaded through the entries
 //!   tagged   (tag, slot)         a B-tree: the entries of a tag stand together
@@ -15,9 +16,10 @@
 use super::census::{Census, Holding};
 use super::codec::Packed;
 use super::entry::{Entry, EntryView, Lifespan, Slot};
-use super::identity::{Context, Digest, EntryId, Shape};
+use super::identity::{Context, Digest, EntryId, Identity, Shape};
 use super::interner::{Interner, Symbol};
 use super::ledger::Dimension;
+use super::shortcuts::Shortcuts;
 use super::similarity::dense::Codes;
 use super::similarity::index::{Index, Item};
 use super::similarity::Method;
@@ -38,6 +40,7 @@ pub struct Store {
     slots: Vec<Option<Box<Entry>>>,
     free: Vec<u32>,
     index: HashTable<Indexed>,
+    shortcuts: Shortcuts,
     expiry: BTreeSet<(UnixMs, Slot)>,
     tagged: BTreeSet<(Symbol, Slot)>,
     newest: Option<Slot>,
@@ -100,6 +103,23 @@ impl Store {
         self.find_id(&digest.id()).filter(|slot| self.get(*slot).is_some_and(|entry| entry.digest == *digest))
     }
 
+    /// The slot of a question, and its digest where that had to be made.
+    pub(super) fn find_question(&mut self, question: &Identity<'_>, digest: impl FnOnce() -> Digest) -> Option<Slot> {
+        let hash = self.shortcuts.hash(question);
+        if let Some(slot) = self.shortcuts.find(hash).filter(|slot| self.is_question(*slot, question)) {
+            return Some(slot);
+        }
+        let slot = self.find(&digest())?;
+        self.shortcuts.note(hash, slot);
+        Some(slot)
+    }
+
+    /// Whether the entry in a slot answers this very question.
+    fn is_question(&self, slot: Slot, question: &Identity<'_>) -> bool {
+        let Some(entry) = self.get(slot) else { return false };
+        *entry.prompt == *question.prompt && self.context(entry.context) == question.context
+    }
+
     /// The slot of an id.
     pub fn find_id(&self, id: &EntryId) -> Option<Slot> {
         let lot = id.lot();
@@ -127,6 +147,7 @@ impl Store {
             *place = Some(Box::new(entry));
         }
         self.index.insert_unique(spread(lot), Indexed { slot, lot }, |i| spread(i.lot));
+        self.shortcuts.fit(self.index.len());
         self.link_newest(slot);
         self.index_entry(slot, vector);
         slot
@@ -163,6 +184,7 @@ impl Store {
     /// Gives table memory back when little of it is in use.
     fn shrink(&mut self) {
         const SPARE: usize = 64;
+        self.shortcuts.fit(self.index.len());
         if self.index.is_empty() {
             self.slots = Vec::new();
             self.free = Vec::new();

@@ -397,7 +397,7 @@ pub fn swap(first: i32, second: i32) {
 
 /// Lets a client wait for somebody else's answer. False where it cannot.
 pub fn wait(ctx: &Context, home: Home, wanted: &Wanted<'_>, (block, lease): (u64, u64)) -> bool {
-    let (digest, now, identity::Context { model, scope, .. }) = (wanted.digest, wanted.now, wanted.identity.context);
+    let (digest, now, identity::Context { model, scope, .. }) = (wanted.digest(), wanted.now, wanted.identity.context);
     // SAFETY: called while a command runs that may block; the callbacks have the signatures that the server expects. The
     // time to wait is kept here, to the millisecond.
     let client =

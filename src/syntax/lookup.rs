@@ -105,9 +105,9 @@ impl<'a> Lookup<'a> {
 
     /// What the core is to look for.
     pub fn wanted(&self, now: UnixMs) -> Wanted<'_> {
-        let identity = self.asked.identity();
-        let (vector, comparable) = (self.vector.as_deref(), self.asked.similar_allowed);
-        Wanted { digest: identity.digest(), identity, vector, comparable, terms: &self.terms, now }
+        let mut wanted = Wanted::exactly(self.asked.identity(), &self.terms, now);
+        (wanted.vector, wanted.comparable) = (self.vector.as_deref(), self.asked.similar_allowed);
+        wanted
     }
 }
 

@@ -104,9 +104,8 @@ impl Day {
     /// A lookup among similar questions; how similar what answers is.
     fn similar(&mut self, ask: &Ask) -> Option<f64> {
         let terms = Terms { mode: Some(Mode::Similar), ..Terms::default() };
-        let identity = ask.identity();
-        let wanted =
-            Wanted { identity, digest: ask.digest(), vector: None, comparable: true, terms: &terms, now: self.now };
+        let mut wanted = Wanted::exactly(ask.identity(), &terms, self.now);
+        wanted.comparable = true;
         let found = match self.cache.look(&wanted).unwrap() {
             Look::Found(found) => found,
             Look::Search(asking) => {

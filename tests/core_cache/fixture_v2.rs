@@ -103,8 +103,8 @@ fn version_2_is_read_field_by_field() {
     let ask = Ask { scope: b"ann".to_vec(), ..Ask::plain("asked") };
     let identity = ask.identity();
     let (vector, terms) = ([2.0, 0.0, -1.0], Terms::default());
-    let (digest, vector) = (identity.digest(), Some(&vector[..]));
-    let wanted = Wanted { digest, identity, vector, comparable: true, terms: &terms, now: NOW };
+    let mut wanted = Wanted::exactly(identity, &terms, NOW);
+    (wanted.vector, wanted.comparable) = (Some(&vector[..]), true);
     let Ok(Look::Search(asking)) = cache.look(&wanted) else { panic!("there is something to search in") };
     let hits = asking.run(asking.floor(), ASKED_FOR);
     let Found::Similar { slot, similarity, .. } = cache.settle(&asking, &hits, &wanted) else { panic!("{hits:?}") };

@@ -48,7 +48,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
     let (mut found, mut candidates, mut threshold) = (Found::Miss(Miss::Absent), Vec::new(), None);
     if let Some(resident) = key.resident() {
         let is_similar = resident.cache.is_similar(&wanted)?;
-        found = resident.cache.find(&wanted.digest, wanted.terms, call.now);
+        found = resident.cache.find(&wanted.digest(), wanted.terms, call.now);
         steps.done("lookup");
         if is_similar && matches!(found, Found::Miss(_)) {
             match look_closer(call, resident, &wanted, &mut steps) {
@@ -73,7 +73,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
         "verdict" => |r: Reply<'_>| r.bulk(verdict.as_bytes()),
         "match" => |r: Reply<'_>| r.optional(matched.map(str::as_bytes)),
         "reason" => |r: Reply<'_>| r.text(reason(&found)),
-        "digest" => |r: Reply<'_>| r.text(wanted.digest),
+        "digest" => |r: Reply<'_>| r.text(wanted.digest()),
         "context" => |r: Reply<'_>| r.text(context),
         "mode" => |r: Reply<'_>| r.bulk(mode.name().as_bytes()),
         "threshold" => |r: Reply<'_>| threshold.map_or_else(|| r.null(), |threshold| r.double(threshold)),

@@ -82,7 +82,7 @@ impl Fetching<'_> {
     /// Asks for the right to compute the answer.
     fn take(&self) -> Result<Option<Token>, Failure> {
         match self.is_primary() {
-            true => leases::take(self.call.ctx, &self.home, &self.wanted.digest, self.fetch.lease_ms, self.call.now),
+            true => leases::take(self.call.ctx, &self.home, &self.wanted.digest(), self.fetch.lease_ms, self.call.now),
             false => Ok(None),
         }
     }
@@ -120,7 +120,7 @@ impl Fetching<'_> {
         // The time that the search took is not the holder's. It may have lost the lease meanwhile.
         let token = searched.claim().filter(|token| {
             let Self { call, wanted, home, fetch } = self;
-            leases::holds(home, &wanted.digest, *token, call.now)
+            leases::holds(home, &wanted.digest(), *token, call.now)
                 && leases::renew(call.ctx, home, *token, fetch.lease_ms, call.now)
         });
         match (token, found) {
@@ -151,14 +151,14 @@ impl Fetching<'_> {
 
     /// Those who wait on the same terms are told of what the search of the first one has found.
     fn share(&self, cache: &mut Cache, found: Found) -> Outcome {
-        let waiters = leases::waiting_like(&self.home, &self.wanted.digest, self.wanted.terms);
+        let waiters = leases::waiting_like(&self.home, &self.wanted.digest(), self.wanted.terms);
         if waiters.is_empty() {
             return Ok(());
         }
         with_codec(|codec| {
             cache.coalesce(found, self.wanted.terms, waiters.len() as u64, self.call.now);
             let terms = Terms { no_touch: true, if_none_match: None, ..*self.wanted.terms };
-            let wanted = Wanted { terms: &terms, ..self.wanted };
+            let wanted = self.wanted.on(&terms);
             if let Got::Hit { entry, response, stale, similar } = cache.serve(found, &wanted, codec)? {
                 let mut shown = Shown::default();
                 let matched = similar.map_or(("exact", 1.0), |similarity| ("similar", similarity));
