@@ -19,6 +19,7 @@ use super::similarity::{Kind, Method};
 use super::store::Store;
 use super::strategy::{Strategies, StrategyError};
 use super::time::UnixMs;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 /// How long a dead entry is kept, so that a lookup can still tell that its answer has expired.
@@ -200,8 +201,8 @@ impl Cache {
     }
 
     /// What it has done.
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+    pub fn ledger(&self) -> Cow<'_, Ledger> {
+        self.ledger.booked()
     }
 
     /// The same, to note what only the shell knows.
@@ -238,6 +239,11 @@ impl Cache {
     /// The same without the statistics, which nobody evicts.
     pub(super) fn footprint(&self) -> usize {
         self.memory() - self.ledger.charge()
+    }
+
+    /// Bytes behind its statistics, or set aside for them.
+    pub fn statistics_memory(&self) -> usize {
+        self.ledger.charge()
     }
 
     /// Bytes behind what the cache is, apart from what it holds.
@@ -409,6 +415,7 @@ impl Cache {
         self.plans.validate()?;
         self.alerts.validate()?;
         self.ledger.validate()?;
+        self.ledger.booked().validate()?;
         let (entries, memory) = (self.policy.max_entries, self.policy.max_memory);
         if entries > 0 && self.store.len() as u64 > entries {
             return Err(format!("{} entries, {entries} allowed", self.store.len()));

@@ -125,6 +125,11 @@ impl Census {
         }
     }
 
+    /// A number that changes when a symbol may come to mean another name.
+    pub(super) fn generation(&self) -> u64 {
+        self.names.iter().map(Interner::given_up).sum()
+    }
+
     /// All of it.
     pub fn all(&self) -> &Holding {
         &self.all

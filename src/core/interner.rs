@@ -12,6 +12,11 @@ pub struct Symbol(u32);
 impl Symbol {
     /// No string's symbol: what stands in a place that is about to be filled.
     pub(super) const NONE: Self = Self(u32::MAX);
+
+    /// A number of its own.
+    pub(super) fn number(self) -> usize {
+        self.0 as usize
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -31,6 +36,7 @@ pub struct Interner<T = ()> {
     table: HashTable<u32>,
     hasher: RandomState,
     bytes: usize,
+    given_up: u64,
 }
 
 impl<T: Default> Interner<T> {
@@ -73,6 +79,7 @@ impl<T: Default> Interner<T> {
         if interned.users > 0 {
             return;
         }
+        self.given_up += 1;
         let hash = interned.hash;
         self.bytes -= Self::charge(interned.text.len());
         *slot = None;
@@ -122,6 +129,11 @@ impl<T: Default> Interner<T> {
     /// How many strings are held.
     pub fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// How many strings have been given up so far. While that stays the same, so do the meanings of symbols.
+    pub fn given_up(&self) -> u64 {
+        self.given_up
     }
 
     /// Bytes behind it all.

@@ -167,7 +167,7 @@ impl Cache {
     /// The counters as one record.
     pub fn counters_record(&self) -> Vec<u8> {
         let mut w = Writer::record(COUNTERS, V4);
-        self.ledger.write(&mut w);
+        self.ledger.booked().write(&mut w);
         w.finish()
     }
 

@@ -78,8 +78,9 @@ impl Cache {
         }
         self.ledger.looked_up(now);
         (0..count).for_each(|_| self.store.touch(slot));
-        let Some(effort) = self.store.get(slot).map(|entry| entry.effort) else { return };
-        self.count_slot(slot, now, |counters| {
+        let Some(view) = self.store.view(slot) else { return };
+        let effort = view.effort();
+        let add = |counters: &mut Counters| {
             for _ in 0..count {
                 counters.lookups += 1;
                 *match phase {
@@ -89,7 +90,13 @@ impl Cache {
                 } += 1;
                 counters.saved(&effort);
             }
-        });
+        };
+        let names = || (view.labels(), view.tags());
+        let generation = self.store.census().generation();
+        let is_tallied = view.key().is_some_and(|key| self.ledger.tally(now, generation, &key, names, add));
+        if !is_tallied {
+            self.ledger.count(now, &view.labels(), view.tags(), add);
+        }
     }
 
     /// Counts a lookup that found nothing, and changes nothing else.

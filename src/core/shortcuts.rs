@@ -12,7 +12,7 @@ use std::hash::{BuildHasher, Hasher};
 /// Bytes that an entry's part of the table takes.
 pub(super) const CHARGE: usize = size_of::<u64>();
 
-/// The shortcuts of a store: a table with no more places than there are entries, one for each hash.
+/// The shortcuts of a store: a table with no more places than there are entries. A hash has one and may use its neighbour's.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shortcuts {
     /// 32 bits of the hash, and one more than the slot; 0 for none.
@@ -35,16 +35,22 @@ impl Shortcuts {
 
     /// Where the question may be.
     pub fn find(&self, hash: u64) -> Option<Slot> {
-        let place = *self.places.get(self.place(hash))?;
-        let slot = (place as u32).checked_sub(1)?;
-        (place >> 32 == hash >> 32).then_some(Slot(slot))
+        let first = self.place(hash);
+        [first, first ^ 1].into_iter().find_map(|place| {
+            let place = *self.places.get(place)?;
+            let slot = (place as u32).checked_sub(1)?;
+            (place >> 32 == hash >> 32).then_some(Slot(slot))
+        })
     }
 
     /// Notes where it was found.
     pub fn note(&mut self, hash: u64, slot: Slot) {
-        let place = self.place(hash);
-        if let Some(place) = self.places.get_mut(place) {
-            *place = hash >> 32 << 32 | u64::from(slot.0.wrapping_add(1));
+        let first = self.place(hash);
+        let noted = hash >> 32 << 32 | u64::from(slot.0.wrapping_add(1));
+        if let Some(before) = self.places.get_mut(first).map(|place| std::mem::replace(place, noted)) {
+            if let Some(second) = self.places.get_mut(first ^ 1) {
+                *second = before;
+            }
         }
     }
 

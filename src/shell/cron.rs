@@ -209,6 +209,7 @@ fn watch(ctx: &Context) {
         let mut looked_at = 0;
         next = registry::some(next, at_once, |resident| {
             looked_at += usize::from(!resident.cache.alerts().list().is_empty());
+            resident.cache.ledger_mut().book();
             if !resident.gone && resident.cache.has_turning_alerts(now, price) {
                 found.push((resident, resident.home.clone()));
             }

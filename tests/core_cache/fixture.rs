@@ -192,7 +192,7 @@ fn the_policy_of_version_1_is_read() {
 #[test]
 fn the_counters_of_version_1_are_read() {
     let cache = load();
-    let counters = cache.ledger().counters();
+    let counters = *cache.ledger().counters();
     assert_eq!(cache.ledger().first_lookup(), Some(UnixMs(1_740_000_000_000)));
     assert_eq!((counters.micros_saved, counters.micros_spent), (1_234_567, 7_654_321));
     assert_eq!(

@@ -93,7 +93,7 @@ fn version_2_is_read_field_by_field() {
     let policy = cache.policy();
     assert_eq!((policy.mode, policy.similarity, policy.metric), (Mode::Similar, Kind::Vector, Metric::JaroWinkler));
     assert_eq!((policy.guards, policy.dim, policy.threshold), (false, Some(3), Some(0.75)));
-    let counters = cache.ledger().counters();
+    let counters = *cache.ledger().counters();
     let added = [counters.miss_threshold, counters.miss_guard, counters.feedback_good, counters.feedback_bad];
     assert_eq!(added, [116, 117, 118, 119]);
     let pair = cache.feedback().pairs().next().copied().unwrap();

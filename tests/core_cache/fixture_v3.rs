@@ -76,7 +76,7 @@ fn version_3_is_the_layout_that_is_documented() {
 fn version_3_is_read_field_by_field() {
     let cache = loaded(V3).unwrap();
     cache.validate().unwrap();
-    let counters = cache.ledger().counters();
+    let counters = *cache.ledger().counters();
     assert_eq!((counters.feedback_bad, counters.coalesced), (119, 120));
     let plans: Vec<_> = cache.plans().list().collect();
     let [(a, first), (b, second)] = plans[..] else { panic!("two plans") };

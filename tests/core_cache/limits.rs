@@ -201,7 +201,7 @@ fn a_lookup_keeps_the_limit_too() {
     cache.press_some(usize::MAX, &mut codec);
     // Room for a few hot copies, and hardly any for one more.
     let cold = loaded(&saved(&cache)).unwrap();
-    let own = cold.memory() - cold.ledger().charge() + 2500;
+    let own = cold.memory() - cold.statistics_memory() + 2500;
     // A part of 16 is set aside for statistics.
     let max_memory = Some(own as u64 * 16 / 15);
     let effects = cache.alter(&PolicyChange { max_memory, ..PolicyChange::default() }, NOW).unwrap();

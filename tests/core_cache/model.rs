@@ -268,7 +268,8 @@ impl Twin {
         let scope = Scope { now: self.books.now, window: Some(window), gb_month: MicroUsd::ZERO };
         for dimension in Dimension::ALL {
             let place = format!("by {} in {seconds} s from {from} on", dimension.name());
-            let (names, sum) = cache.ledger().counted_by(dimension, Some(&window));
+            let ledger = cache.ledger();
+            let (names, sum) = ledger.counted_by(dimension, Some(&window));
             let mut known: BTreeMap<_, _> = names.map(|(name, counters)| (name.to_vec(), counters)).collect();
             known.retain(|_, counters| *counters != Counters::default());
             // Where there is little room, names and history may be forgotten; what is told still adds up.
@@ -743,7 +744,7 @@ pub fn same(cache: &Cache, twin: &Twin, codec: &mut Codec) -> Result<(), String>
     }
     twin.same_figures(cache)?;
     twin.same_windows(cache)?;
-    let counters = cache.ledger().counters();
+    let counters = *cache.ledger().counters();
     if counters.lookups != counters.hits() + counters.misses() {
         return Err("each lookup is a hit or a miss".into());
     }

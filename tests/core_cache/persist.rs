@@ -20,7 +20,7 @@ const NOW: UnixMs = UnixMs(START);
 
 /// All that is counted: since the beginning and in windows that end now and then, in all and by name.
 fn figures(cache: &Cache) -> Vec<(Counters, BTreeMap<Vec<u8>, Counters>)> {
-    let ledger = cache.ledger();
+    let ledger = &*cache.ledger();
     let ends =
         [0, 1, 100, 10_000].map(|s| UnixMs(START + s * 1000)).into_iter().chain([ledger.first_lookup().unwrap_or(NOW)]);
     let windows = ends.flat_map(|end| [60, 600, 7200, 86_400].map(|seconds| Some(Window::last(seconds, end))));
@@ -47,7 +47,7 @@ fn assert_same(a: &Cache, b: &Cache, place: &str) {
     }
     assert_eq!(a.store().answer_bytes(), b.store().answer_bytes(), "{place}");
     // What statistics take depends on how they came to be.
-    let policy_memory = |cache: &Cache| cache.policy_memory() - cache.ledger().charge();
+    let policy_memory = |cache: &Cache| cache.policy_memory() - cache.statistics_memory();
     assert_eq!((a.alerts(), policy_memory(a)), (b.alerts(), policy_memory(b)), "{place}");
     b.store().validate().unwrap_or_else(|why| panic!("{why}, {place}"));
 }
@@ -248,7 +248,8 @@ fn statistics_that_are_too_large_are_cut_to_the_limit_they_come_to() {
     let (cache, now) = asked();
     let record = cache.counters_record();
     let scopes = |cache: &Cache| -> Vec<_> {
-        let names = cache.ledger().counted_by(Dimension::Scope, None).0;
+        let ledger = cache.ledger();
+        let names = ledger.counted_by(Dimension::Scope, None).0;
         let mut names: Vec<_> = names.map(|(name, counters)| (name.to_vec(), counters)).collect();
         names.sort_by(|(a, _), (b, _)| a.cmp(b));
         names
@@ -300,7 +301,8 @@ fn older_versions_have_sums_alone() {
             for window in [60, 7200, 31 * 86_400].map(|seconds| Window::last(seconds, NOW)) {
                 assert_eq!(cache.ledger().counted_by(dimension, Some(&window)).1, Counters::default());
             }
-            let (names, sum) = cache.ledger().counted_by(dimension, None);
+            let ledger = cache.ledger();
+            let (names, sum) = ledger.counted_by(dimension, None);
             assert_eq!((names.count(), sum), (0, sums), "version {version} by {}", dimension.name());
             for (name, stats) in told(&cache, dimension) {
                 let counted = if *name == *OTHER { sums } else { Counters::default() };
@@ -311,7 +313,8 @@ fn older_versions_have_sums_alone() {
         let ask = Ask { model: b"new".into(), ..Ask::plain("nobody knows") };
         cache.get(&ask.identity(), &Terms::default(), NOW, &mut Codec::new()).unwrap();
         let again = loaded(&saved(&cache)).unwrap();
-        let (names, sum) = again.ledger().counted_by(Dimension::Model, None);
+        let ledger = again.ledger();
+        let (names, sum) = ledger.counted_by(Dimension::Model, None);
         let names: Vec<_> = names.map(|(name, counters)| (name.to_vec(), counters.lookups)).collect();
         assert_eq!((names, sum.lookups), (vec![(b"new".to_vec(), 1)], 102));
         let window = Window::last(60, NOW);

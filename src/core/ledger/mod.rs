@@ -4,6 +4,7 @@
 //!   Ledger ─┬─ all        Account             every counter, and when it was counted
 //!           ├─ again      Account             what entries of several tags count beside that, once for each tag more
 //!           ├─ groups     Groups × 5          accounts of models, scopes, strategies, types and tags
+//!           ├─ pending    Pending             hits of this second, which are booked together
 //!           └─ latencies  Histogram × 4
 //! ```
 //!
@@ -14,6 +15,7 @@
 pub mod counters;
 mod groups;
 pub mod latency;
+pub(super) mod pending;
 mod timeline;
 
 pub use groups::MOST_NAMES;
@@ -27,6 +29,8 @@ use super::wire::{Reader, WireError, Writer};
 use counters::{Counters, MOST};
 use groups::Groups;
 use latency::{Latencies, Work};
+use pending::{Due, Key, Pending};
+use std::borrow::Cow;
 use std::time::Duration;
 use timeline::Account;
 
@@ -88,6 +92,7 @@ pub struct Ledger {
     all: Account,
     again: Option<Box<Account>>,
     groups: [Groups; 5],
+    pending: Pending,
     latencies: Latencies,
     /// The bytes that it may take. Without a limit of the cache's, the most there is.
     budget: Option<usize>,
@@ -145,7 +150,7 @@ impl Ledger {
 
     /// The second in which something was last counted.
     pub fn last_counted(&self) -> UnixMs {
-        UnixMs(self.all.last_second() * 1000)
+        UnixMs(self.last_second() * 1000)
     }
 
     /// How long its work takes.
@@ -169,15 +174,96 @@ impl Ledger {
         if cfg!(feature = "uncounted") {
             return;
         }
-        // With a clock that was set back a little, everything is counted in the second that was reached.
+        let second = self.second_of(now);
+        if self.pending.any() && !self.pending.is_of(second) {
+            self.book();
+        }
+        self.count_at(second, labels, tags, add);
+    }
+
+    /// Counts a hit under names that are known by their symbols, if it can be booked later.
+    pub(super) fn tally<'a, T: Iterator<Item = &'a [u8]>>(
+        &mut self,
+        now: UnixMs,
+        generation: u64,
+        key: &Key,
+        names: impl FnOnce() -> (Labels<'a>, T),
+        add: impl FnOnce(&mut Counters),
+    ) -> bool {
+        if cfg!(feature = "uncounted") {
+            return true;
+        }
+        let second = self.second_of(now);
+        if !self.pending.is_of(second) || !self.pending.means(generation) {
+            self.turn(second, generation);
+        }
+        if let Some(counters) = self.pending.find(key) {
+            add(counters);
+            return true;
+        }
+        if self.pending.memory() == 0 && self.room() < Pending::MOST {
+            return false;
+        }
+        let (labels, tags) = names();
+        self.pending.open(key, &labels, tags).map(add).is_some()
+    }
+
+    /// Books what is pending.
+    pub fn book(&mut self) {
+        if self.pending.any() {
+            self.turn(self.pending.second(), self.pending.generation());
+        }
+    }
+
+    fn turn(&mut self, second: u64, generation: u64) {
+        let (counted_in, due) = self.pending.turn(second, generation);
+        self.book_all(counted_in, due);
+    }
+
+    fn book_all(&mut self, second: u64, all: Vec<Due>) {
+        for due in all {
+            self.count_at(second, &due.labels(), due.tags(), |counters| counters.merge(&due.counters));
+        }
+    }
+
+    /// This with everything booked.
+    pub fn booked(&self) -> Cow<'_, Self> {
+        if !self.pending.any() {
+            return Cow::Borrowed(self);
+        }
+        let mut booked = self.clone();
+        booked.book();
+        Cow::Owned(booked)
+    }
+
+    /// The second that something is counted in: with a clock that was set back a little, the one that was reached.
+    fn second_of(&mut self, now: UnixMs) -> u64 {
         let now = now.0 / 1000;
-        if now + SET_BACK < self.all.last_second() {
+        if now + SET_BACK < self.last_second() {
+            self.book();
             let end = self.all.turn_back(now, now);
             // Names know no more than the whole, or they would come to more in a window.
             self.change(|account| _ = account.turn_back(now, end));
             self.known_from = now;
         }
-        let second = now.max(self.all.last_second());
+        now.max(self.last_second())
+    }
+
+    fn last_second(&self) -> u64 {
+        if self.pending.any() {
+            self.all.last_second().max(self.pending.second())
+        } else {
+            self.all.last_second()
+        }
+    }
+
+    fn count_at<'a>(
+        &mut self,
+        second: u64,
+        labels: &Labels<'_>,
+        tags: impl Iterator<Item = &'a [u8]>,
+        add: impl Fn(&mut Counters),
+    ) {
         let saved = self.all.counters().hits();
         let mut grew = self.all.count(second, &add);
         // Only what saves something may take another's account.
@@ -240,7 +326,7 @@ impl Ledger {
     /// Bytes behind it.
     pub fn memory(&self) -> usize {
         let groups: usize = self.groups.iter().map(Groups::memory).sum();
-        self.history() + groups + self.latencies.memory()
+        self.history() + groups + self.pending.memory() + self.latencies.memory()
     }
 
     /// Bytes that count as memory of the cache: where that has a limit, all that is set aside, so that a lookup never
@@ -300,6 +386,11 @@ impl Ledger {
     fn fit(&mut self) {
         let most = self.most();
         while self.memory() > most {
+            if self.pending.memory() > 0 {
+                let (second, due) = std::mem::take(&mut self.pending).turn(0, 0);
+                self.book_all(second, due);
+                continue;
+            }
             let of_names: usize = self.groups.iter().map(Groups::history).sum();
             if of_names > most / 2 && self.shorten_names() || self.history() > most / 2 && self.shorten() {
                 continue;

@@ -181,7 +181,7 @@ fn check_told(cache: &Cache, dimension: Dimension, seconds: Option<u64>, now: u6
     told.iter().for_each(|(_, stats)| sum.merge(&stats.counters));
     assert_eq!(sum, cache.ledger().counted_by(dimension, window.as_ref()).1, "{place}");
     assert!(told.len() <= TOLD + 1, "{} names, {place}", told.len());
-    let known = known(cache.ledger(), dimension, window.as_ref());
+    let known = known(&cache.ledger(), dimension, window.as_ref());
     let worth = |counters: &Counters| (counters.micros_saved, counters.tokens_saved(), counters.lookups);
     let mut least = (u64::MAX, u64::MAX, u64::MAX);
     for (i, (name, stats)) in told.iter().enumerate() {
@@ -247,10 +247,10 @@ fn run(seed: u64, mut rng: Rng, limit: u64, steps: u64) {
         names.count(cache.ledger_mut(), now, &counted);
         naive.count(now, names, counted);
         assert!(cache.ledger().memory() <= budget, "{} bytes, {place}", cache.ledger().memory());
-        assert_eq!(cache.ledger().charge(), if limit == 0 { cache.ledger().memory() } else { budget });
+        assert_eq!(cache.statistics_memory(), if limit == 0 { cache.ledger().memory() } else { budget });
         if step % 1000 < 2 || step + 1 == steps {
             cache.ledger().validate().unwrap_or_else(|why| panic!("{why}, {place}"));
-            let bytes = written(cache.ledger());
+            let bytes = written(&cache.ledger());
             let mut again = read(&bytes).unwrap_or_else(|why| panic!("{why}, {place}"));
             again.set_limit(limit);
             assert!(written(&again) == bytes, "it comes back as it was, {place}");
@@ -274,7 +274,7 @@ fn run(seed: u64, mut rng: Rng, limit: u64, steps: u64) {
             }
             if limit == 0 || limit >= 16 << 20 {
                 let gold = naive.by(dimension, 0).0[&b"gold"[..]];
-                assert_eq!(known(cache.ledger(), dimension, None)[&b"gold"[..]], gold, "to the last cent, {place}");
+                assert_eq!(known(&cache.ledger(), dimension, None)[&b"gold"[..]], gold, "to the last cent, {place}");
             }
         }
     }

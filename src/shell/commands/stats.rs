@@ -61,7 +61,10 @@ pub fn run(call: &Call<'_>) -> Outcome {
 
 /// Shows the cache at the key, or every cache, to `look`, with the bytes it takes.
 fn each(call: &Call<'_>, has_key: bool, mut look: impl FnMut(&Resident, u64)) -> Outcome {
-    let mut look = |resident: &Resident| look(resident, datatype::memory(resident) as u64);
+    let mut look = |resident: &mut Resident| {
+        resident.cache.ledger_mut().book();
+        look(resident, datatype::memory(resident) as u64);
+    };
     if has_key {
         let mut key = Key::open(call.ctx, call.key(), Intent::Peek)?;
         if let Some(resident) = key.resident() {
@@ -69,7 +72,7 @@ fn each(call: &Call<'_>, has_key: bool, mut look: impl FnMut(&Resident, u64)) ->
             look(resident);
         }
     } else {
-        registry::each(|resident| look(resident));
+        registry::each(look);
     }
     Ok(())
 }
