@@ -8,6 +8,7 @@ use super::alerts::{Alerts, MAX_ALERTS};
 use super::effects::Effects;
 use super::entry::{EntryView, Phase, Slot};
 use super::feedback::Feedback;
+use super::hot::Copied;
 use super::identity::{Digest, EntryId};
 use super::ledger::Ledger;
 use super::matching::Wanted;
@@ -41,8 +42,8 @@ pub struct Cache {
     /// Answers that wait to be compressed, by slot and etag. Here and below a name may be that of an entry that is gone or has
     /// changed, which is seen when its turn comes; they are swept before such names outnumber the others.
     pub(super) pending: VecDeque<(Slot, u64)>,
-    /// Entries with a hot copy, and the hits that they had when they were last looked at.
-    pub(super) copies: VecDeque<(Slot, u64)>,
+    /// Entries with a hot copy.
+    pub(super) copies: VecDeque<Copied>,
     pub(super) debris: Option<Store>,
     pub(super) feedback: Feedback,
     pub(super) plans: Plans,

@@ -100,7 +100,7 @@ impl Cache {
         if pressed.packed.encoding == Encoding::Raw {
             self.store.set_incompressible(slot);
         } else if let Some(raw) = self.store.set_answer(slot, pressed.packed) {
-            self.warm(slot, raw);
+            self.keep_fresh(slot, raw);
         }
     }
 

@@ -3,7 +3,6 @@
 use super::cache::{Cache, Found, Got, Miss, Terms};
 use super::codec::{Codec, Damaged, Encoding};
 use super::entry::{Effort, Phase, Slot};
-use super::hot::is_worth_warming;
 use super::identity::Identity;
 use super::ledger::counters::Counters;
 use super::ledger::Labels;
@@ -47,15 +46,17 @@ impl Cache {
             return Ok(Got::NotModified);
         }
         // Whatever can fail comes before anything is counted.
-        let mut copy = None;
         if let Some(entry) = entry.filter(|entry| entry.hot.is_none()) {
             codec.prepare(&entry.answer)?;
-            let warms = entry.answer.encoding != Encoding::Raw && !terms.no_touch && is_worth_warming(entry);
-            copy = warms.then(|| codec.prepared(&entry.answer).into());
         }
+        // What is asked once does not take the place of another.
+        let warms = !terms.no_touch
+            && entry
+                .is_some_and(|entry| entry.hot.is_none() && entry.hits > 0 && entry.answer.encoding != Encoding::Raw);
         self.hit(found, 1, terms, wanted.now);
-        if let Some(copy) = copy {
-            self.warm(slot, copy);
+        if warms && self.makes_room(slot, wanted.now) {
+            let copy = self.store.get(slot).map(|entry| codec.prepared(&entry.answer).into());
+            copy.into_iter().for_each(|copy| self.warm(slot, copy, wanted.now));
         }
         Ok(match self.store.view(slot) {
             Some(entry) => {

@@ -90,6 +90,7 @@ fn walk(ctx: &Context) -> bool {
             return;
         }
         worker::hand_over(resident);
+        resident.cache.cool_idle(now);
         if expired > 0 {
             freed.push((resident, resident.home.clone(), expired));
         }

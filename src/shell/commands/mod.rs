@@ -165,6 +165,9 @@ fn settle_figures(cache: &mut Cache) {
     with_codec(|codec| cache.press_some(INLINE, codec));
 }
 
+/// A command of no more words needs no memory of its own for them.
+const FEW: usize = 16;
+
 /// No command that is timed keeps the server as long.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -253,10 +256,17 @@ unsafe fn dispatch(
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the server passes `argc` strings, which live as long as the command runs.
         let strings = unsafe { std::slice::from_raw_parts(argv, usize::try_from(argc).unwrap_or(0)) };
-        let words: Vec<&[u8]> = strings.iter().skip(1).map(|word| RedisString::string_as_slice(*word)).collect();
+        let rest = strings.get(1..).unwrap_or_default();
+        let (mut few, mut many) = ([&[][..]; FEW], Vec::new());
+        if rest.len() > FEW {
+            many.resize(rest.len(), &[][..]);
+        }
+        let words = if many.is_empty() { few.get_mut(..rest.len()).unwrap_or_default() } else { &mut many };
+        words.iter_mut().zip(rest).for_each(|(word, string)| *word = RedisString::string_as_slice(*string));
+        let words: &[&[u8]] = words;
         if asks_for_keys(&ctx) {
             // Those whose key may be left out: STATS and RESETSTATS. The only word of the latter is its key.
-            if has_key(&words) {
+            if has_key(words) {
                 let flags = raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS;
                 // SAFETY: only in a request for key positions, and the first word is there.
                 unsafe { raw::RedisModule_KeyAtPosWithFlags.map(|tell| tell(ctx.ctx, 1, flags as c_int)) };
@@ -266,7 +276,7 @@ unsafe fn dispatch(
         let key = strings.get(1).copied().unwrap_or(std::ptr::null_mut());
         // SAFETY: the context is that of this command, and so is what was found for it.
         let sought = unsafe { search::brought_back(ctx.ctx) };
-        run(&Call { ctx: &ctx, words: &words, strings, key, now: server::time_of(started), started, handler, sought })
+        run(&Call { ctx: &ctx, words, strings, key, now: server::time_of(started), started, handler, sought })
     }));
     match outcome.unwrap_or(Err(Failure::Panic)) {
         Ok(()) => {}
