@@ -5,7 +5,7 @@
 mod counting;
 
 use counting::{class, held, most};
-use llmcache::core::cache::{Cache, Terms};
+use llmcache::core::cache::{Cache, Got, Terms};
 use llmcache::core::codec::{Codec, Encoding, Packed};
 use llmcache::core::eviction::Pressure;
 use llmcache::core::identity::{Context, Identity, Shape};
@@ -148,6 +148,15 @@ fn memory_is_right_while_answers_are_compressed() {
     compare("compressed, with hot copies", |codec| {
         let mut cache = filled(&shape, 10_000, codec);
         cache.press_some(usize::MAX, codec);
+        assert!(cache.store().hot().entries > 200, "what was just stored");
+        // What is asked for a second time is kept.
+        for i in (0..4000).chain(0..4000) {
+            let (prompt, scope) = (format!("{i:0width$}", width = shape.prompt), [b'0'; 20]);
+            let context = Context { shape: Shape::Plain, scope: &scope, model: b"model", system: b"", params: b"" };
+            let identity = Identity { context, prompt: prompt.as_bytes() };
+            let got = cache.get(&identity, &Terms::default(), NOW, codec).unwrap();
+            assert!(matches!(got, Got::Hit { .. }));
+        }
         assert!(cache.store().hot().entries > 1000);
         cache
     });
