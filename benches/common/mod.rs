@@ -13,4 +13,5 @@ pub mod load;
 pub mod prompts;
 pub mod random;
 pub mod setting;
+pub mod vectors;
 pub mod watch;
