@@ -17,10 +17,12 @@
 //!
 //! Prompts are real ones of some 50 bytes, where there are more entries than those two in one; answers are made of common
 //! words by a seeded generator. Both sides are filled by turns, 2,000 entries at a time and 16 in a pipeline; what a store
-//! takes is what these portions took, and the next one waits until the server is idle. GETs are uniform over all entries: the larger the cache, the fewer of them find their
-//! entry in the processor's caches, on both sides. *Bytes an entry* are `memory_bytes` of the cache, and for plain strings what
-//! else `used_memory` has grown by. A similar lookup is one client's, for a stored prompt with a word left out
-//! and one that was added; `PING` tells what of it is the connection.
+//! takes is what these portions took, and the next one waits until the server is idle. *Bytes an entry* are `memory_bytes`
+//! of the cache, and for plain strings what else `used_memory` has grown by.
+//!
+//! GETs are uniform over all entries: the larger the cache, the fewer of them find their entry in the processor's caches, on
+//! both sides. A similar lookup is one client's, for a stored prompt with a word left out and one that was added; `PING`
+//! tells what of it is the connection.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
