@@ -12,7 +12,7 @@ E2E_THREADS ?= 4
 .PHONY: help setup build run test test-core test-e2e test-clients lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting quality clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PORT=6380                          another port for make run"
 	@echo "  LLMCACHE_REDIS_SERVER=/path/to/it  another server (Redis 7.0 or newer, Valkey 8 or newer)"

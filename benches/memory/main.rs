@@ -44,7 +44,7 @@ use common::load::Load;
 use common::random::Random;
 use common::watch::{rest, settle, used_memory, Size};
 use common::{data, setting, vectors};
-use harness::{args, cmd, encode, Client};
+use harness::{cmd, encode, Client};
 use std::time::Duration;
 
 const CACHE: &str = "faq";
@@ -238,7 +238,9 @@ fn plain_sets(entries: &[Entry]) -> Vec<Vec<u8>> {
 }
 
 pub fn cache_sets(entries: &[Entry]) -> Vec<Vec<u8>> {
-    let sets = entries.iter().map(|e| encode(&args!["LLMCACHE.SET", CACHE, e.prompt, e.response, "EX", TTL]));
+    let sets = entries.iter().map(|e| {
+        encode(&[b"LLMCACHE.SET", CACHE.as_bytes(), &e.prompt, &e.response, b"EX", TTL.as_bytes()] as &[&[u8]])
+    });
     sets.collect()
 }
 
@@ -246,7 +248,7 @@ fn vector_adds(entries: &[Entry], dims: usize) -> Vec<Vec<u8>> {
     let mut random = Random::new(11);
     let adds = entries.iter().map(|entry| {
         let vector = vectors::blob(&vectors::unit(&mut random, dims));
-        encode(&args!["VADD", "vectors", "FP32", vector, entry.key])
+        encode(&[b"VADD" as &[u8], b"vectors", b"FP32", &vector, entry.key.as_bytes()])
     });
     adds.collect()
 }

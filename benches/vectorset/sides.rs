@@ -106,8 +106,8 @@ impl Side {
             Side::Builtin => Trip::of(&[encode(&set)]),
             Side::Vector => Trip::of(&[encode(&[set, args!["FP32", vector()]].concat())]),
             _ => {
-                let add = encode(&args!["VADD", VECTORS, "FP32", vector(), key]);
-                Trip::of(&[add, encode(&args!["SET", key, answer, "EX", TTL])])
+                let (add, set) = (args!["VADD", VECTORS, "FP32", vector(), key], args!["SET", key, answer, "EX", TTL]);
+                Trip::of(&[encode(&add), encode(&set)])
             }
         }]
     }
