@@ -216,15 +216,16 @@ impl Bench {
     fn chill(&mut self) {
         // Less than the smallest of them takes.
         const ROOM: f64 = 128.0;
-        let mut before = f64::INFINITY;
+        // Statistics are set more apart under a limit, the more the higher it is: a limit that leaves room for that comes
+        // first, and each further one is what is left without hot copies.
+        let mut limit = f64::INFINITY;
         loop {
             let size = Size::of(&mut self.control, CACHE);
-            let limit = size.bytes - size.hot + ROOM;
-            // Statistics take less under a limit, which would leave room.
-            if limit >= before {
+            let next = if limit.is_finite() { size.bytes - size.hot + ROOM } else { size.bytes * 1.25 };
+            if next >= limit {
                 break;
             }
-            before = limit;
+            limit = next;
             cmd!(self.control, "LLMCACHE.ALTER", CACHE, "MAXMEMORY", limit as u64).ok();
         }
         self.must_be_cold();
