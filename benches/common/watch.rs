@@ -82,3 +82,21 @@ pub fn rest(client: &mut Client, cache: &str, quiet: Duration, deadline: Duratio
     }
     false
 }
+
+/// Lets all uncompressed copies of answers go, and leaves no room for others: `MAXMEMORY` becomes what the rest takes.
+pub fn cool(client: &mut Client, cache: &str) {
+    // Less than the smallest of them takes.
+    const ROOM: f64 = 128.0;
+    // Statistics are set more apart under a limit, the more the higher it is: a limit that leaves room for that comes first,
+    // and each further one is what is left without hot copies.
+    let mut limit = f64::INFINITY;
+    loop {
+        let size = Size::of(client, cache);
+        let next = if limit.is_finite() { size.bytes - size.hot + ROOM } else { size.bytes * 1.25 };
+        if next >= limit {
+            return;
+        }
+        limit = next;
+        client.words(&format!("LLMCACHE.ALTER {cache} MAXMEMORY {}", limit as u64)).ok();
+    }
+}

@@ -18,8 +18,8 @@
 //!
 //! **What is stored.** Plain strings have a key of 40 bytes, the answer and a TTL. A cache also keeps the prompt, which a
 //! plain key does not. *Hot* are uncompressed copies of answers, which a cache keeps up to 4 MiB or an eighth of its answers
-//! and lets go first when memory is short; a small cache is thus larger than its share of a large one, and so the tables
-//! tell what a cache takes with them and without. *Vectors apart* leaves the index of similar prompts out as well.
+//! and lets go first when memory is short; a small cache is thus larger than its share of a large one. So the tables tell
+//! also what a cache takes without them: `used_memory` again, once a `MAXMEMORY` has made them go. *Vectors apart* leaves the index of similar prompts out as well.
 //!
 //! **By hand** is what one builds without a module: a vector set (`VADD key FP32 …`, its own quantization Q8) whose elements
 //! are the keys of plain strings. Its vectors are random, which is what a store's size does not depend on. It keeps no prompt.
@@ -42,7 +42,7 @@ use common::args::Args;
 use common::figures::Table;
 use common::load::Load;
 use common::random::Random;
-use common::watch::{rest, settle, used_memory, Size};
+use common::watch::{cool, rest, settle, used_memory, Size};
 use common::{data, setting, vectors};
 use harness::{cmd, encode, Client};
 use std::time::Duration;
@@ -110,6 +110,8 @@ enum Way {
 /// What a way takes, in bytes of all entries.
 struct Taken {
     used: f64,
+    /// The same without hot copies.
+    cold: f64,
     usage: f64,
     /// Of a cache.
     size: Option<Size>,
@@ -164,7 +166,17 @@ impl Bench {
             Way::Cache(_) => self.usage(CACHE),
             _ => entries.iter().map(|entry| self.usage(&entry.key)).sum(),
         };
-        Ok(Taken { used, usage: strings + vectors.unwrap_or(0.0), size, vectors })
+        let cold = match &size {
+            Some(size) if size.hot > 0.0 => {
+                cool(&mut self.control, CACHE);
+                settle(&mut self.control);
+                let left = Size::of(&mut self.control, CACHE);
+                assert!(left.hot == 0.0 && left.entries == size.entries, "only hot copies have gone");
+                used_memory(&mut self.control) - before
+            }
+            _ => used,
+        };
+        Ok(Taken { used, cold, usage: strings + vectors.unwrap_or(0.0), size, vectors })
     }
 
     fn usage(&mut self, key: &str) -> f64 {
@@ -221,8 +233,8 @@ impl Bench {
                 mb(taken.usage),
                 mb(hot),
                 mb(index),
-                mb(taken.used - hot),
-                mb(taken.used - hot - index),
+                mb(taken.cold),
+                mb(taken.cold - index),
                 taken.size.map_or(String::new(), |size| format!("{}, {:.2}", size.compress, size.raw / size.stored)),
             ]);
             eprintln!("  {what}, {name}: done");

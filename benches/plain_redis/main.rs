@@ -47,7 +47,7 @@ use common::args::Args;
 use common::figures::{whole, Spread, Table};
 use common::load::Load;
 use common::random::{Random, Traffic};
-use common::watch::{cpu_us, settle, used_memory, Size};
+use common::watch::{cool, cpu_us, settle, used_memory, Size};
 use common::{data, setting};
 use harness::{cmd, Client};
 use sides::{Act, Side, CACHE};
@@ -214,20 +214,7 @@ impl Bench {
 
     /// Lets all uncompressed copies go and leaves no room for others.
     fn chill(&mut self) {
-        // Less than the smallest of them takes.
-        const ROOM: f64 = 128.0;
-        // Statistics are set more apart under a limit, the more the higher it is: a limit that leaves room for that comes
-        // first, and each further one is what is left without hot copies.
-        let mut limit = f64::INFINITY;
-        loop {
-            let size = Size::of(&mut self.control, CACHE);
-            let next = if limit.is_finite() { size.bytes - size.hot + ROOM } else { size.bytes * 1.25 };
-            if next >= limit {
-                break;
-            }
-            limit = next;
-            cmd!(self.control, "LLMCACHE.ALTER", CACHE, "MAXMEMORY", limit as u64).ok();
-        }
+        cool(&mut self.control, CACHE);
         self.must_be_cold();
     }
 
