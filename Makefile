@@ -9,14 +9,14 @@ CARGO ?= cargo
 E2E_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-core test-e2e test-clients lint fmt bench bench-similar bench-together bench-counting quality clean
+.PHONY: help setup build run test test-core test-e2e test-clients lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting quality clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PORT=6380                          another port for make run"
 	@echo "  LLMCACHE_REDIS_SERVER=/path/to/it  another server (Redis 7.0 or newer, Valkey 8 or newer)"
-	@echo "  ARGS='--quick'                     options for make bench"
+	@echo "  ARGS='--quick'                     options for make bench and its siblings"
 
 setup: ## install what is missing (Debian, Ubuntu), or say what that is
 	@scripts/setup.sh
@@ -46,8 +46,17 @@ lint: setup ## rustfmt and clippy, warnings denied
 fmt: ## format the code
 	$(CARGO) fmt
 
-bench: build ## against plain SET and GET on one server (ARGS=--quick for a first look)
+bench: build ## against plain SET and GET on one server (ARGS=--quick for a first look, here and below)
 	$(CARGO) bench --no-default-features --features e2e --bench plain_redis -- $(ARGS)
+
+bench-memory: build ## bytes of 1,000 answers: plain strings, caches, a vector set beside strings
+	$(CARGO) bench --no-default-features --features e2e --bench memory -- $(ARGS)
+
+bench-vectorset: build ## similar hits and stores against a vector set and strings (ARGS='--server /path/to/redis-8')
+	$(CARGO) bench --no-default-features --features e2e --bench vectorset -- $(ARGS)
+
+bench-scaling: build ## 1,000 to 1,000,000 entries: GET, SET, memory, similar hits
+	$(CARGO) bench --no-default-features --features e2e --bench scaling -- $(ARGS)
 
 bench-similar: build ## similar lookups at 1,000 to 100,000 entries, and what others notice (ARGS='--sizes 1000000')
 	$(CARGO) bench --no-default-features --features e2e --bench similar -- $(ARGS)

@@ -15,9 +15,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../../tests/e2e/harness/mod.rs"]
 mod harness;
 
+use common::args::Args;
+use common::figures::median;
 use harness::{args, cmd, encode, Client, Server};
 use std::time::Instant;
 
@@ -26,19 +30,14 @@ const ENTRIES: usize = 1000;
 fn main() {
     let mut without = "target/uncounted/release/libllmcache.so".to_owned();
     let (mut rounds, mut calls, mut labels) = (40, 40_000, 1);
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let mut number = || words.next().and_then(|number| number.parse().ok()).expect("a number behind the option");
-        match word.as_str() {
-            "--rounds" => rounds = number(),
-            "--calls" => calls = number(),
-            "--labels" => labels = number(),
-            "--without" => without = words.next().expect("a path behind --without"),
-            "--bench" => {} // cargo's own
-            _ => {
-                eprintln!("unknown option '{word}'; the head of benches/counting/main.rs lists them");
-                std::process::exit(2);
-            }
+    let mut args = Args::of("counting");
+    while let Some(option) = args.option() {
+        match option.as_str() {
+            "--rounds" => rounds = args.count(),
+            "--calls" => calls = args.count(),
+            "--labels" => labels = args.count(),
+            "--without" => without = args.word(),
+            _ => args.unknown(),
         }
     }
     let servers = [Server::builder().module(&without).start(), Server::start()];
@@ -75,9 +74,9 @@ fn main() {
         }
         let ratio = |of: fn(&(f64, f64)) -> f64| {
             let ratios = times[0].iter().zip(&times[1]).map(|(without, with)| of(with) / of(without));
-            median(ratios.collect())
+            median(ratios)
         };
-        let of = |side: usize, of: fn(&(f64, f64)) -> f64| median(times[side].iter().map(of).collect());
+        let of = |side: usize, of: fn(&(f64, f64)) -> f64| median(times[side].iter().map(of));
         println!("  {pipeline:2} in a pipeline          without      with     ratio");
         for (what, figure) in [("µs a call", (|t| t.0) as fn(&(f64, f64)) -> f64), ("µs in the server", |t| t.1)] {
             println!("  {what:>20} {:>12.3} {:>9.3} {:>9.3}", of(0, figure), of(1, figure), ratio(figure));
@@ -87,11 +86,6 @@ fn main() {
 
 fn args_of(words: &[String]) -> impl Iterator<Item = Vec<u8>> + '_ {
     words.iter().map(|word| word.clone().into_bytes())
-}
-
-fn median(mut of: Vec<f64>) -> f64 {
-    of.sort_by(f64::total_cmp);
-    of[of.len() / 2]
 }
 
 /// Microseconds for a call, as the client sees it and as the server counts it.

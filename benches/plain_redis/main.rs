@@ -6,11 +6,15 @@
 //! --rounds N     rounds per case, each a plain and a cache half in alternating order; made even (16)
 //! --entries N    answers stored, at most (all of the data, 8,000 generated ones)
 //! --calls N      GETs per half (40,000)
+//! --warm-up N    GETs of each side before the rounds of Zipf traffic (100,000)
+//! --zipf S       how much more often some are asked than others: the one of rank r as r to the power of −S (1.0)
+//! --prompt N     bytes of each prompt (300)
 //! --clients N    connections (8)
 //! --data DIR     folder with responses/responses_permissive.jsonl.gz (LLMCACHE_DATA, else ../shared/data)
+//! --server PATH  another server (LLMCACHE_REDIS_SERVER, else redis-server)
 //! --auto         the strategy `auto` picks the TTL, instead of EX 86400 as the plain SET has it
 //! --noise        plain against plain: how far a ratio strays from 1 by itself on this machine
-//! --quick        4 rounds, 2,000 answers, 10,000 GETs: a look, no measurement
+//! --quick        4 rounds, 2,000 answers, 10,000 GETs, 20,000 to warm up: a look, no measurement
 //! ```
 //!
 //! **Load.** One thread drives all connections in turn: it takes the replies of one, sends it the next batch, and goes
@@ -21,98 +25,88 @@
 //! is encoded beforehand. A plain key is what an application makes of a prompt, `llm:` and 36 hex digits of its SHA-256;
 //! the hashing is the application's and not timed, while the cache hashes the whole prompt itself and that is timed.
 //! What a half leaves in the processor's caches favours the same side's next half if that comes first, hence the swap and
-//! an even number of rounds. `SET new` fills an empty server, `SET again` overwrites, `GET` asks uniformly for what is
-//! stored: hits only. The server's CPU time of a half runs until the server is idle again, so that work behind the reply
-//! is counted.
+//! an even number of rounds. The server's CPU time of a half runs until the server is idle again, so that work behind the
+//! reply is counted.
+//!
+//! **Cases.** `SET new` fills an empty server, `SET again` overwrites. `GET` asks for what is stored, hits only: *uniform*
+//! all equally often, *Zipf* some far more often than others, as users do, in a server that has been asked so for a while.
+//! *Cold* means that no answer has an uncompressed copy, so that every one must be decompressed: `MAXMEMORY` is set to what
+//! the cache takes without these copies, which lets all go and leaves no room for others. Counting and recency are as ever.
+//! LLMCACHE.INFO is asked before and after for how much is hot; a cold case with more than a hundredth ends the benchmark.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-mod answers;
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../../tests/e2e/harness/mod.rs"]
 mod harness;
-mod load;
+mod sides;
 
-use answers::{Entry, Random};
-use harness::{cmd, encode, module_path, until, Client, Server, PATIENCE};
-use load::Load;
-use std::fmt::Write as _;
-use std::time::Duration;
+use common::answers::{self, Entry};
+use common::args::Args;
+use common::figures::{whole, Spread, Table};
+use common::load::Load;
+use common::random::{Random, Traffic};
+use common::watch::{cool, cpu_us, settle, used_memory, Size};
+use common::{data, setting};
+use harness::{cmd, Client};
+use sides::{Act, Side, CACHE};
 
-const CACHE: &str = "faq";
-const TTL: &str = "86400";
+/// Of the ranks of Zipf traffic.
+const SEED: u64 = 7;
 
 struct Options {
     rounds: usize,
     entries: usize,
     calls: usize,
+    warm_up: usize,
+    zipf: f64,
+    prompt: usize,
     clients: usize,
     data: Option<String>,
+    server: Option<String>,
     auto: bool,
     noise: bool,
 }
 
 impl Options {
-    fn parse(args: impl Iterator<Item = String>) -> Result<Options, String> {
-        let data = std::env::var("LLMCACHE_DATA").ok();
-        let (rounds, entries, calls) = (16, usize::MAX, 40_000);
-        let mut options = Options { rounds, entries, calls, clients: 8, data, auto: false, noise: false };
-        let mut args = args.peekable();
-        while let Some(arg) = args.next() {
-            let mut count = || match args.next().map(|n| n.parse()) {
-                Some(Ok(n)) if n > 0 => Ok(n),
-                other => Err(format!("{arg} needs a number above 0, got {other:?}")),
-            };
-            match arg.as_str() {
-                "--rounds" => options.rounds = count()?,
-                "--entries" => options.entries = count()?,
-                "--calls" => options.calls = count()?,
-                "--clients" => options.clients = count()?,
-                "--data" => options.data = Some(args.next().ok_or("--data needs a folder")?),
+    fn read() -> Options {
+        let mut options = Options {
+            rounds: 16,
+            entries: usize::MAX,
+            calls: 40_000,
+            warm_up: 100_000,
+            zipf: 1.0,
+            prompt: answers::PROMPT_BYTES,
+            clients: 8,
+            data: None,
+            server: None,
+            auto: false,
+            noise: false,
+        };
+        let mut args = Args::of("plain_redis");
+        while let Some(option) = args.option() {
+            match option.as_str() {
+                "--rounds" => options.rounds = args.count(),
+                "--entries" => options.entries = args.count(),
+                "--calls" => options.calls = args.count(),
+                "--warm-up" => options.warm_up = args.number(),
+                "--zipf" => options.zipf = args.number(),
+                "--prompt" => options.prompt = args.count(),
+                "--clients" => options.clients = args.count(),
+                "--data" => options.data = Some(args.word()),
+                "--server" => options.server = Some(args.word()),
                 "--auto" => options.auto = true,
                 "--noise" => options.noise = true,
-                "--quick" => (options.rounds, options.entries, options.calls) = (4, 2_000, 10_000),
-                "--bench" => {} // cargo's own
-                _ => return Err(format!("unknown option '{arg}'; the head of benches/plain_redis/main.rs lists them")),
+                "--quick" => {
+                    (options.rounds, options.entries, options.calls, options.warm_up) = (4, 2_000, 10_000, 20_000);
+                }
+                _ => args.unknown(),
             }
         }
         options.rounds += options.rounds % 2;
-        Ok(options)
+        options
     }
-}
-
-/// One of the two things compared: its commands, encoded, by entry.
-struct Side {
-    name: &'static str,
-    set: Vec<Vec<u8>>,
-    get: Vec<Vec<u8>>,
-    /// The names under which INFO commandstats counts SET and GET.
-    stats: [&'static str; 2],
-}
-
-impl Side {
-    fn plain(entries: &[Entry], name: &'static str) -> Side {
-        let key = |e: &Entry| if name == "plain" { e.key.clone() } else { e.key.replace("llm:", "alt:") };
-        let set = entries.iter().map(|e| encode(&[b"SET", key(e).as_bytes(), &e.response, b"EX", TTL.as_bytes()]));
-        let get = entries.iter().map(|e| encode(&[b"GET", key(e).as_bytes()]));
-        Side { name, set: set.collect(), get: get.collect(), stats: ["cmdstat_set", "cmdstat_get"] }
-    }
-
-    fn cache(entries: &[Entry], auto: bool) -> Side {
-        let expiry: &[&[u8]] = if auto { &[] } else { &[b"EX", TTL.as_bytes()] };
-        let set = entries.iter().map(|e| {
-            encode(&[&[b"LLMCACHE.SET", CACHE.as_bytes(), &e.prompt, &e.response] as &[&[u8]], expiry].concat())
-        });
-        let get = entries.iter().map(|e| encode(&[b"LLMCACHE.GET", CACHE.as_bytes(), &e.prompt]));
-        let stats = ["cmdstat_LLMCACHE.SET", "cmdstat_LLMCACHE.GET"];
-        Side { name: "cache", set: set.collect(), get: get.collect(), stats }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Case {
-    SetNew,
-    SetAgain,
-    Get,
 }
 
 /// What one half of a round showed.
@@ -123,156 +117,148 @@ struct Half {
 }
 
 struct Bench {
-    server: Server,
     control: Client,
     load: Load,
     options: Options,
     sides: [Side; 2],
     entries: usize,
+    table: Table,
 }
 
 impl Bench {
-    fn cpu_us(&mut self) -> f64 {
-        let info = self.control.info("cpu");
-        let seconds = |name: &str| info.iter().find(|(n, _)| n == name).map_or(0.0, |(_, v)| v.parse().unwrap());
-        (seconds("used_cpu_user") + seconds("used_cpu_sys")) * 1e6
-    }
-
-    /// Waits until the server's threads have nothing left to do.
-    fn settle(&mut self) {
-        const LOOK: Duration = Duration::from_millis(20);
-        until("the server is idle", PATIENCE * 3, || {
-            let before = self.cpu_us();
-            std::thread::sleep(LOOK);
-            self.cpu_us() - before < LOOK.as_micros() as f64 / 10.0
-        });
-    }
-
     fn flush(&mut self) {
         cmd!(self.control, "FLUSHALL", "SYNC").ok();
-        self.settle();
+        settle(&mut self.control);
     }
 
-    fn half(&mut self, side: usize, case: Case, order: &[usize], pipeline: usize) -> Half {
-        if case == Case::SetNew {
+    fn half(&mut self, side: usize, act: Act, order: &[usize], pipeline: usize) -> Half {
+        if act == Act::SetNew {
             self.flush();
         }
         cmd!(self.control, "CONFIG", "RESETSTAT").ok();
-        let cpu = self.cpu_us();
-        let (side, get) = (&self.sides[side], case == Case::Get);
+        let cpu = cpu_us(&mut self.control);
+        let (side, get) = (&self.sides[side], act == Act::Get);
         let (wire, stat) = if get { (&side.get, side.stats[1]) } else { (&side.set, side.stats[0]) };
         let wire: Vec<&[u8]> = order.iter().map(|&i| wire[i].as_slice()).collect();
-        let stat = stat.to_owned();
         let time = self.load.drive(&wire, pipeline);
-        self.settle();
-        let cpu_us = (self.cpu_us() - cpu) / order.len() as f64;
-        let line = self.control.info_field("commandstats", &stat).expect("commandstats counts the command");
+        settle(&mut self.control);
+        let cpu_us = (cpu_us(&mut self.control) - cpu) / order.len() as f64;
+        let line = self.control.info_field("commandstats", stat).expect("commandstats counts the command");
         let figure = |name: &str| line.split(',').find_map(|f| f.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
         assert_eq!(figure("calls"), Some(order.len() as f64), "{stat}: {line}");
         let call_us = figure("usec_per_call").expect("commandstats tells the time of a call");
         Half { per_second: order.len() as f64 / time.as_secs_f64(), call_us, cpu_us }
     }
 
-    fn case(&mut self, case: Case, name: &str, pipeline: usize) {
+    /// Measures a case: GETs of some traffic, or SETs of everything in random orders.
+    fn case(&mut self, act: Act, name: &str, pipeline: usize, traffic: Option<&Traffic>) {
         let mut random = Random::new(pipeline as u64);
         let mut halves: [Vec<Half>; 2] = [Vec::new(), Vec::new()];
         // One round more, first and forgotten, in which everything gets warm.
         for round in 0..=self.options.rounds {
-            let order: Vec<usize> = match case {
-                Case::Get => (0..self.options.calls).map(|_| random.below(self.entries)).collect(),
-                _ => random.shuffled(self.entries),
+            let order = match traffic {
+                Some(traffic) => traffic.draws(&mut random, self.options.calls),
+                None => random.shuffled(self.entries),
             };
             for side in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
-                let half = self.half(side, case, &order, pipeline);
+                let half = self.half(side, act, &order, pipeline);
                 if round > 0 {
                     halves[side].push(half);
                 }
             }
         }
-        let of = |side: usize, figure: fn(&Half) -> f64| Spread::of(halves[side].iter().map(figure));
-        let ratio = Spread::of(halves[0].iter().zip(&halves[1]).map(|(a, b)| b.per_second / a.per_second));
-        let (plain, cache) = (of(0, |h| h.per_second).median, of(1, |h| h.per_second).median);
-        let mut row = format!("P{pipeline:<3} {name:<10} {plain:>9.0} {cache:>9.0}");
-        write!(row, "   {:>5.2} ({:.2}–{:.2})", ratio.median, ratio.min, ratio.max).unwrap();
-        for figure in [|h: &Half| h.call_us, |h: &Half| h.cpu_us] {
-            write!(row, "  {:>7.2} {:>7.2}", of(0, figure).median, of(1, figure).median).unwrap();
+        let of = |side: usize, figure: fn(&Half) -> f64| halves[side].iter().map(figure).collect::<Vec<_>>();
+        let [plain, cache] = [0, 1].map(|side| of(side, |half| half.per_second));
+        let both = |figure: fn(&Half) -> f64| {
+            let [plain, cache] = [0, 1].map(|side| Spread::of(of(side, figure)).median);
+            format!("{plain:.2} / {cache:.2}")
+        };
+        let how = if pipeline == 1 { "one at a time".into() } else { format!("{pipeline} in a pipeline") };
+        let hot = if act == Act::Get { self.hot().map(|share| format!("{:.0} %", share * 100.0)) } else { None };
+        self.table.row([
+            format!("{how}, {name}"),
+            whole(Spread::of(plain.iter().copied()).median),
+            whole(Spread::of(cache.iter().copied()).median),
+            Spread::of_ratios(&cache, &plain).shown(),
+            both(|half| half.call_us),
+            both(|half| half.cpu_us),
+            hot.unwrap_or_default(),
+        ]);
+        eprintln!("  {how}, {name}: done");
+    }
+
+    /// GETs of all sorts of traffic, of what is filled in.
+    fn gets(&mut self, pipeline: usize) {
+        let (count, s) = (self.entries, self.options.zipf);
+        let (uniform, zipf) = (Traffic::Uniform(count), Traffic::zipf(count, s, SEED));
+        self.case(Act::Get, "GET uniform", pipeline, Some(&uniform));
+        let order = zipf.draws(&mut Random::new(9), self.options.warm_up);
+        for side in &self.sides {
+            self.load.drive(&order.iter().map(|&i| side.get[i].as_slice()).collect::<Vec<_>>(), 16);
         }
-        println!("{row}");
+        self.case(Act::Get, &format!("GET Zipf {s:.1}"), pipeline, Some(&zipf));
+        if self.options.noise {
+            return;
+        }
+        self.chill();
+        self.case(Act::Get, "GET cold, uniform", pipeline, Some(&uniform));
+        self.case(Act::Get, &format!("GET cold, Zipf {s:.1}"), pipeline, Some(&zipf));
+        self.must_be_cold();
+    }
+
+    /// Which part of the answers' bytes has an uncompressed copy.
+    fn hot(&mut self) -> Option<f64> {
+        let is_cache = !self.options.noise && cmd!(self.control, "EXISTS", CACHE) == 1;
+        is_cache.then(|| Size::of(&mut self.control, CACHE)).map(|size| size.hot / size.raw)
+    }
+
+    /// Lets all uncompressed copies go and leaves no room for others.
+    fn chill(&mut self) {
+        cool(&mut self.control, CACHE);
+        self.must_be_cold();
+    }
+
+    fn must_be_cold(&mut self) {
+        let size = Size::of(&mut self.control, CACHE);
+        assert_eq!(size.entries, self.entries as f64, "MAXMEMORY has cost entries");
+        assert!(size.hot <= size.raw / 100.0, "not cold: {} of {} bytes are hot", size.hot, size.raw);
     }
 
     /// Stores everything once and checks that it comes back byte for byte.
     fn fill(&mut self, side: usize, entries: &[Entry]) {
-        self.load.drive(&self.sides[side].set.iter().map(Vec::as_slice).collect::<Vec<_>>(), 16);
+        self.load.drive(&self.sides[side].set, 16);
         for (entry, get) in entries.iter().zip(&self.sides[side].get) {
             self.control.send_raw(get);
             assert_eq!(self.control.read().bytes(), entry.response, "{} answers something else", self.sides[side].name);
         }
-        self.settle();
-    }
-
-    fn used_memory(&mut self) -> f64 {
-        let info = self.control.info("memory");
-        let bytes = |name: &str| info.iter().find(|(n, _)| n == name).map_or(0.0, |(_, v)| v.parse().unwrap());
-        bytes("used_memory") - bytes("mem_clients_normal")
+        settle(&mut self.control);
     }
 
     fn memory(&mut self, entries: &[Entry]) {
         let n = entries.len() as f64;
         let mean = |size: fn(&Entry) -> usize| entries.iter().map(size).sum::<usize>() as f64 / n;
         let (prompts, answers) = (mean(|e| e.prompt.len()), mean(|e| e.response.len()));
-        println!("\nbytes per entry        used_memory   MEMORY USAGE   stored");
+        let mut table = Table::new(&["", "used_memory, bytes an entry"]);
         for side in 0..2 {
             self.flush();
-            let before = self.used_memory();
+            let before = used_memory(&mut self.control);
             self.fill(side, entries);
-            let used = (self.used_memory() - before) / n;
-            let mut usage = |key: &str| cmd!(self.control, "MEMORY", "USAGE", key, "SAMPLES", 0).int() as f64;
-            let (name, what) =
-                (self.sides[side].name, if self.sides[side].name == "cache" { "prompt" } else { "40 B key" });
-            let usage = match name {
-                "plain" => entries.iter().map(|e| usage(&e.key)).sum::<f64>() / n,
-                "cache" => usage(CACHE) / n,
-                _ => entries.iter().map(|e| usage(&e.key.replace("llm:", "alt:"))).sum::<f64>() / n,
-            };
-            println!("  {name:<20} {used:>11.0} {usage:>14.0}   {what}, answer, TTL");
+            let what = if self.sides[side].name == "LLMCACHE" { "prompt" } else { "40 B key" };
+            let used = (used_memory(&mut self.control) - before) / n;
+            table.row([format!("{}: {what}, answer, TTL", self.sides[side].name), whole(used)]);
         }
-        println!("  raw: prompt {prompts:.0}, answer {answers:.0}");
+        table.row([format!("as they come: prompt {prompts:.0}, answer {answers:.0}"), whole(prompts + answers)]);
+        println!();
+        table.print();
     }
-}
-
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
-}
-
-impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Spread {
-        let mut values: Vec<f64> = values.collect();
-        values.sort_by(f64::total_cmp);
-        let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
-        Spread { median: (low + high) / 2.0, min: values[0], max: values[values.len() - 1] }
-    }
-}
-
-fn machine() -> String {
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown CPU");
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(0, |n| n.get());
-    let model = model.trim_start_matches(['\t', ' ', ':']);
-    format!("{model}, {cores} cores, load {} before", load.split(' ').next().unwrap_or("unknown"))
 }
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let options = Options::parse(args.iter().cloned()).unwrap_or_else(|why| {
-        eprintln!("{why}");
-        std::process::exit(2)
-    });
-    let machine = machine();
-    let (mut entries, source) = answers::load(options.data.as_deref(), options.entries);
-    let server = if options.noise { Server::builder().plain().start() } else { Server::start() };
+    let options = Options::read();
+    let folder = data::folder(options.data.as_deref());
+    let (mut entries, source) = answers::load(&folder, options.entries, options.prompt);
+    let builder = setting::builder(options.server.as_deref());
+    let mut server = if options.noise { builder.plain().start() } else { builder.start() };
     let mut control = server.client();
     if options.auto && !options.noise {
         // What the built-in rules do not store cannot be hit.
@@ -286,30 +272,35 @@ fn main() {
     let other = if options.noise { Side::plain(&entries, "plain too") } else { Side::cache(&entries, options.auto) };
     let sides = [Side::plain(&entries, "plain"), other];
 
-    let version = server.version();
-    println!("machine  {machine}");
-    println!("server   {} {}.{}, one process, nothing on disk", version.product, version.major, version.minor);
-    if !options.noise {
-        println!("module   {}", module_path().file_name().unwrap_or_default().to_string_lossy());
-    }
-    println!("answers  {} from {source}", entries.len());
-    println!("expiry   {}", if options.auto { "plain EX 86400, cache by its strategy" } else { "EX 86400 on both" });
-    println!("command  plain_redis {}", args.join(" "));
-    let (rounds, clients) = (options.rounds, options.clients);
-    println!("rounds   {rounds} a case, alternating; {clients} connections, driven by one thread\n");
-    println!("                        calls per second    ratio of a round     µs in a call    µs of CPU a call");
-    println!("case               {:>9} {:>9}    median (range)", sides[0].name, sides[1].name);
-
+    let expiry = if options.auto { "plain EX 86400, LLMCACHE by its strategy" } else { "EX 86400 on both" };
+    let (rounds, clients, prompt) = (options.rounds, options.clients, options.prompt);
+    let load = format!("{rounds} rounds a case, alternating; {clients} connections, driven by one thread");
+    let further = [
+        ("answers", format!("{} from {source}, prompts of {prompt} bytes", entries.len())),
+        ("expiry", expiry.into()),
+        ("load", format!("{load}; ranks of Zipf traffic by seed {SEED}")),
+    ];
+    setting::print("plain_redis", &mut control, &further);
+    let table = Table::new(&[
+        "",
+        &format!("{}, calls/s", sides[0].name),
+        &format!("{}, calls/s", sides[1].name),
+        "ratio of a round, median (range)",
+        "µs in a call, both",
+        "µs of CPU a call, both",
+        "answers hot",
+    ]);
     let load = Load::connect(server.addr(), clients);
-    let mut bench = Bench { server, control, load, options, sides, entries: entries.len() };
+    let mut bench = Bench { control, load, options, sides, entries: entries.len(), table };
     for pipeline in [1, 16] {
-        bench.case(Case::SetNew, "SET new", pipeline);
+        bench.case(Act::SetNew, "SET new", pipeline, None);
         bench.flush();
         bench.fill(0, &entries);
         bench.fill(1, &entries);
-        bench.case(Case::SetAgain, "SET again", pipeline);
-        bench.case(Case::Get, "GET", pipeline);
+        bench.case(Act::SetAgain, "SET again", pipeline, None);
+        bench.gets(pipeline);
     }
+    bench.table.print();
     bench.memory(&entries);
-    bench.server.stop();
+    server.stop();
 }

@@ -1,9 +1,7 @@
 //! Labelled prompts, as the data folder has them.
 
-use flate2::read::GzDecoder;
+use crate::common::data::objects;
 use serde_json::Value;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 /// A cached prompt.
@@ -38,8 +36,8 @@ pub struct Data {
 
 impl Data {
     /// Reads the folder; none where it is not there.
-    pub fn read(folder: &str) -> Option<Self> {
-        let folder = Path::new(folder).join("similarity");
+    pub fn read(folder: &Path) -> Option<Self> {
+        let folder = folder.join("similarity");
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/safe_synonyms.tsv");
         let synonyms = std::fs::read_to_string(own).unwrap_or_default();
         let pairs = synonyms.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('\t'));
@@ -57,9 +55,9 @@ impl Data {
             kind: text(line, "kind"),
         };
         Some(Self {
-            entries: lines(&folder.join("sim_entries.jsonl.gz"))?.iter().map(entry).collect(),
-            queries: lines(&folder.join("sim_queries.jsonl.gz"))?.iter().map(query).collect(),
-            cases: lines(&folder.join("guards.jsonl.gz"))?.iter().map(case).collect(),
+            entries: objects(&folder.join("sim_entries.jsonl.gz"))?.iter().map(entry).collect(),
+            queries: objects(&folder.join("sim_queries.jsonl.gz"))?.iter().map(query).collect(),
+            cases: objects(&folder.join("guards.jsonl.gz"))?.iter().map(case).collect(),
             synonyms: pairs.map(|(a, b)| (a.to_owned(), b.to_owned())).collect(),
         })
     }
@@ -67,9 +65,4 @@ impl Data {
 
 fn text(line: &Value, field: &str) -> String {
     line[field].as_str().expect("a field of text").to_owned()
-}
-
-fn lines(path: &Path) -> Option<Vec<Value>> {
-    let lines = BufReader::new(GzDecoder::new(File::open(path).ok()?)).lines();
-    Some(lines.map(|line| serde_json::from_str(&line.expect("a gzip of lines")).expect("one object a line")).collect())
 }

@@ -21,10 +21,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod data;
 #[path = "../../tests/e2e/harness/mod.rs"]
 mod harness;
 
+use common::args::Args;
 use data::{Case, Data, Query};
 use harness::{cmd, Client, Server};
 use std::collections::{BTreeMap, HashMap};
@@ -41,21 +44,20 @@ struct Options {
 }
 
 impl Options {
-    fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { data: std::env::var("LLMCACHE_DATA").ok(), ..Self::default() };
-        while let Some(arg) = args.next() {
-            let mut value = || args.next().ok_or(format!("{arg} needs a value"));
-            match arg.as_str() {
-                "--data" => options.data = Some(value()?),
-                "--policy" => options.policy = value()?,
-                "--answers" => options.answers = Some(value()?.into()),
+    fn read() -> Self {
+        let mut options = Self::default();
+        let mut args = Args::of("quality");
+        while let Some(option) = args.option() {
+            match option.as_str() {
+                "--data" => options.data = Some(args.word()),
+                "--policy" => options.policy = args.word(),
+                "--answers" => options.answers = Some(args.word().into()),
                 "--thresholds" => options.thresholds = true,
                 "--all" => options.all = true,
-                "--bench" => {} // cargo's own
-                _ => return Err(format!("unknown option '{arg}'; the head of benches/quality/main.rs lists them")),
+                _ => args.unknown(),
             }
         }
-        Ok(options)
+        options
     }
 }
 
@@ -70,13 +72,10 @@ struct Outcome<'a> {
 }
 
 fn main() {
-    let options = Options::parse(std::env::args().skip(1)).unwrap_or_else(|why| {
-        eprintln!("{why}");
-        std::process::exit(2);
-    });
-    let folder = options.data.clone().unwrap_or_else(|| "../shared/data".into());
+    let options = Options::read();
+    let folder = common::data::folder(options.data.as_deref());
     let Some(data) = Data::read(&folder) else {
-        println!("no labelled prompts in {folder}/similarity: name a folder with --data or LLMCACHE_DATA");
+        println!("no labelled prompts in {}/similarity: name a folder with --data or LLMCACHE_DATA", folder.display());
         return;
     };
     let server = Server::start();

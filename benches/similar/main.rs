@@ -16,14 +16,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../../tests/e2e/harness/mod.rs"]
 mod harness;
 
-use flate2::read::GzDecoder;
+use common::args::Args;
+use common::figures::at_share;
+use common::prompts::varied;
+use common::random::Random;
+use common::{data, prompts};
 use harness::{cmd, until, Client, Server};
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -31,82 +34,24 @@ struct Options {
     sizes: Vec<usize>,
     calls: usize,
     policy: String,
-    data: String,
+    data: Option<String>,
 }
 
 impl Options {
-    fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
-        let data = std::env::var("LLMCACHE_DATA").unwrap_or_else(|_| "../shared/data".into());
-        let mut options = Self { sizes: vec![1000, 10_000, 100_000], calls: 2000, policy: String::new(), data };
-        while let Some(arg) = args.next() {
-            let mut value = || args.next().ok_or(format!("{arg} needs a value"));
-            match arg.as_str() {
-                "--sizes" => {
-                    let sizes: Result<_, _> = value()?.split(',').map(str::parse).collect();
-                    options.sizes = sizes.map_err(|e| format!("--sizes: {e}"))?;
-                }
-                "--calls" => options.calls = value()?.parse().map_err(|e| format!("--calls: {e}"))?,
-                "--policy" => options.policy = value()?,
-                "--data" => options.data = value()?,
-                "--bench" => {} // cargo's own
-                _ => return Err(format!("unknown option '{arg}'; the head of benches/similar/main.rs lists them")),
+    fn read() -> Self {
+        let mut options = Self { sizes: vec![1000, 10_000, 100_000], calls: 2000, policy: String::new(), data: None };
+        let mut args = Args::of("similar");
+        while let Some(option) = args.option() {
+            match option.as_str() {
+                "--sizes" => options.sizes = args.counts(),
+                "--calls" => options.calls = args.count(),
+                "--policy" => options.policy = args.word(),
+                "--data" => options.data = Some(args.word()),
+                _ => args.unknown(),
             }
         }
-        Ok(options)
+        options
     }
-}
-
-/// Numbers that are the same in every run (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % n as u64) as usize
-    }
-}
-
-/// So many different prompts: real ones as far as there are, then two of them in one.
-fn prompts(data: &str, count: usize) -> Vec<String> {
-    let mut prompts: Vec<String> = match File::open(Path::new(data).join("distil/corpus.txt.gz")) {
-        Ok(file) => BufReader::new(GzDecoder::new(file)).lines().map_while(Result::ok).collect(),
-        Err(_) => {
-            println!("no corpus in {data}: sentences are made up of the model's words");
-            let words: Vec<_> =
-                include_str!("../../model/words.tsv").lines().filter_map(|line| line.split('\t').next()).collect();
-            let mut random = Random(1);
-            (0..100_000)
-                .map(|_| {
-                    (0..5 + random.below(9)).map(|_| words[random.below(words.len())]).collect::<Vec<_>>().join(" ")
-                })
-                .collect()
-        }
-    };
-    prompts.sort_unstable();
-    prompts.dedup();
-    let real = prompts.len();
-    let mut random = Random(2);
-    for i in (1..real).rev() {
-        prompts.swap(i, random.below(i + 1));
-    }
-    while prompts.len() < count {
-        let both = format!("{} {}", prompts[random.below(real)], prompts[random.below(real)]);
-        prompts.push(both);
-    }
-    prompts
-}
-
-/// A prompt with a word left out and one that was added.
-fn varied(prompt: &str, random: &mut Random) -> String {
-    let mut words: Vec<&str> = prompt.split(' ').collect();
-    if words.len() > 6 {
-        words.remove(random.below(words.len()));
-    }
-    words.push("really");
-    words.join(" ")
 }
 
 /// Microseconds of each call, sorted.
@@ -125,17 +70,14 @@ fn timed(calls: impl Iterator<Item = Vec<Vec<u8>>>, client: &mut Client, mut see
 }
 
 fn shown(took: &[f64]) -> String {
-    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
+    let at = |share| at_share(took, share);
     format!("p50 {:7.0} µs   p99 {:7.0} µs   max {:7.0} µs", at(0.5), at(0.99), at(1.0))
 }
 
 fn main() {
-    let options = Options::parse(std::env::args().skip(1)).unwrap_or_else(|why| {
-        eprintln!("{why}");
-        std::process::exit(2);
-    });
+    let options = Options::read();
     let largest = options.sizes.iter().copied().max().unwrap_or(0);
-    let all = prompts(&options.data, largest + options.calls);
+    let all = prompts::load(&data::folder(options.data.as_deref()), largest + options.calls);
     for &size in &options.sizes {
         measure(&options, &all[..size], &all[all.len() - options.calls..]);
     }
@@ -159,7 +101,7 @@ fn measure(options: &Options, stored: &[String], others: &[String]) {
         filled.as_micros() as f64 / stored.len() as f64,
         bytes("index")
     );
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     let get = |prompt: &str, how: &str| harness::args!["LLMCACHE.GET", "faq", prompt, how, "NOTOUCH"];
     let n = options.calls;
     let pings = timed((0..n).map(|_| harness::args!["PING"]), &mut c, |_| {});

@@ -13,9 +13,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../../tests/e2e/harness/mod.rs"]
 mod harness;
 
+use common::args::Args;
+use common::figures::median;
 use harness::{args, cmd, encode, until, Client, Server, PATIENCE};
 use std::time::Instant;
 
@@ -24,28 +28,18 @@ const PIPELINE: usize = 16;
 
 fn main() {
     let (mut rounds, mut calls, mut waiters) = (16, 10_000, 100);
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let place = match word.as_str() {
-            "--rounds" => &mut rounds,
-            "--calls" => &mut calls,
-            "--waiters" => &mut waiters,
-            "--bench" => continue, // cargo's own
-            _ => {
-                eprintln!("unknown option '{word}'; the head of benches/together/main.rs lists them");
-                std::process::exit(2);
-            }
-        };
-        *place = words.next().and_then(|number| number.parse().ok()).expect("a number behind each option");
+    let mut args = Args::of("together");
+    while let Some(option) = args.option() {
+        match option.as_str() {
+            "--rounds" => rounds = args.count(),
+            "--calls" => calls = args.count(),
+            "--waiters" => waiters = args.count(),
+            _ => args.unknown(),
+        }
     }
     let server = Server::start();
     hits(&server, rounds, calls);
     answered(&server, rounds, waiters);
-}
-
-fn median(mut of: Vec<f64>) -> f64 {
-    of.sort_by(f64::total_cmp);
-    of[of.len() / 2]
 }
 
 fn hits(server: &Server, rounds: usize, calls: usize) {
@@ -77,7 +71,7 @@ fn hits(server: &Server, rounds: usize, calls: usize) {
         }
     }
     let [get, fetch] = micros.clone().map(median);
-    let ratio = median(micros[0].iter().zip(&micros[1]).map(|(get, fetch)| fetch / get).collect());
+    let ratio = median(micros[0].iter().zip(&micros[1]).map(|(get, fetch)| fetch / get));
     println!("\na hit, {PIPELINE} in a pipeline, medians of {rounds} rounds");
     println!("  {:20} {get:6.2} µs a call", sides[0].0);
     println!("  {:20} {fetch:6.2} µs a call, {ratio:.2} of it", sides[1].0);
