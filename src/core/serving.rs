@@ -78,7 +78,7 @@ impl Cache {
             return;
         }
         self.ledger.looked_up(now);
-        (0..count).for_each(|_| self.store.touch(slot));
+        self.store.touch(slot, count);
         let Some(effort) = self.store.get(slot).map(|entry| entry.effort) else { return };
         self.count_slot(slot, now, |counters| {
             for _ in 0..count {
@@ -99,6 +99,7 @@ impl Cache {
             return;
         }
         self.ledger.looked_up(now);
+        self.store.missed();
         self.ledger.count(now, labels, std::iter::empty(), |counters| {
             counters.lookups += 1;
             *match why {
