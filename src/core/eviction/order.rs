@@ -83,7 +83,13 @@ pub(in crate::core) struct Order {
 
 impl Default for Order {
     fn default() -> Self {
-        Self { clock: BEGIN, step: HALF_LIFE / LOOKUPS, by: By::default(), heap: Heap::default(), ghosts: Ghosts::default() }
+        Self {
+            clock: BEGIN,
+            step: HALF_LIFE / LOOKUPS,
+            by: By::default(),
+            heap: Heap::default(),
+            ghosts: Ghosts::default(),
+        }
     }
 }
 
