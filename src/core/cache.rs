@@ -339,8 +339,10 @@ impl Cache {
         self.asked_similar || self.policy.mode == Mode::Similar || self.policy.similarity == Kind::Vector
     }
 
-    /// Makes the index of similar prompts where it is needed and not there, and does away with one that is of no use.
+    /// Makes the index of similar prompts where it is needed and not there, and does away with one that is of no use; and the
+    /// order of eviction is as the policy says.
     pub(super) fn keep_likeness(&mut self) {
+        self.store.order_by(self.policy.evict);
         let needed = self.needs_likeness().then(|| self.policy.method());
         if self.store.likeness().map(Index::method) != needed {
             self.debris = self.store.set_likeness(needed).or(self.debris.take());

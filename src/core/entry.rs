@@ -2,6 +2,7 @@
 
 use super::cache::Terms;
 use super::codec::Packed;
+use super::eviction::order::Order;
 use super::identity::{Context, Digest, EntryId, Shape};
 use super::interner::Symbol;
 use super::ledger::pending::Key;
@@ -102,9 +103,10 @@ pub struct Entry {
     pub(super) comparable: bool,
     /// Its place in the index of similar prompts.
     pub(super) mark: Option<Mark>,
-    /// Neighbours in the store's order of use.
-    pub(super) newer: Option<Slot>,
-    pub(super) older: Option<Slot>,
+    /// When it was last used, by the clock of the store's order.
+    pub(super) used: u64,
+    /// How often it was asked, as of then: what was long before counts less.
+    pub(super) asked: f32,
 }
 
 impl Entry {
@@ -125,21 +127,25 @@ impl Entry {
         }
     }
 
-    /// Bytes that this entry takes: its own, and its part of the store's tables.
+    /// Bytes that this entry takes: its own, its hot copy, and its part of the store's tables.
     ///
     /// The tables are charged by the entry rather than by their capacity, so that the sum neither jumps when a table
     /// doubles nor stays up when entries go: a slot (8 bytes and its slack), an index cell (9 bytes, half of them in
-    /// use), a shortcut, a place in the order of expiry and one for each tag.
+    /// use), a shortcut, a place in the order of eviction, one in that of expiry and one for each tag.
     pub(super) fn memory(&self) -> usize {
-        const OWN: usize = memory::allocated(size_of::<Entry>());
-        const TABLES: usize = 12 + 16 + shortcuts::CHARGE;
         const HOT_PLACE: usize = 16;
+        self.cold_memory() + self.hot.as_ref().map_or(0, |hot| memory::allocated(hot.len()) + HOT_PLACE)
+    }
+
+    /// The same without a hot copy, which goes before the entry does.
+    pub(super) fn cold_memory(&self) -> usize {
+        const OWN: usize = memory::allocated(size_of::<Entry>());
+        const TABLES: usize = 12 + 16 + shortcuts::CHARGE + Order::CHARGE;
         let expiry = if self.life.dead_at.is_never() { 0 } else { memory::of_btree::<(UnixMs, Slot)>(1) };
         OWN + TABLES
             + expiry
             + memory::allocated(self.prompt.len())
             + memory::allocated(self.answer.bytes.len())
-            + self.hot.as_ref().map_or(0, |hot| memory::allocated(hot.len()) + HOT_PLACE)
             + self.meta.as_ref().map_or(0, |meta| memory::allocated(meta.len()))
             + memory::of_vec::<Symbol>(self.tags.len())
             + memory::of_btree::<(Symbol, Slot)>(self.tags.len())
@@ -254,6 +260,16 @@ impl<'a> EntryView<'a> {
     /// How often it answered since it was stored.
     pub fn hits(&self) -> u64 {
         self.entry.hits
+    }
+
+    /// When it was last used, by the clock of the order of eviction, and how often it was asked, as of then.
+    pub fn usage(&self) -> (u64, f32) {
+        (self.entry.used, self.entry.asked)
+    }
+
+    /// Bytes it takes without a hot copy.
+    pub fn cold_memory(&self) -> usize {
+        self.entry.cold_memory()
     }
 
     /// What those hits saved.

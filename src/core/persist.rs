@@ -563,8 +563,8 @@ impl EntryParts<'_> {
             hits: self.hits,
             comparable,
             mark: None,
-            newer: None,
-            older: None,
+            used: 0,
+            asked: self.hits as f32,
         };
         let (etag, waits) = (entry.etag, entry.answer.encoding == Encoding::Raw);
         let length = entry.answer.bytes.len();

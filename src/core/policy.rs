@@ -25,6 +25,10 @@ pub enum Evict {
     Lru = 0,
     /// The one that would go soonest by itself.
     Ttl = 1,
+    /// The one that is asked least often, lately.
+    Lfu = 2,
+    /// The one that saves least for each byte that it takes.
+    Cost = 3,
 }
 
 /// How answers are stored.
@@ -55,7 +59,7 @@ macro_rules! named {
 }
 pub(crate) use named;
 named!(Mode { Exact => "exact", Similar => "similar" });
-named!(Evict { Lru => "lru", Ttl => "ttl" });
+named!(Evict { Lru => "lru", Ttl => "ttl", Lfu => "lfu", Cost => "cost" });
 named!(Compress { None => "none", Zstd => "zstd" });
 
 /// The policy of a cache.
@@ -113,7 +117,7 @@ impl Default for Policy {
             jitter_percent: 0,
             max_entries: 0,
             max_memory: 0,
-            evict: Evict::Lru,
+            evict: Evict::Cost,
             compress: Compress::Zstd,
             level: 3,
             prices: BTreeMap::new(),
@@ -245,8 +249,8 @@ mod tests {
     fn tags_and_names_are_pinned() {
         let modes = [0, 1, 2].map(|tag| Mode::from_tag(tag).map(Mode::name));
         assert_eq!(modes, [Some("exact"), Some("similar"), None]);
-        let evict = [0, 1, 2].map(|tag| Evict::from_tag(tag).map(Evict::name));
-        assert_eq!(evict, [Some("lru"), Some("ttl"), None]);
+        let evict = [0, 1, 2, 3, 4].map(|tag| Evict::from_tag(tag).map(Evict::name));
+        assert_eq!(evict, [Some("lru"), Some("ttl"), Some("lfu"), Some("cost"), None]);
         let compress = [0, 1, 2].map(|tag| Compress::from_tag(tag).map(Compress::name));
         assert_eq!(compress, [Some("none"), Some("zstd"), None]);
     }

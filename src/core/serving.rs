@@ -78,7 +78,7 @@ impl Cache {
             return;
         }
         self.ledger.looked_up(now);
-        (0..count).for_each(|_| self.store.touch(slot));
+        self.store.touch(slot, count);
         let Some(view) = self.store.view(slot) else { return };
         let effort = view.effort();
         let add = |counters: &mut Counters| {
@@ -106,6 +106,7 @@ impl Cache {
             return;
         }
         self.ledger.looked_up(now);
+        self.store.missed();
         self.ledger.count(now, labels, std::iter::empty(), |counters| {
             counters.lookups += 1;
             *match why {

@@ -6,7 +6,7 @@
 //!   index    digest -> slot      a hash table; digests are SHA-256, so their own bits are the hash
 //!   shortcuts question -> slot   for questions that were found before, which spares them their digest
 //!   expiry   (dead_at, slot)     a B-tree: what dies first stands first
-//!   recency  newest <-> oldest   a list threaded through the entries
+//!   order    (rank, slot)        a heap: what goes first stands on top
 //!   tagged   (tag, slot)         a B-tree: the entries of a tag stand together
 //!   likeness                     what finds similar prompts, where that is wanted
 //! ```
@@ -16,9 +16,11 @@
 use super::census::{Census, Holding};
 use super::codec::Packed;
 use super::entry::{Entry, EntryView, Lifespan, Slot};
+use super::eviction::order::Order;
 use super::identity::{Context, Digest, EntryId, Identity, Shape};
 use super::interner::{Interner, Symbol};
 use super::ledger::Dimension;
+use super::policy::Evict;
 use super::shortcuts::Shortcuts;
 use super::similarity::dense::Codes;
 use super::similarity::index::{Index, Item};
@@ -43,8 +45,7 @@ pub struct Store {
     shortcuts: Shortcuts,
     expiry: BTreeSet<(UnixMs, Slot)>,
     tagged: BTreeSet<(Symbol, Slot)>,
-    newest: Option<Slot>,
-    oldest: Option<Slot>,
+    order: Order,
     contexts: Interner,
     rules: Interner,
     census: Census,
@@ -129,7 +130,7 @@ impl Store {
 
     /// Puts an entry in; its digest must not be there. The entry is the newest in use. Its vector is made here where it is
     /// needed and not given.
-    pub(super) fn insert(&mut self, entry: Entry, vector: Option<&Codes>) -> Slot {
+    pub(super) fn insert(&mut self, mut entry: Entry, vector: Option<&Codes>) -> Slot {
         let lot = entry.stamp();
         let slot = match self.free.pop() {
             Some(index) => Slot(index),
@@ -139,6 +140,8 @@ impl Store {
             }
         };
         self.census.change(&entry, &Holding::default(), &Holding::of(&entry));
+        self.order.enter(&mut entry);
+        self.order.insert(slot, &entry);
         if !entry.life.dead_at.is_never() {
             self.expiry.insert((entry.life.dead_at, slot));
         }
@@ -148,16 +151,15 @@ impl Store {
         }
         self.index.insert_unique(spread(lot), Indexed { slot, lot }, |i| spread(i.lot));
         self.shortcuts.fit(self.index.len());
-        self.link_newest(slot);
         self.index_entry(slot, vector);
         slot
     }
 
     /// Takes an entry out.
     pub(super) fn remove(&mut self, slot: Slot) -> Option<Box<Entry>> {
-        self.unlink(slot);
         self.unindex(slot);
         let entry = self.slots.get_mut(slot.0 as usize)?.take()?;
+        self.order.remove(slot);
         self.census.change(&entry, &Holding::of(&entry), &Holding::default());
         if let Some(copy) = &entry.hot {
             self.hot.entries -= 1;
@@ -281,7 +283,11 @@ impl Store {
         let entry = self.slots.get_mut(slot.0 as usize)?.as_deref_mut()?;
         let before = Holding::of(entry);
         let done = change(entry);
-        self.census.change(entry, &before, &Holding::of(entry));
+        let after = Holding::of(entry);
+        self.census.change(entry, &before, &after);
+        if after.memory > before.memory {
+            self.order.lower(slot, entry);
+        }
         Some(done)
     }
 
@@ -317,40 +323,17 @@ impl Store {
         self.hot
     }
 
-    /// Counts a hit and makes the entry the newest in use.
-    pub(super) fn touch(&mut self, slot: Slot) {
-        if self.newest != Some(slot) {
-            self.unlink(slot);
-            self.link_newest(slot);
-        }
-        if let Some(entry) = self.get_mut(slot) {
-            entry.hits += 1;
+    /// Counts hits, which make the entry the newest in use.
+    pub(super) fn touch(&mut self, slot: Slot, hits: u64) {
+        if let Some(entry) = self.slots.get_mut(slot.0 as usize).and_then(Option::as_deref_mut) {
+            self.order.touch(entry, hits);
+            entry.hits += hits;
         }
     }
 
-    fn link_newest(&mut self, slot: Slot) {
-        let second = self.newest.replace(slot);
-        if let Some(entry) = self.get_mut(slot) {
-            entry.newer = None;
-            entry.older = second;
-        }
-        match second.and_then(|second| self.get_mut(second)) {
-            Some(entry) => entry.newer = Some(slot),
-            None => self.oldest = Some(slot),
-        }
-    }
-
-    fn unlink(&mut self, slot: Slot) {
-        let Some(entry) = self.get(slot) else { return };
-        let (newer, older) = (entry.newer, entry.older);
-        match newer.and_then(|newer| self.get_mut(newer)) {
-            Some(entry) => entry.older = older,
-            None => self.newest = older,
-        }
-        match older.and_then(|older| self.get_mut(older)) {
-            Some(entry) => entry.newer = newer,
-            None => self.oldest = newer,
-        }
+    /// Notes a lookup that found nothing: what is there gets older by it.
+    pub(super) fn missed(&mut self) {
+        self.order.pass(1);
     }
 
     /// The entry that dies first, and when.
@@ -363,9 +346,35 @@ impl Store {
         self.expiry.iter().map(|(_, slot)| *slot)
     }
 
-    /// Entries from the one that was used the longest time ago.
-    pub fn by_recency(&self) -> impl Iterator<Item = Slot> + '_ {
-        std::iter::successors(self.oldest, |slot| self.get(*slot).and_then(|entry| entry.newer))
+    /// Entries from the one that was used the longest time ago. That order is not kept but made, so this is for those who
+    /// want all of them.
+    pub fn by_recency(&self) -> impl Iterator<Item = Slot> {
+        let mut order: Vec<_> = self.from_slot(0).map(|(slot, view)| (view.entry.used, slot)).collect();
+        order.sort_unstable();
+        order.into_iter().map(|(_, slot)| slot)
+    }
+
+    /// From now on entries go by this policy.
+    pub(super) fn order_by(&mut self, evict: Evict) {
+        self.order.set_policy(evict);
+    }
+
+    /// The entry that goes first when room is needed, but not `kept`.
+    pub(super) fn least(&mut self, kept: Option<Slot>) -> Option<Slot> {
+        let slots = &self.slots;
+        self.order.least(kept, |slot| slots.get(slot.0 as usize)?.as_deref())
+    }
+
+    /// Notes that an entry is about to go that somebody may ask for again.
+    pub(super) fn remember(&mut self, slot: Slot, evicted: bool) {
+        if let Some(entry) = self.slots.get(slot.0 as usize).and_then(Option::as_deref) {
+            self.order.remember(entry, evicted);
+        }
+    }
+
+    /// How often an entry was asked, as much of it as still counts.
+    pub(super) fn asked(&self, slot: Slot) -> Option<f32> {
+        self.get(slot).map(|entry| self.order.asked(entry))
     }
 
     /// Entries that carry a tag.
@@ -504,12 +513,11 @@ impl Store {
         let n = live.len();
         check(n == self.index.len(), "the index holds each entry once")?;
         check(n + self.free.len() == self.slots.len(), "each slot is in use or free")?;
-        let mut order: Vec<_> = self.by_recency().take(n + 1).collect();
-        check(order.len() == n, "the list of use holds each entry once")?;
-        check(order.last().copied() == self.newest, "the list of use ends with the newest")?;
-        order.sort_unstable();
-        order.dedup();
-        check(order.len() == n, "the list of use has no loop")?;
+        let mut uses: Vec<_> = live.iter().map(|(_, view)| view.entry.used).collect();
+        uses.sort_unstable();
+        uses.dedup();
+        check(uses.len() == n, "no two entries were used at the same time")?;
+        self.order.validate(live.iter().map(|(slot, view)| (*slot, view.entry)))?;
         let (mut mortal, mut tags) = (0, 0);
         for (slot, view) in &live {
             let entry = view.entry;

@@ -217,8 +217,9 @@ impl Cache {
             hits: 0,
             comparable: answer.comparable,
             mark: None,
-            newer: None,
-            older: None,
+            used: 0,
+            // A new answer to a question that is asked often.
+            asked: there.and_then(|slot| self.store.asked(slot)).unwrap_or_default(),
         };
         let limit = self.policy.max_memory;
         let level = self.pressing_level(answer.response.len());

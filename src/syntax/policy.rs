@@ -72,8 +72,8 @@ pub fn parse(words: &[&[u8]], bounds: &Bounds) -> Result<PolicyChange, SyntaxErr
             }
             "MAXMEMORY" => once(&mut change.max_memory, "MAXMEMORY", args.number("MAXMEMORY", 0, i64::MAX)?)?,
             "EVICT" => {
-                let known = [("lru", Evict::Lru), ("ttl", Evict::Ttl)];
-                once(&mut change.evict, "EVICT", choice("EVICT", &mut args, &known, &["cost", "lfu"])?)?;
+                let known = [Evict::Cost, Evict::Lfu, Evict::Lru, Evict::Ttl].map(|evict| (evict.name(), evict));
+                once(&mut change.evict, "EVICT", choice("EVICT", &mut args, &known, &[])?)?;
             }
             "COMPRESS" => {
                 let known = [("none", Compress::None), ("zstd", Compress::Zstd)];

@@ -23,7 +23,7 @@ fn prompts(cache: &Cache) -> Vec<String> {
 #[test]
 fn limits_hold_after_each_step() {
     with_seeds(600..=607, |seed, mut rng| {
-        let evict = *rng.pick(&[Evict::Lru, Evict::Ttl]);
+        let evict = *rng.pick(&[Evict::Lru, Evict::Ttl, Evict::Lfu, Evict::Cost]);
         let compress = *rng.pick(&[Compress::None, Compress::Zstd]);
         let mut cache = Cache::with_policy(Policy { evict, compress, max_memory: 60_000, ..Policy::default() });
         let (mut codec, mut gone, mut full) = (Codec::new(), 0, 0);

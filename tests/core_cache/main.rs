@@ -6,6 +6,7 @@
 mod costs;
 mod day;
 mod effects;
+mod evict;
 mod expiry;
 mod fixture;
 mod fixture_v2;

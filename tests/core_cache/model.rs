@@ -27,13 +27,21 @@ const LATEST: u64 = 253_402_300_799_999;
 /// Bytes of a place in the order of expiry.
 const EXPIRY: usize = 33;
 
-/// An entry, and what the twin must be told: where it lives (ties are broken by it) and what it takes.
+/// An entry, and what the twin must be told: where it lives (ties are broken by it) and what it takes, with a hot copy and without.
 #[derive(Clone, Debug)]
 struct Held {
     seen: Seen,
     slot: Option<Slot>,
     memory: usize,
+    cold: usize,
+    /// When it was last used by the clock of lookups, and how often it was asked as of then. How it begins, the cache says,
+    /// which may remember it.
+    used: u64,
+    asked: f32,
 }
+
+/// A half-life on the clock of lookups: sixteen of them for each entry.
+const HALF_LIFE: u64 = 1 << 32;
 
 /// The names that something is counted under: model, scope, strategy, type, tags.
 type Names = [Vec<Vec<u8>>; 5];
@@ -110,6 +118,8 @@ pub struct Twin {
     /// Whether the size of everything is known beforehand. Compression runs when it likes, so then the cache says how
     /// many entries had to go, and the twin only which.
     exact: bool,
+    /// The clock of lookups.
+    clock: u64,
     /// How many entries had to go.
     gone: (usize, u64),
     /// How many steps were made.
@@ -150,6 +160,21 @@ impl Held {
             life if now < life.dead_at => Phase::Stale,
             _ => Phase::Dead,
         }
+    }
+
+    /// When it would have been asked once for a byte and a micro-dollar, if all its use had been then.
+    fn rank(&self, evict: Evict) -> i128 {
+        let effort = &self.seen.effort;
+        let saved = match effort.cost.micros() {
+            0 => (effort.tokens_in as f32 * 0.1 + effort.tokens_out as f32 * 0.4).max(0.1),
+            micros => micros as f32,
+        };
+        let weight = match evict {
+            Evict::Lru | Evict::Ttl => 1.0,
+            Evict::Lfu => self.asked,
+            Evict::Cost => self.asked * (saved / self.cold as f32),
+        };
+        i128::from(self.used) + i128::from((f64::from(weight).log2() * HALF_LIFE as f64) as i64)
     }
 
     fn names(&self) -> Names {
@@ -218,8 +243,22 @@ impl Twin {
     pub fn learn(&mut self, cache: &Cache) {
         for held in &mut self.held {
             held.slot = cache.store().find_id(&held.seen.digest.id());
-            held.memory = held.slot.and_then(|slot| cache.store().view(slot)).map_or(0, |view| view.memory());
+            let Some(view) = held.slot.and_then(|slot| cache.store().view(slot)) else { continue };
+            (held.memory, held.cold) = (view.memory(), view.cold_memory());
         }
+    }
+
+    /// Of a cache that was read again, only the order of use is known.
+    fn learn_usage(&mut self, cache: &Cache) {
+        for held in &mut self.held {
+            (held.used, held.asked) = held.slot.and_then(|slot| cache.store().view(slot)).unwrap().usage();
+        }
+        self.clock = self.held.last().map_or(self.clock, |held| held.used);
+    }
+
+    /// A lookup takes time, the more the fewer entries there are.
+    fn pass(&mut self) {
+        self.clock += HALF_LIFE / (16 * self.held.len().max(1) as u64);
     }
 
     /// Figures by name against sums over all entries, and the sums of all names against the whole.
@@ -386,6 +425,9 @@ impl Twin {
         self.policy_memory = cache.policy_memory();
         self.was_limited |= self.policy.max_memory > 0;
         self.learn(cache);
+        if matches!(op, Op::Reload) {
+            self.learn_usage(cache);
+        }
         (said, effects)
     }
 
@@ -461,8 +503,10 @@ impl Twin {
         });
         // What was just stored is never evicted, so the cache can be asked for it.
         let slot = cache.store().find(&digest);
-        let memory = slot.and_then(|slot| cache.store().view(slot)).map_or(0, |view| view.memory());
-        self.held.push(Held { seen, slot, memory });
+        let view = slot.and_then(|slot| cache.store().view(slot)).unwrap();
+        let (memory, cold, (used, asked)) = (view.memory(), view.cold_memory(), view.usage());
+        self.clock = used;
+        self.held.push(Held { seen, slot, memory, cold, used, asked });
         effects.stored = Some(digest.id());
         self.keep_limits(slot, now, effects);
         match put.pressure {
@@ -551,6 +595,7 @@ impl Twin {
         });
         if !terms.no_touch {
             self.books.first_lookup = self.books.first_lookup.or(Some(now));
+            self.pass();
             let nobody = names(ask, "", None, &[]);
             match (at, answers) {
                 (None, _) => {
@@ -579,6 +624,8 @@ impl Twin {
         let mut held = self.held[at].clone();
         if !terms.no_touch {
             held.seen.hits += 1;
+            held.asked = 1.0 + held.asked * (-((self.clock - held.used) as f32) / HALF_LIFE as f32).exp2();
+            held.used = self.clock;
             self.held.remove(at);
             self.held.push(held.clone());
         }
@@ -708,6 +755,7 @@ impl Twin {
         let victim = match self.policy.evict {
             Evict::Lru => free.first().copied(),
             Evict::Ttl => soonest.or(free.first().copied()),
+            by => free.into_iter().min_by_key(|at| (self.held[*at].rank(by), self.held[*at].slot)),
         };
         let Some(victim) = victim else { return false };
         let victim = self.held.remove(victim);

@@ -408,7 +408,10 @@ impl Dice {
             max_entries: rng.maybe(if limits { 30 } else { 0 }, |rng| *rng.pick(&[0, 0, 0, 3, 12, 25])),
             max_memory: rng
                 .maybe(if limits { 30 } else { 0 }, |rng| *rng.pick(&[0, 0, 0, 2000, 15_000, 30_000, close])),
-            evict: rng.maybe(30, |rng| *rng.pick(&[Evict::Lru, Evict::Ttl])),
+            // Who goes by cost depends on what a compressor has done in the middle of a step, which no twin can know.
+            evict: rng.maybe(30, |rng| {
+                *rng.pick(&[Evict::Lru, Evict::Ttl, Evict::Lfu, if compression { Evict::Lfu } else { Evict::Cost }])
+            }),
             compress: rng.maybe(if compression { 20 } else { 0 }, |rng| *rng.pick(&[Compress::None, Compress::Zstd])),
             level: rng.maybe(20, |rng| *rng.pick(&[1, 3])),
             prices: rng.maybe(20, Self::price).into_iter().collect(),

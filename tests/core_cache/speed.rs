@@ -95,7 +95,7 @@ fn figures() {
         line("a glob over all", n / 10 * 9, timed(|| assert_eq!(cache.count_selected(&glob, NOW), 0)));
         let all = Selection { tags: vec![b"all"], ..Selection::default() };
         line("invalidate a tag of all", n / 10 * 9, timed(|| drop(cache.invalidate(&all, NOW))));
-        for evict in [Evict::Lru, Evict::Ttl] {
+        for evict in [Evict::Lru, Evict::Ttl, Evict::Lfu, Evict::Cost] {
             let policy = Policy { evict, max_entries: u64::from(n / 10), ..raw.clone() };
             let mut cache = Cache::with_policy(policy);
             let name = format!("digest + set + evict {}", evict.name());

@@ -5,7 +5,7 @@ use super::model::{same, Twin};
 use super::ops::{Bench, Dice, Said};
 use super::support::{with_seeds, Rng};
 use llmcache::core::cache::Cache;
-use llmcache::core::policy::{Compress, Policy};
+use llmcache::core::policy::{Compress, Evict, Policy};
 use std::collections::HashMap;
 
 fn run(seed: u64, rng: Rng, asks: usize, steps: usize) -> HashMap<String, u64> {
@@ -14,7 +14,9 @@ fn run(seed: u64, rng: Rng, asks: usize, steps: usize) -> HashMap<String, u64> {
     dice.limits = !seed.is_multiple_of(3);
     dice.compression = !seed.is_multiple_of(2);
     let mut policy = Policy::default();
-    if !dice.compression {
+    if dice.compression {
+        policy.evict = Evict::Lfu;
+    } else {
         policy.compress = Compress::None;
     }
     let mut bench = Bench::new(Cache::with_policy(policy.clone()));

@@ -10,7 +10,7 @@ const DEFAULTS: [(&str, &str); 9] = [
     ("jitter", "0"),
     ("maxentries", "0"),
     ("maxmemory", "0"),
-    ("evict", "lru"),
+    ("evict", "cost"),
     ("compress", "zstd"),
     ("level", "3"),
 ];
@@ -79,6 +79,8 @@ fn create_and_alter_take_every_option_and_info_shows_it() {
             ("MAXENTRIES 0", "maxentries", "0"),
             ("MAXMEMORY 0", "maxmemory", "0"),
             ("EVICT LRU", "evict", "lru"),
+            ("EVICT LFU", "evict", "lfu"),
+            ("EVICT Cost", "evict", "cost"),
             ("COMPRESS Zstd", "compress", "zstd"),
             ("LEVEL 1", "level", "1"),
             ("STRATEGY standard", "strategy", "standard"),
@@ -145,7 +147,7 @@ fn a_wrong_option_is_named_and_nothing_changes() {
             ("MAXMEMORY 1gb", "ERR MAXMEMORY must be a whole number, 0 or more, got '1gb'".into()),
             ("LEVEL 0", "ERR LEVEL must be a whole number from 1 to 19, got '0'".into()),
             ("LEVEL 20", "ERR LEVEL must be a whole number from 1 to 19, got '20'".into()),
-            ("EVICT random", "ERR EVICT must be one of lru, ttl, got 'random'".into()),
+            ("EVICT random", "ERR EVICT must be one of cost, lfu, lru, ttl, got 'random'".into()),
             ("COMPRESS gzip", "ERR COMPRESS must be one of none, zstd, got 'gzip'".into()),
             ("MODE fuzzy", "ERR MODE must be one of exact, similar, got 'fuzzy'".into()),
             ("PRICE gpt 1", "ERR PRICE needs a value".into()),
@@ -171,11 +173,7 @@ fn what_is_not_there_yet_says_so() {
     both(|c| {
         c.words("LLMCACHE.CREATE faq").ok();
         let before = state(c);
-        for (line, what) in [
-            ("ALTER faq EVICT cost", "EVICT cost"),
-            ("ALTER faq EVICT LFU", "EVICT lfu"),
-            ("ALTER faq COMPRESS dict", "COMPRESS dict"),
-        ] {
+        for (line, what) in [("ALTER faq COMPRESS dict", "COMPRESS dict")] {
             let expected = format!("ERR {what} is not available yet in this version");
             assert_eq!(c.words(&format!("LLMCACHE.{line}")).error(), expected, "{line}");
         }
@@ -217,7 +215,7 @@ fn play(c: &mut Client, dice: &mut Dice, policy: &str, check: impl Fn(&mut Clien
 fn maxentries_holds_at_every_step() {
     let server = Server::start();
     let mut dice = Dice::new("maxentries");
-    for evict in ["lru", "ttl"] {
+    for evict in ["cost", "lfu", "lru", "ttl"] {
         let mut c = server.client3();
         play(&mut c, &mut dice, &format!("MAXENTRIES 37 EVICT {evict}"), |c| {
             let entries = c.words("LLMCACHE.INFO faq").field("entries").int();
@@ -236,7 +234,7 @@ fn maxentries_holds_at_every_step() {
 fn maxmemory_holds_at_every_step_and_memory_usage_agrees() {
     let server = Server::start();
     let mut dice = Dice::new("maxmemory");
-    for evict in ["lru", "ttl"] {
+    for evict in ["cost", "lfu", "lru", "ttl"] {
         let mut c = server.client3();
         play(&mut c, &mut dice, &format!("MAXMEMORY 60000 EVICT {evict}"), |c| {
             // At once, since answers are compressed meanwhile.
@@ -290,6 +288,51 @@ fn evict_ttl_takes_what_would_go_soonest() {
         assert_eq!(prompts(c, ""), ["f", "g", "never"]);
         set(c, "h", "r", "PERSIST").ok();
         assert_eq!(prompts(c, ""), ["f", "g", "h"], "without any TTL the least used goes");
+    });
+}
+
+#[test]
+fn evict_lfu_takes_what_is_asked_least() {
+    both(|c| {
+        c.words("LLMCACHE.CREATE faq MAXENTRIES 3 EVICT lfu").ok();
+        for (prompt, times) in [("often", 6), ("twice", 2), ("never", 0)] {
+            store(c, prompt, "r");
+            (0..times).for_each(|_| drop(get(c, prompt, "")));
+        }
+        store(c, "d", "r");
+        assert_eq!(prompts(c, ""), ["d", "often", "twice"]);
+        store(c, "e", "r");
+        assert_eq!(
+            prompts(c, ""),
+            ["e", "often", "twice"],
+            "one question after the other does not push out what is asked"
+        );
+        c.words("LLMCACHE.ALTER faq EVICT lru").ok();
+        get(c, "twice", "");
+        store(c, "f", "r");
+        assert_eq!(prompts(c, ""), ["e", "f", "twice"], "the policy holds for what is there already");
+    });
+}
+
+#[test]
+fn evict_cost_takes_what_saves_least_for_its_bytes() {
+    both(|c| {
+        c.words("LLMCACHE.CREATE faq MAXENTRIES 3").ok();
+        let long = "long ".repeat(2000);
+        for (prompt, response, cost) in
+            [("dear", "r", "0.5"), ("cheap", "r", "0.0001"), ("dear but large", &*long, "0.01")]
+        {
+            set(c, prompt, response, &format!("PERSIST COST {cost}")).ok();
+        }
+        set(c, "d", "r", "PERSIST COST 0.9").ok();
+        assert_eq!(prompts(c, ""), ["d", "dear", "dear but large"]);
+        set(c, "e", "r", "PERSIST COST 0.9").ok();
+        assert_eq!(prompts(c, ""), ["d", "dear", "e"]);
+        for _ in 0..20 {
+            get(c, "dear", "");
+        }
+        set(c, "f", "r", "PERSIST COST 0.9").ok();
+        assert_eq!(prompts(c, ""), ["dear", "e", "f"], "what saves again and again is worth more");
     });
 }
 

@@ -1,10 +1,18 @@
 //! Making room: dead entries first, then the policy's victims.
+//!
+//! Who that is, [`order`] knows: it ranks entries by their last use, by how often they are asked lately, or by what that saves
+//! for each byte. [`heap`] finds the least of them, and [`ghosts`] remembers those that went.
+
+mod ghosts;
+mod heap;
+pub(super) mod order;
 
 use super::cache::{Cache, GRACE_MS};
 use super::effects::Effects;
 use super::entry::Slot;
 use super::policy::Evict;
 use super::time::UnixMs;
+use order::Order;
 
 /// How near the server is to its `maxmemory`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +33,7 @@ impl Cache {
             match self.store.soonest() {
                 Some((dead_at, slot)) if dead_at.plus(GRACE_MS) <= now => {
                     self.count_slot(slot, now, |counters| counters.expirations += 1);
+                    self.store.remember(slot, false);
                     self.store.remove(slot);
                     expired += 1;
                 }
@@ -81,6 +90,7 @@ impl Cache {
         if let Some((dead_at, slot)) = self.store.soonest() {
             if dead_at <= now && kept != Some(slot) {
                 self.count_slot(slot, now, |counters| counters.expirations += 1);
+                self.store.remember(slot, false);
                 self.store.remove(slot);
                 effects.expired += 1;
                 return true;
@@ -88,16 +98,29 @@ impl Cache {
         }
         let Some(victim) = self.victim(kept) else { return false };
         self.count_slot(victim, now, |counters| counters.evictions += 1);
+        self.store.remember(victim, true);
         let Some(entry) = self.store.remove(victim) else { return false };
         effects.evicted.push(entry.digest.id());
         true
     }
 
-    fn victim(&self, kept: Option<Slot>) -> Option<Slot> {
-        let least_used = || self.store.by_recency().find(|slot| kept != Some(*slot));
-        match self.policy.evict {
-            Evict::Lru => least_used(),
-            Evict::Ttl => self.store.by_expiry().find(|slot| kept != Some(*slot)).or_else(least_used),
+    fn victim(&mut self, kept: Option<Slot>) -> Option<Slot> {
+        let soonest = match self.policy.evict {
+            Evict::Ttl => self.store.by_expiry().find(|slot| kept != Some(*slot)),
+            Evict::Lru | Evict::Lfu | Evict::Cost => None,
+        };
+        self.store.order_by(self.policy.evict);
+        soonest.or_else(|| self.store.least(kept))
+    }
+
+    /// What the entry that would go next saves for each byte that it takes, in dollars an hour: nothing, if it is dead. Where
+    /// several caches must give memory back, the one that has the least to lose goes first.
+    pub fn least_worth(&mut self, now: UnixMs) -> Option<f64> {
+        if self.store.soonest().is_some_and(|(dead_at, _)| dead_at <= now) {
+            return Some(0.0);
         }
+        let victim = self.victim(None)?;
+        let entry = self.store.get(victim)?;
+        Some(Order::hourly_worth(entry, now.since(entry.created)))
     }
 }
