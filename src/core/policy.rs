@@ -35,6 +35,8 @@ pub enum Compress {
     None = 0,
     /// One zstd frame each.
     Zstd = 1,
+    /// The same, with what many answers have in common kept once.
+    Dict = 2,
 }
 
 /// Words of the protocol and tags on disk for the variants of an enum.
@@ -56,7 +58,7 @@ macro_rules! named {
 pub(crate) use named;
 named!(Mode { Exact => "exact", Similar => "similar" });
 named!(Evict { Lru => "lru", Ttl => "ttl" });
-named!(Compress { None => "none", Zstd => "zstd" });
+named!(Compress { None => "none", Zstd => "zstd", Dict => "dict" });
 
 /// The policy of a cache.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,7 +116,7 @@ impl Default for Policy {
             max_entries: 0,
             max_memory: 0,
             evict: Evict::Lru,
-            compress: Compress::Zstd,
+            compress: Compress::Dict,
             level: 3,
             prices: BTreeMap::new(),
         }
@@ -190,7 +192,7 @@ impl Policy {
     pub fn compression(&self) -> Option<i32> {
         match self.compress {
             Compress::None => None,
-            Compress::Zstd => Some(i32::from(self.level)),
+            Compress::Zstd | Compress::Dict => Some(i32::from(self.level)),
         }
     }
 
@@ -247,7 +249,7 @@ mod tests {
         assert_eq!(modes, [Some("exact"), Some("similar"), None]);
         let evict = [0, 1, 2].map(|tag| Evict::from_tag(tag).map(Evict::name));
         assert_eq!(evict, [Some("lru"), Some("ttl"), None]);
-        let compress = [0, 1, 2].map(|tag| Compress::from_tag(tag).map(Compress::name));
-        assert_eq!(compress, [Some("none"), Some("zstd"), None]);
+        let compress = [0, 1, 2, 3].map(|tag| Compress::from_tag(tag).map(Compress::name));
+        assert_eq!(compress, [Some("none"), Some("zstd"), Some("dict"), None]);
     }
 }

@@ -50,7 +50,7 @@ impl Cache {
         // Whatever can fail comes before anything is counted.
         let mut copy = None;
         if let Some(entry) = entry.filter(|entry| entry.hot.is_none()) {
-            codec.prepare(&entry.answer)?;
+            codec.prepare(&entry.answer, self.store.dictionary_of(&entry.answer))?;
             let warms = entry.answer.encoding != Encoding::Raw && !terms.no_touch && is_worth_warming(entry);
             copy = warms.then(|| codec.prepared(&entry.answer).into());
         }
