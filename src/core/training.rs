@@ -244,8 +244,8 @@ impl Cache {
     fn is_worth_it(&self, made: &Made, base: Option<&Dictionary>) -> bool {
         let facts = made.dictionary.facts();
         let (tried, after) = (u64::from(facts.tried_raw), u64::from(facts.tried_stored));
-        // Two in a hundred are no gain.
-        if tried == 0 || after * 100 > made.before * 98 {
+        // One in a hundred is no gain.
+        if tried == 0 || after * 100 > made.before * 99 {
             return false;
         }
         let (raw, _) = self.store.answer_bytes();
@@ -289,7 +289,7 @@ impl Cache {
 
 /// How large a dictionary is to be for answers of so many bytes.
 fn wanted_size(raw: u64) -> usize {
-    usize::try_from(raw / 12).unwrap_or(usize::MAX).min(MAX_CONTENT)
+    usize::try_from(raw.saturating_mul(2048).isqrt()).unwrap_or(usize::MAX).min(MAX_CONTENT)
 }
 
 impl Training {
