@@ -65,6 +65,11 @@ pub struct Pressed {
 }
 
 impl Pressing {
+    /// Bytes that it holds.
+    pub fn bytes(&self) -> usize {
+        self.stored.bytes.len()
+    }
+
     /// Does the work. What is damaged stays as it is.
     pub fn press(&self, codec: &mut Codec) -> Pressed {
         let unpacked;

@@ -4,7 +4,7 @@
 //! wherever it likes, and hands back what was [`Trained`]. A dictionary is tried on answers that it was not made from; it
 //! is adopted if what it saves there, over all that the cache holds or will soon hold, is more than what it takes.
 //!
-//! A cache trains when it has some 200 answers, again at 1,000 and at 4,000, and later only when answers come that its
+//! A cache trains when it has some 200 answers, again at 1,000, 4,000 and 20,000, and later only when answers come that its
 //! dictionary does not fit. Between two trainings that nothing came of, more and more answers must be stored.
 
 use super::cache::Cache;
@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// With how many entries a cache trains, whatever its dictionary does.
-const MILESTONES: [u64; 3] = [200, 1000, 4000];
+const MILESTONES: [u64; 4] = [200, 1000, 4000, 20_000];
 
 /// Beyond them it trains for other reasons after so many new answers at least.
 const PATIENCE: u64 = 2000;
@@ -287,7 +287,8 @@ impl Cache {
     }
 }
 
-/// How large a dictionary is to be for answers of so many bytes.
+/// How large a dictionary is to be for answers of so many bytes: 18 KiB for the first 200 of about 800 bytes, 45 KiB for a
+/// thousand, and for four times as many twice as large, since what more it holds is asked for more rarely.
 fn wanted_size(raw: u64) -> usize {
     usize::try_from(raw.saturating_mul(2048).isqrt()).unwrap_or(usize::MAX).min(MAX_CONTENT)
 }
