@@ -101,7 +101,7 @@ fn compare(what: &str, build: impl FnOnce(&mut Codec) -> Cache) {
     let mut codec = Codec::new();
     // The codec's buffers are nobody's in particular.
     let packed = codec.pack(&text(1, 30_000), Some(3));
-    codec.unpack(&packed).unwrap();
+    codec.unpack(&packed, None).unwrap();
     let before = held();
     let cache = Box::new(build(&mut codec));
     let real = held() - before;
@@ -326,9 +326,9 @@ fn a_lying_frame_sets_nothing_aside() {
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];
     frame.extend(raw_len.to_le_bytes());
     frame.extend([0x55; 41]);
-    let packed = Packed { encoding: Encoding::Zstd, raw_len, bytes: frame.clone().into() };
+    let packed = Packed { encoding: Encoding::Zstd, dictionary: 0, raw_len, bytes: frame.clone().into() };
     let mut codec = Codec::new();
-    let taken = most(|| assert!(codec.unpack(&packed).is_err()));
+    let taken = most(|| assert!(codec.unpack(&packed, None).is_err()));
     assert!(taken < 1 << 20, "{taken} bytes for {} bytes", frame.len());
 
     // The same by way of a cache: the error is told, and nothing is counted.
@@ -357,6 +357,6 @@ fn answers_that_compress_to_almost_nothing_are_read() {
         let answer = vec![b'a'; length];
         let packed = codec.pack(&answer, Some(19));
         assert_eq!(packed.encoding, Encoding::Zstd);
-        assert!(codec.unpack(&packed) == Ok(&answer[..]), "{length}: {} bytes", packed.bytes.len());
+        assert!(codec.unpack(&packed, None) == Ok(&answer[..]), "{length}: {} bytes", packed.bytes.len());
     }
 }

@@ -13,13 +13,15 @@ use super::identity::{Digest, EntryId};
 use super::ledger::Ledger;
 use super::matching::Wanted;
 use super::plans::{Plans, MAX_PROFILES};
-use super::policy::{Mode, Policy, PolicyChange};
+use super::policy::{Compress, Mode, Policy, PolicyChange};
+use super::pressing::Moving;
 use super::similarity::guards::Guard;
 use super::similarity::index::Index;
 use super::similarity::{Kind, Method};
 use super::store::Store;
 use super::strategy::{Strategies, StrategyError};
 use super::time::UnixMs;
+use super::training::Schedule;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
@@ -44,6 +46,9 @@ pub struct Cache {
     pub(super) pending: VecDeque<(Slot, u64)>,
     /// Entries with a hot copy.
     pub(super) copies: VecDeque<Copied>,
+    /// Answers that are to be stored in another way, and when a dictionary is trained.
+    pub(super) moving: Moving,
+    pub(super) schedule: Schedule,
     pub(super) debris: Option<Store>,
     pub(super) feedback: Feedback,
     pub(super) plans: Plans,
@@ -234,7 +239,11 @@ impl Cache {
 
     /// Bytes behind the whole cache.
     pub fn memory(&self) -> usize {
-        self.store.entries_memory() + self.store.shared_memory() + self.store.likeness_memory() + self.policy_memory()
+        self.store.entries_memory()
+            + self.store.shared_memory()
+            + self.store.likeness_memory()
+            + self.store.dictionaries().memory()
+            + self.policy_memory()
     }
 
     /// The same without the statistics, which nobody evicts.
@@ -324,6 +333,7 @@ impl Cache {
         self.ledger.set_limit(self.policy.max_memory);
         self.asked_similar &= change.mode != Some(Mode::Exact);
         self.keep_likeness();
+        self.keep_dictionary();
         let mut left = INDEXED_AT_ONCE / INDEX_STEP;
         let mut effects = self.index_some(true, now, || {
             left = left.saturating_sub(1);
@@ -347,6 +357,12 @@ impl Cache {
         if self.store.likeness().map(Index::method) != needed {
             self.debris = self.store.set_likeness(needed).or(self.debris.take());
         }
+    }
+
+    /// New answers are compressed with the newest dictionary where the policy says so, and with none elsewhere. What is
+    /// stored stays as it is.
+    pub(super) fn keep_dictionary(&mut self) {
+        self.store.dictionaries_mut().choose(self.policy.compress == Compress::Dict);
     }
 
     /// Puts entries into the index that were stored before there was one, a few at a time while it may go on. It makes room

@@ -1,7 +1,8 @@
 //! One answer, and what a reader may see of it.
 
 use super::cache::Terms;
-use super::codec::Packed;
+use super::codec::{Codec, Damaged, Packed};
+use super::dictionary::Dictionary;
 use super::eviction::order::Order;
 use super::identity::{Context, Digest, EntryId, Shape};
 use super::interner::Symbol;
@@ -188,6 +189,16 @@ impl<'a> EntryView<'a> {
     /// The answer as it lies in memory.
     pub fn packed(&self) -> &'a Packed {
         &self.entry.answer
+    }
+
+    /// The dictionary that it is read with, if it needs one.
+    pub fn dictionary(&self) -> Option<&'a Dictionary> {
+        self.store.dictionary_of(&self.entry.answer)
+    }
+
+    /// The answer as it came.
+    pub fn unpack(&self, codec: &'a mut Codec) -> Result<&'a [u8], Damaged> {
+        codec.unpack(&self.entry.answer, self.dictionary())
     }
 
     /// The answer uncompressed, where a copy is kept.

@@ -5,9 +5,10 @@
 //! version wrote.
 //!
 //! ```text
-//!   cache    FORMAT, policy, counters, feedback, p, p × plan, alerts, n, n × context, m, m × entry
+//!   cache    FORMAT, policy, counters, feedback, p, p × plan, alerts, d, d × dictionary, n, n × context, m, m × entry
 //!   policy   'P'  policy, strategies that were changed, rules
 //!   counters 'K'  what was counted: in all, over time, by name
+//!   dictionary 'Z'  what is known of its making, content   (in `dictionary.rs`)
 //!   context  'C'  shape, scope, model, system, params
 //!   entry    'E'  index of its context, times, effort, answer as it is stored, prompt, names, meta, vector
 //!   feedback 'F'  n × (good or bad, prompt, entry)
@@ -19,7 +20,8 @@
 //! Entries are written from the least to the most recently used, so that a reader gets the order of use by inserting.
 
 use super::cache::Cache;
-use super::codec::{Encoding, Packed, MAX_ANSWER};
+use super::codec::{is_block, Codec, Encoding, Packed, MAX_ANSWER};
+use super::dictionary::{Dictionaries, Dictionary, Facts, Shown, MAX_DICTIONARIES};
 use super::effects::Effects;
 use super::entry::{Effort, Entry, EntryView, Lifespan};
 use super::feedback::{Pair, MAX_PAIRS};
@@ -32,14 +34,16 @@ use super::similarity::dense::{Codes, Shape as VectorShape, MAX_DIM};
 use super::similarity::index::BUILTIN;
 use super::similarity::lexical::Metric;
 use super::similarity::{builtin, Kind, Method};
+use super::store::place_of;
 use super::storing::MAX_TAGS;
 use super::strategy::{Rule, Strategies, Strategy, Ttl, MAX_CUSTOM, MAX_RULES};
 use super::time::UnixMs;
 use super::wire::{Reader, WireError, Writer};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The version of the order in which the records of a cache follow each other.
-pub const FORMAT: u64 = 4;
+pub const FORMAT: u64 = 5;
 
 const POLICY: u8 = b'P';
 const COUNTERS: u8 = b'K';
@@ -47,6 +51,7 @@ const CONTEXT: u8 = b'C';
 const ENTRY: u8 = b'E';
 const LIVES: u8 = b'L';
 const FEEDBACK: u8 = b'F';
+const DICTIONARY: u8 = b'Z';
 const V1: u8 = 1;
 const V2: u8 = 2;
 const V3: u8 = 3;
@@ -84,6 +89,14 @@ pub fn save(cache: &Cache, sink: &mut impl Sink) {
         sink.record(&record);
     }
     sink.record(&cache.alerts_record());
+    let dictionaries = cache.store.dictionaries();
+    sink.number(dictionaries.len() as u64);
+    // By how many are before it an entry names its dictionary.
+    let mut places = [None; MAX_DICTIONARIES];
+    for (i, (place, shown)) in (0u8..).zip(dictionaries.placed()) {
+        places.get_mut(usize::from(place)).into_iter().for_each(|place| *place = Some(i));
+        sink.record(&dictionary_record(&shown));
+    }
     sink.number(cache.store.contexts_len() as u64);
     let mut index = HashMap::new();
     for (i, (symbol, context, _)) in (0u32..).zip(cache.store.contexts()) {
@@ -93,7 +106,8 @@ pub fn save(cache: &Cache, sink: &mut impl Sink) {
     sink.number(cache.store.len() as u64);
     for view in cache.store.by_recency().filter_map(|slot| cache.store.view(slot)) {
         let context = index.get(&view.entry.context).copied().unwrap_or(u32::MAX);
-        sink.record(&entry_record(&view, context));
+        let named = place_of(view.packed()).and_then(|place| places.get(usize::from(place)).copied().flatten());
+        sink.record(&entry_record(&view, context, view.packed(), named));
     }
 }
 
@@ -120,6 +134,18 @@ pub fn load(source: &mut impl Source) -> Result<Cache, WireError> {
     if format > 3 {
         cache.read_alerts(source.record()?.as_ref())?;
     }
+    if format > 4 {
+        for _ in 0..Some(source.number()?).filter(|n| *n <= MAX_DICTIONARIES as u64).ok_or(WireError::Value)? {
+            let (dictionary, is_current) = read_dictionary(source.record()?.as_ref())?;
+            let dictionaries = cache.store.dictionaries_mut();
+            let place = dictionaries.put(Arc::new(dictionary)).ok_or(WireError::Value)?;
+            match (is_current, dictionaries.current()) {
+                (true, Some(_)) => return Err(WireError::Value),
+                (true, None) => dictionaries.set_current(Some(place)),
+                (false, _) => {}
+            }
+        }
+    }
     cache.keep_likeness();
     // Contexts are held here until their entries hold them, so that one without entries goes again.
     let mut contexts = Vec::new();
@@ -129,7 +155,7 @@ pub fn load(source: &mut impl Source) -> Result<Cache, WireError> {
     }
     for _ in 0..source.number()? {
         let record = source.record()?;
-        let (index, parts) = read_entry(record.as_ref())?;
+        let (index, parts) = read_entry(record.as_ref(), cache.store.dictionaries())?;
         let context = *contexts.get(index as usize).ok_or(WireError::Value)?;
         let digest = Identity { context: cache.store.context(context), prompt: parts.prompt }.digest();
         if cache.store.find_id(&digest.id()).is_some() || cache.store.is_full() {
@@ -139,6 +165,9 @@ pub fn load(source: &mut impl Source) -> Result<Cache, WireError> {
         parts.insert(context, digest, &mut cache);
     }
     contexts.into_iter().for_each(|context| cache.store.release_context(context));
+    cache.store.dictionaries_mut().sweep();
+    cache.keep_dictionary();
+    cache.resume_compression();
     Ok(cache)
 }
 
@@ -161,6 +190,7 @@ impl Cache {
             self.debris = self.store.set_likeness(None);
         }
         self.keep_likeness();
+        self.keep_dictionary();
         Ok(())
     }
 
@@ -190,10 +220,18 @@ impl Cache {
         Ok(())
     }
 
-    /// An entry as two records: its context, and the rest.
-    pub fn entry_records(&self, id: &EntryId) -> Option<(Vec<u8>, Vec<u8>)> {
+    /// An entry as two records: its context, and the rest. Another node may have other dictionaries or none, so what is
+    /// compressed with one goes as it came. None where it is not there or damaged.
+    pub fn entry_records(&self, id: &EntryId, codec: &mut Codec) -> Option<(Vec<u8>, Vec<u8>)> {
         let view = self.store.view(self.store.find_id(id)?)?;
-        Some((context_record(&view.context()), entry_record(&view, 0)))
+        let raw;
+        let mut answer = view.packed();
+        if place_of(answer).is_some() {
+            let bytes = codec.unpack(answer, view.dictionary()).ok()?.into();
+            raw = Packed { encoding: Encoding::Raw, dictionary: 0, raw_len: answer.raw_len, bytes };
+            answer = &raw;
+        }
+        Some((context_record(&view.context()), entry_record(&view, 0, answer, None)))
     }
 
     /// All bad pairs as one record.
@@ -224,7 +262,7 @@ impl Cache {
 
     /// Takes over the entry of two records whose life was prolonged. Where it still is, it stays and only lives longer.
     pub fn repeat_renewal(&mut self, context: &[u8], entry: &[u8], now: UnixMs) -> Result<Effects, WireError> {
-        let (_, parts) = read_entry(entry)?;
+        let (_, parts) = read_entry(entry, &Dictionaries::default())?;
         let digest = Identity { context: read_context(context)?, prompt: parts.prompt }.digest();
         let there = self.store.find(&digest);
         let same = there.filter(|slot| self.store.get(*slot).is_some_and(|entry| entry.etag == parts.etag));
@@ -240,7 +278,7 @@ impl Cache {
     /// Answers its name, its cost, and how many dead entries made way for it.
     fn put(&mut self, context: &[u8], entry: &[u8], now: UnixMs) -> Result<(EntryId, MicroUsd, u64), WireError> {
         let context = read_context(context)?;
-        let (_, parts) = read_entry(entry)?;
+        let (_, parts) = read_entry(entry, &Dictionaries::default())?;
         let (digest, cost) = (Identity { context, prompt: parts.prompt }.digest(), parts.effort.cost);
         self.keep_likeness();
         let there = self.store.find(&digest);
@@ -403,9 +441,10 @@ fn read_context(record: &[u8]) -> Result<Context<'_>, WireError> {
     Ok(context)
 }
 
-fn entry_record(view: &EntryView<'_>, context: u32) -> Vec<u8> {
-    let mut w = Writer::record(ENTRY, V2);
-    let (life, effort, packed) = (view.life(), view.effort(), view.packed());
+/// An entry with its answer stored like this, by a dictionary that has this number or by none.
+fn entry_record(view: &EntryView<'_>, context: u32, packed: &Packed, dictionary: Option<u8>) -> Vec<u8> {
+    let mut w = Writer::record(ENTRY, V3);
+    let (life, effort) = (view.life(), view.effort());
     w.u32(context).u64(view.created().0);
     w.u64(life.fresh_until.0).u64(life.dead_at.0).u64(life.stale_ms);
     w.u64(effort.tokens_in).u64(effort.tokens_out).u8(effort.estimated.into());
@@ -419,6 +458,7 @@ fn entry_record(view: &EntryView<'_>, context: u32) -> Vec<u8> {
     w.option(view.meta());
     w.u8(view.entry.comparable.into());
     write_vector(&mut w, view);
+    w.u8(dictionary.unwrap_or(0));
     w.finish()
 }
 
@@ -432,6 +472,7 @@ struct EntryParts<'a> {
     encoding: Encoding,
     raw_len: u32,
     stored: &'a [u8],
+    dictionary: u8,
     prompt: &'a [u8],
     strategy: &'a [u8],
     rule: Option<&'a [u8]>,
@@ -473,8 +514,8 @@ fn read_vector(r: &mut Reader<'_>) -> Result<Vector, WireError> {
     })
 }
 
-fn read_entry(record: &[u8]) -> Result<(u32, EntryParts<'_>), WireError> {
-    let (mut r, version) = Reader::record(record, ENTRY, V2)?;
+fn read_entry<'a>(record: &'a [u8], known: &Dictionaries) -> Result<(u32, EntryParts<'a>), WireError> {
+    let (mut r, version) = Reader::record(record, ENTRY, V3)?;
     let context = r.u32()?;
     let created = UnixMs(r.u64()?);
     let life = read_life(&mut r)?;
@@ -483,7 +524,11 @@ fn read_entry(record: &[u8]) -> Result<(u32, EntryParts<'_>), WireError> {
     let (hits, etag) = (r.u64()?.min(u64::MAX / 8), r.u64()?);
     let encoding = Encoding::from_tag(r.u8()?).ok_or(WireError::Value)?;
     let (raw_len, stored) = (r.u32()?, r.bytes()?);
-    let fits = encoding != Encoding::Raw || stored.len() == raw_len as usize;
+    let fits = match encoding {
+        Encoding::Raw => stored.len() == raw_len as usize,
+        Encoding::Zstd => true,
+        Encoding::Dict => version >= V3 && is_block(raw_len as usize, stored.len()),
+    };
     if raw_len as usize > MAX_ANSWER || !fits {
         return Err(WireError::Value);
     }
@@ -501,6 +546,14 @@ fn read_entry(record: &[u8]) -> Result<(u32, EntryParts<'_>), WireError> {
     if version > 1 {
         (comparable, vector) = (Some(r.u8()? != 0), read_vector(&mut r)?);
     }
+    let dictionary = if version >= V3 { r.u8()? } else { 0 };
+    let is_known = match encoding {
+        Encoding::Dict => known.get(dictionary).is_some(),
+        _ => dictionary == 0,
+    };
+    if !is_known {
+        return Err(WireError::Value);
+    }
     r.finish()?;
     let effort = Effort { tokens_in, tokens_out, estimated, cost, latency_ms };
     let parts = EntryParts {
@@ -512,6 +565,7 @@ fn read_entry(record: &[u8]) -> Result<(u32, EntryParts<'_>), WireError> {
         encoding,
         raw_len,
         stored,
+        dictionary,
         prompt,
         strategy,
         rule,
@@ -553,7 +607,12 @@ impl EntryParts<'_> {
             typ: store.acquire_name(Dimension::Type, self.typ.unwrap_or_default()),
             tags: self.tags.into_iter().map(|tag| store.acquire_name(Dimension::Tag, tag)).collect(),
             prompt: self.prompt.into(),
-            answer: Packed { encoding: self.encoding, raw_len: self.raw_len, bytes: self.stored.into() },
+            answer: Packed {
+                encoding: self.encoding,
+                dictionary: self.dictionary,
+                raw_len: self.raw_len,
+                bytes: self.stored.into(),
+            },
             incompressible: false,
             hot: None,
             meta: self.meta.map(Into::into),
@@ -567,12 +626,33 @@ impl EntryParts<'_> {
             asked: self.hits as f32,
         };
         let (etag, waits) = (entry.etag, entry.answer.encoding == Encoding::Raw);
-        let length = entry.answer.bytes.len();
+        let length = entry.answer.raw_len as usize;
         let slot = store.insert(entry, vector.as_ref());
+        cache.schedule.stored(length);
         if waits && cache.pressing_level(length).is_some() {
             cache.await_pressing(slot, etag);
         }
     }
+}
+
+fn dictionary_record(shown: &Shown<'_>) -> Vec<u8> {
+    let mut w = Writer::record(DICTIONARY, V1);
+    let (dictionary, facts) = (shown.dictionary, shown.dictionary.facts());
+    w.u8(shown.is_current.into()).u32(facts.version).u32(facts.samples).u32(facts.entries);
+    w.u32(facts.tried_raw).u32(facts.tried_stored);
+    w.u32(u32::try_from(dictionary.content_len()).unwrap_or(u32::MAX)).bytes(dictionary.packed());
+    w.finish()
+}
+
+/// A dictionary, and whether it is the current one.
+fn read_dictionary(record: &[u8]) -> Result<(Dictionary, bool), WireError> {
+    let (mut r, _) = Reader::record(record, DICTIONARY, V1)?;
+    let is_current = r.u8()? != 0;
+    let (version, samples, entries) = (r.u32()?, r.u32()?, r.u32()?);
+    let facts = Facts { version, samples, entries, tried_raw: r.u32()?, tried_stored: r.u32()? };
+    let (length, content) = (r.u32()?, r.bytes()?);
+    r.finish()?;
+    Ok((Dictionary::read(content, length, facts).ok_or(WireError::Value)?, is_current))
 }
 
 fn read_life(r: &mut Reader<'_>) -> Result<Lifespan, WireError> {

@@ -39,6 +39,8 @@ pub enum Compress {
     None = 0,
     /// One zstd frame each.
     Zstd = 1,
+    /// The same, with what many answers have in common kept once.
+    Dict = 2,
 }
 
 /// Words of the protocol and tags on disk for the variants of an enum.
@@ -60,7 +62,7 @@ macro_rules! named {
 pub(crate) use named;
 named!(Mode { Exact => "exact", Similar => "similar" });
 named!(Evict { Lru => "lru", Ttl => "ttl", Lfu => "lfu", Cost => "cost" });
-named!(Compress { None => "none", Zstd => "zstd" });
+named!(Compress { None => "none", Zstd => "zstd", Dict => "dict" });
 
 /// The policy of a cache.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,7 +120,7 @@ impl Default for Policy {
             max_entries: 0,
             max_memory: 0,
             evict: Evict::Cost,
-            compress: Compress::Zstd,
+            compress: Compress::Dict,
             level: 3,
             prices: BTreeMap::new(),
         }
@@ -194,7 +196,7 @@ impl Policy {
     pub fn compression(&self) -> Option<i32> {
         match self.compress {
             Compress::None => None,
-            Compress::Zstd => Some(i32::from(self.level)),
+            Compress::Zstd | Compress::Dict => Some(i32::from(self.level)),
         }
     }
 
@@ -251,7 +253,7 @@ mod tests {
         assert_eq!(modes, [Some("exact"), Some("similar"), None]);
         let evict = [0, 1, 2, 3, 4].map(|tag| Evict::from_tag(tag).map(Evict::name));
         assert_eq!(evict, [Some("lru"), Some("ttl"), Some("lfu"), Some("cost"), None]);
-        let compress = [0, 1, 2].map(|tag| Compress::from_tag(tag).map(Compress::name));
-        assert_eq!(compress, [Some("none"), Some("zstd"), None]);
+        let compress = [0, 1, 2, 3].map(|tag| Compress::from_tag(tag).map(Compress::name));
+        assert_eq!(compress, [Some("none"), Some("zstd"), Some("dict"), None]);
     }
 }

@@ -5,21 +5,34 @@
 //! meanwhile is left alone. What was uncompressed stays beside the compressed answer as a hot copy (see [`super::hot`]).
 //!
 //! ```text
-//!   SET -> raw, pending -> pressing -> compressed + hot copy -> compressed
+//!   SET -> raw, pending -> pressing -> compressed + hot copy -> compressed -> moved to a newer dictionary
 //!                                            ^-------- GET ---------'
 //! ```
+//!
+//! A new dictionary (see [`super::training`]) is used for new answers at once. The others move over in the background, a
+//! few at a time, in the same way; so older dictionaries lose their users in the end.
 
 use super::cache::Cache;
-use super::codec::{Codec, Encoding, Packed, SMALL};
+use super::codec::{Codec, Encoding, Packed, BLOCK, SMALL, SMALL_WITH_DICTIONARY};
+use super::dictionary::Dictionary;
 use super::entry::{Entry, Slot};
 use super::identity::EntryId;
+use super::memory;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// How many bytes a command may compress on its way, and the highest level for that.
 pub const INLINE: usize = 256 << 10;
 pub(super) const INLINE_LEVEL: i32 = 3;
 
+/// How many slots are looked at for answers to be moved, for each of these that may be taken.
+const LOOKS: usize = 4;
+
+/// What an answer to be moved costs at least, in bytes: to find it takes longer than to copy a short one.
+const LEAST_COST: usize = 1024;
+
 /// An answer to be compressed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Pressing {
     /// Whose answer it is.
     pub id: EntryId,
@@ -27,12 +40,18 @@ pub struct Pressing {
     pub etag: u64,
     /// The level to compress at.
     pub level: i32,
-    /// The answer.
-    pub answer: Box<[u8]>,
+    /// The answer as it is stored.
+    pub stored: Packed,
+    /// The dictionary that it is read with.
+    pub(super) read_with: Option<Arc<Dictionary>>,
+    /// The dictionary to compress with.
+    pub(super) dictionary: Option<Arc<Dictionary>>,
+    /// Whether it was compressed before, or not worth it.
+    pub(super) is_move: bool,
 }
 
 /// An answer that has been compressed, or that is not worth it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Pressed {
     /// Whose answer it is.
     pub id: EntryId,
@@ -40,19 +59,57 @@ pub struct Pressed {
     pub etag: u64,
     /// The answer as it is to be stored.
     pub packed: Packed,
+    /// The dictionary that was tried.
+    pub(super) dictionary: Option<Arc<Dictionary>>,
+    pub(super) is_move: bool,
 }
 
 impl Pressing {
-    /// Does the work.
-    pub fn press(&self, codec: &mut Codec) -> Pressed {
-        Pressed { id: self.id, etag: self.etag, packed: codec.pack(&self.answer, Some(self.level)) }
+    /// Bytes that it holds.
+    pub fn bytes(&self) -> usize {
+        self.stored.bytes.len()
     }
+
+    /// Does the work. What is damaged stays as it is.
+    pub fn press(&self, codec: &mut Codec) -> Pressed {
+        let unpacked;
+        let answer = match self.stored.encoding {
+            Encoding::Raw => Some(&*self.stored.bytes),
+            _ => {
+                unpacked = codec.unpack(&self.stored, self.read_with.as_deref()).map(<[u8]>::to_vec);
+                unpacked.as_deref().ok()
+            }
+        };
+        let packed = match (answer, &self.dictionary) {
+            (None, _) => self.stored.clone(),
+            (Some(answer), Some(dictionary)) => codec.pack_with(answer, self.level, dictionary),
+            (Some(answer), None) => codec.pack(answer, Some(self.level)),
+        };
+        let dictionary = self.dictionary.clone();
+        Pressed { id: self.id, etag: self.etag, packed, dictionary, is_move: self.is_move }
+    }
+
+    /// This answer, compressed with a dictionary.
+    pub(super) fn pressed_with(&self, packed: Packed, dictionary: &Arc<Dictionary>) -> Pressed {
+        Pressed { id: self.id, etag: self.etag, packed, dictionary: Some(dictionary.clone()), is_move: true }
+    }
+}
+
+/// Answers that are compressed, but not in the best way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Moving {
+    /// Those that are known, by slot and etag.
+    queue: VecDeque<(Slot, u64)>,
+    /// From this slot on there may be more.
+    next: Option<u64>,
 }
 
 impl Cache {
     /// Whether an answer of this length is to be compressed, and how.
     pub(super) fn pressing_level(&self, length: usize) -> Option<i32> {
-        self.policy.compression().filter(|_| length >= SMALL)
+        let has_dictionary = self.store.dictionaries().current().is_some();
+        let least = if has_dictionary { SMALL_WITH_DICTIONARY } else { SMALL };
+        self.policy.compression().filter(|_| length >= least)
     }
 
     /// Notes that an entry was stored as it came though it is to be compressed.
@@ -65,11 +122,44 @@ impl Cache {
         }
     }
 
+    /// Notes that an entry was compressed without the dictionary that there is.
+    pub(super) fn await_move(&mut self, slot: Slot, etag: u64) {
+        if !self.store.get(slot).is_some_and(|entry| self.is_movable(entry)) {
+            return;
+        }
+        let store = &self.store;
+        let queue = &mut self.moving.queue;
+        queue.push_back((slot, etag));
+        if queue.len() > 2 * store.len() + 64 {
+            queue.retain(|(slot, etag)| store.get(*slot).is_some_and(|entry| entry.etag == *etag));
+        }
+    }
+
+    /// Looks at all entries for those that are to move to the current dictionary.
+    pub(super) fn move_all(&mut self) {
+        self.moving.queue.clear();
+        self.moving.next = self.store.dictionaries().current().map(|_| 0);
+    }
+
+    /// Whether entries may still have to move.
+    pub fn is_moving(&self) -> bool {
+        self.moving.next.is_some() || !self.moving.queue.is_empty()
+    }
+
+    /// Whether this answer could be compressed with the current dictionary, and is not.
+    fn is_movable(&self, entry: &Entry) -> bool {
+        let Some((current, _)) = self.store.dictionaries().current() else { return false };
+        let is_there = entry.answer.encoding == Encoding::Dict && entry.answer.dictionary == current;
+        !is_there && (SMALL_WITH_DICTIONARY..=BLOCK).contains(&(entry.answer.raw_len as usize))
+    }
+
     /// Lists all answers anew that wait for a compressor, also those that are with one: what a copy of a cache needs.
-    pub fn await_all_pressings(&mut self) {
+    pub fn resume_compression(&mut self) {
         let waiting = self.store.from_slot(0).filter(|(_, view)| is_pending(Some(view.entry), view.entry.etag));
         let waiting = waiting.filter(|(_, view)| self.pressing_level(view.entry.answer.bytes.len()).is_some());
         self.pending = waiting.map(|(slot, view)| (slot, view.entry.etag)).collect();
+        self.move_all();
+        self.resume_training();
     }
 
     /// Whether an answer waits for a compressor.
@@ -84,33 +174,110 @@ impl Cache {
         while left > 0 {
             let Some((slot, etag)) = self.pending.pop_front() else { break };
             let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), etag)) else { continue };
-            let Some(level) = self.pressing_level(entry.answer.bytes.len()) else { continue };
-            left = left.saturating_sub(entry.answer.bytes.len());
-            taken.push(Pressing { id: entry.digest.id(), etag, level, answer: entry.answer.bytes.clone() });
+            let length = entry.answer.bytes.len();
+            let Some(level) = self.pressing_level(length) else { continue };
+            left = left.saturating_sub(length);
+            taken.push(self.pressing(entry, level, false));
         }
         taken
+    }
+
+    /// Takes answers that are to move to the current dictionary, of about `bytes` at most.
+    pub fn take_moves(&mut self, bytes: usize) -> Vec<Pressing> {
+        let mut taken = Vec::new();
+        let mut left = bytes;
+        let mut looks = LOOKS * bytes.div_ceil(LEAST_COST);
+        let Some(level) = self.policy.compression() else { return taken };
+        while left > 0 && looks > 0 && self.is_moving() {
+            looks -= 1;
+            let slot = match self.moving.queue.pop_front() {
+                Some((slot, etag)) => Some(slot).filter(|slot| self.store.get(*slot).is_some_and(|e| e.etag == etag)),
+                None => self.next_to_move(),
+            };
+            let entry = slot.and_then(|slot| self.store.get(slot)).filter(|entry| self.is_movable(entry));
+            if let Some(entry) = entry {
+                left = left.saturating_sub(entry.answer.bytes.len().max(LEAST_COST));
+                taken.push(self.pressing(entry, level, true));
+            }
+        }
+        taken
+    }
+
+    fn next_to_move(&mut self) -> Option<Slot> {
+        let next = self.moving.next?;
+        self.moving.next = Some(next + 1).filter(|next| *next < self.store.end_slot());
+        self.store.slot_at(next)
+    }
+
+    pub(super) fn pressing(&self, entry: &Entry, level: i32, is_move: bool) -> Pressing {
+        let dictionaries = self.store.dictionaries();
+        let stored = entry.answer.clone();
+        let read_with = super::store::place_of(&stored).and_then(|place| dictionaries.get(place).cloned());
+        let dictionary = dictionaries.current().map(|(_, dictionary)| dictionary.clone());
+        Pressing { id: entry.digest.id(), etag: entry.etag, level, stored, read_with, dictionary, is_move }
     }
 
     /// Brings a compressed answer back. One that is not there any more, or not the same, is forgotten.
     pub fn bring_back(&mut self, pressed: Pressed) {
         let Some(slot) = self.store.find_id(&pressed.id) else { return };
-        if !is_pending(self.store.get(slot), pressed.etag) {
-            return;
+        let Some(entry) = self.store.get(slot).filter(|entry| entry.etag == pressed.etag) else { return };
+        let is_pending = is_pending(Some(entry), pressed.etag);
+        let Pressed { etag, mut packed, .. } = pressed;
+        let current = self.store.dictionaries().current();
+        let tried_current = match (&pressed.dictionary, current) {
+            (Some(tried), Some((_, current))) => Arc::ptr_eq(tried, current),
+            _ => false,
+        };
+        if packed.encoding == Encoding::Dict {
+            match current {
+                Some((place, _)) if tried_current => packed.dictionary = place,
+                // Its dictionary is not in use any more, and nobody is to refer to it again.
+                _ if is_pending && !pressed.is_move => return self.await_pressing(slot, etag),
+                _ => return,
+            }
         }
-        if pressed.packed.encoding == Encoding::Raw {
+        if pressed.is_move || !is_pending {
+            return self.move_over(slot, packed);
+        }
+        if tried_current {
+            self.schedule.pressed(packed.raw_len, packed.bytes.len());
+        }
+        if packed.encoding == Encoding::Raw {
             self.store.set_incompressible(slot);
-        } else if let Some(raw) = self.store.set_answer(slot, pressed.packed) {
+        } else if let Some(raw) = self.store.set_answer(slot, packed) {
             self.keep_fresh(slot, raw);
+        }
+        if !tried_current {
+            self.await_move(slot, etag);
         }
     }
 
-    /// Compresses one answer here and now, if it still waits for that and is small enough to be done on the way.
+    /// Stores an answer in another way. Nothing else about its entry changes.
+    fn move_over(&mut self, slot: Slot, packed: Packed) {
+        let Some(entry) = self.store.get(slot).filter(|entry| self.is_movable(entry)) else { return };
+        let is_raw = packed.encoding == Encoding::Raw;
+        let (before, after) = (memory::allocated(entry.answer.bytes.len()), memory::allocated(packed.bytes.len()));
+        let is_smaller = packed.bytes.len() < entry.answer.bytes.len();
+        // An older dictionary is left in any case, where there is room for it.
+        let limit = self.policy.max_memory;
+        let fits = limit == 0 || (self.memory() + after) as u64 <= limit + before as u64;
+        if is_smaller || (entry.answer.encoding == Encoding::Dict && fits) {
+            self.store.set_answer(slot, packed);
+        }
+        if is_raw {
+            self.store.set_incompressible(slot);
+        }
+    }
+
+    /// Compresses one answer here and now, if it still waits for that and is small enough to be done on the way. A
+    /// dictionary is nothing to be prepared here, so it moves over later.
     pub fn press_now(&mut self, slot: Slot, codec: &mut Codec) {
         let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), entry.etag)) else { return };
         let length = entry.answer.bytes.len();
         let Some(level) = self.pressing_level(length).filter(|_| length <= INLINE) else { return };
         let packed = codec.pack(&entry.answer.bytes, Some(level.min(INLINE_LEVEL)));
-        self.bring_back(Pressed { id: entry.digest.id(), etag: entry.etag, packed });
+        let (id, etag) = (entry.digest.id(), entry.etag);
+        self.bring_back(Pressed { id, etag, packed, dictionary: None, is_move: false });
     }
 
     /// Compresses up to `bytes` of the answers that wait, here and now, but none that is too large for that.

@@ -47,7 +47,7 @@ impl Cache {
         }
         // Whatever can fail comes before anything is counted.
         if let Some(entry) = entry.filter(|entry| entry.hot.is_none()) {
-            codec.prepare(&entry.answer)?;
+            codec.prepare(&entry.answer, self.store.dictionary_of(&entry.answer))?;
         }
         // What is asked once does not take the place of another.
         let warms = !terms.no_touch

@@ -14,7 +14,8 @@
 //! The store knows no policy: it does as the cache says. What must hold between its parts is in [`Store::validate`].
 
 use super::census::{Census, Holding};
-use super::codec::Packed;
+use super::codec::{Encoding, Packed};
+use super::dictionary::{Dictionaries, Dictionary};
 use super::entry::{Entry, EntryView, Lifespan, Slot};
 use super::eviction::order::Order;
 use super::identity::{Context, Digest, EntryId, Identity, Shape};
@@ -50,6 +51,7 @@ pub struct Store {
     rules: Interner,
     census: Census,
     hot: Hot,
+    dictionaries: Dictionaries,
     likeness: Option<Box<Index>>,
     /// Entries below this slot are in the index, as far as they can be.
     indexed_to: u64,
@@ -142,6 +144,7 @@ impl Store {
         self.census.change(&entry, &Holding::default(), &Holding::of(&entry));
         self.order.enter(&mut entry);
         self.order.insert(slot, &entry);
+        place_of(&entry.answer).into_iter().for_each(|place| self.dictionaries.acquire(place));
         if !entry.life.dead_at.is_never() {
             self.expiry.insert((entry.life.dead_at, slot));
         }
@@ -161,6 +164,7 @@ impl Store {
         let entry = self.slots.get_mut(slot.0 as usize)?.take()?;
         self.order.remove(slot);
         self.census.change(&entry, &Holding::of(&entry), &Holding::default());
+        place_of(&entry.answer).into_iter().for_each(|place| self.dictionaries.release(place));
         if let Some(copy) = &entry.hot {
             self.hot.entries -= 1;
             self.hot.bytes -= copy.len();
@@ -293,7 +297,11 @@ impl Store {
 
     /// Changes how an entry's answer is stored; the bytes that were stored before.
     pub(super) fn set_answer(&mut self, slot: Slot, answer: Packed) -> Option<Box<[u8]>> {
-        self.change(slot, |entry| std::mem::replace(&mut entry.answer, answer)).map(|old| old.bytes)
+        let place = place_of(&answer);
+        let old = self.change(slot, |entry| std::mem::replace(&mut entry.answer, answer))?;
+        place.into_iter().for_each(|place| self.dictionaries.acquire(place));
+        place_of(&old).into_iter().for_each(|place| self.dictionaries.release(place));
+        Some(old.bytes)
     }
 
     /// Notes that an answer does not get smaller.
@@ -301,6 +309,21 @@ impl Store {
         if let Some(entry) = self.get_mut(slot) {
             entry.incompressible = true;
         }
+    }
+
+    /// The dictionaries that answers are compressed with.
+    pub fn dictionaries(&self) -> &Dictionaries {
+        &self.dictionaries
+    }
+
+    /// The same, to be changed. Who refers to which is counted here.
+    pub(super) fn dictionaries_mut(&mut self) -> &mut Dictionaries {
+        &mut self.dictionaries
+    }
+
+    /// The dictionary that a stored answer is read with, if it needs one.
+    pub(super) fn dictionary_of(&self, answer: &Packed) -> Option<&Dictionary> {
+        self.dictionaries.get(place_of(answer)?).map(|dictionary| &**dictionary)
     }
 
     /// Puts an uncompressed copy beside an entry's answer, or takes it away; the one that was there.
@@ -398,6 +421,11 @@ impl Store {
             let slot = Slot(u32::try_from(i).ok()?);
             Some((slot, EntryView { store: self, entry: place.as_deref()? }))
         })
+    }
+
+    /// The slot of this number, where an entry lives in it.
+    pub(super) fn slot_at(&self, number: u64) -> Option<Slot> {
+        u32::try_from(number).ok().map(Slot).filter(|slot| self.get(*slot).is_some())
     }
 
     /// One past the last slot: where a scan ends.
@@ -552,8 +580,14 @@ impl Store {
         }
         self.contexts.validate("contexts", live.iter().map(|(_, view)| view.entry.context))?;
         self.rules.validate("rules", live.iter().filter_map(|(_, view)| view.entry.rule))?;
+        self.dictionaries.validate(live.iter().filter_map(|(_, view)| place_of(&view.entry.answer)))?;
         self.census.validate(live.iter().map(|(_, view)| view.entry))
     }
+}
+
+/// The place of the dictionary that an answer is compressed with.
+pub(super) fn place_of(answer: &Packed) -> Option<u8> {
+    (answer.encoding == Encoding::Dict).then_some(answer.dictionary)
 }
 
 /// An entry as the index sees it.

@@ -268,7 +268,10 @@ impl Cache {
         self.count_slot(slot, now, |counters| counters.stored(cost));
         if pending {
             self.await_pressing(slot, etag);
+        } else {
+            self.await_move(slot, etag);
         }
+        self.schedule.stored(answer.response.len());
         effects.stored = Some(answer.digest.id());
         self.keep_limits(Some(slot), now, &mut effects);
         match pressure {

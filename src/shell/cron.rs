@@ -1,5 +1,5 @@
-//! What happens without a command: dead entries give their memory back, new answers go to be compressed, caches shrink
-//! when the server runs short, and alerts are looked at.
+//! What happens without a command: dead entries give their memory back, new answers go to be compressed, dictionaries are
+//! made, caches shrink when the server runs short, and alerts are looked at.
 //!
 //! A timer of the server's calls ten times a second; each time the work is bounded, and goes on where it stopped.
 
@@ -10,6 +10,7 @@ use super::{config, server, settle, worker};
 use crate::core::effects::Effects;
 use crate::core::eviction::Pressure;
 use crate::core::time::UnixMs;
+use crate::core::training::Room;
 use redis_module::{raw, Context, ContextFlags, RedisString};
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -69,6 +70,7 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
         if walk(&ctx) {
             period = PERIODS_MS.1;
         }
+        adopt(&ctx);
         relieve(&ctx);
         watch(&ctx);
     });
@@ -83,6 +85,7 @@ fn walk(ctx: &Context) -> bool {
     let mut indexing: Option<(u64, *mut Resident, Home)> = None;
     let mut freed: Vec<(*mut Resident, Home, u64)> = Vec::new();
     worker::bring_back();
+    worker::gather();
     let next = registry::some(NEXT.load(Ordering::Relaxed), CACHES, |resident| {
         let expired = resident.cache.expire(now, budget);
         budget -= usize::try_from(expired).unwrap_or(budget).min(budget);
@@ -91,6 +94,7 @@ fn walk(ctx: &Context) -> bool {
         }
         worker::hand_over(resident);
         resident.cache.cool_idle(now);
+        worker::begin_training(resident);
         if expired > 0 {
             freed.push((resident, resident.home.clone(), expired));
         }
@@ -115,6 +119,26 @@ fn walk(ctx: &Context) -> bool {
         index(ctx, &home, place, now)
     });
     budget == 0 || advanced
+}
+
+/// Takes a dictionary that is done into use. Who decides makes room for it; while nobody may, it must find room; a replica
+/// keeps no limits, and has the dictionaries that it likes.
+fn adopt(ctx: &Context) {
+    let Some((number, trained)) = worker::take_trained() else { return };
+    let room = match (server::may_decide(ctx), ctx.get_flags().contains(ContextFlags::MASTER)) {
+        (true, _) => Room::Evict,
+        (false, true) => Room::Fit,
+        (false, false) => Room::Any,
+    };
+    let mut found = None;
+    registry::deliver(vec![(number, trained)], |resident, trained| {
+        if !resident.gone {
+            found = Some((std::ptr::from_mut(resident), resident.home.clone(), trained));
+        }
+    });
+    if let Some((place, home, trained)) = found {
+        visit(ctx, &home, place, |resident| resident.cache.adopt(trained, room, server::now()));
+    }
 }
 
 /// Fills the index of one cache a little more; whether anything came of it. A primary that may not evict now waits until it

@@ -195,8 +195,9 @@ unsafe extern "C" fn aof_rewrite(aof: *mut raw::RedisModuleIO, key: *mut raw::Re
             aof.apply("ALERTS", &[&cache.alerts_record()]);
         }
         let store = cache.store();
+        let mut codec = Codec::new();
         for id in store.by_recency().filter_map(|slot| store.view(slot)).map(|view| view.id()) {
-            if let Some((context, entry)) = cache.entry_records(&id) {
+            if let Some((context, entry)) = cache.entry_records(&id, &mut codec) {
                 aof.apply("STORE", &[&context, &entry]);
             }
         }
@@ -244,7 +245,7 @@ unsafe extern "C" fn copy(ctx: *mut raw::RedisModuleKeyOptCtx, value: *const c_v
         };
         // SAFETY: the server hands out a key's value, and waits for us.
         let mut copy = unsafe { resident(value) }.cache.clone();
-        copy.await_all_pressings();
+        copy.resume_compression();
         copy.calm_alerts();
         registry::admit(copy, home).cast()
     })
@@ -289,7 +290,7 @@ fn digest_cache(digest: &Digest, cache: &Cache) {
     for (_, view) in cache.store().from_slot(0).filter(|(_, view)| view.life().phase(now) != Phase::Dead) {
         let (life, effort) = (view.life(), view.effort());
         digest.bytes(view.digest().as_bytes());
-        digest.bytes(codec.unpack(view.packed()).unwrap_or_default());
+        digest.bytes(view.unpack(&mut codec).unwrap_or_default());
         for word in [Some(view.strategy()), view.rule(), view.typ(), view.meta()] {
             digest.bytes(word.unwrap_or_default());
         }

@@ -3,6 +3,7 @@
 use super::log;
 use crate::core::alerts::Turn;
 use crate::core::cache::Cache;
+use crate::core::codec::Codec;
 use crate::core::effects::Effects;
 use crate::core::persist::{feedback_record, lives_record};
 use crate::core::strategy::printable;
@@ -43,7 +44,7 @@ pub fn replicate(ctx: &Context, key: &[u8], cache: &Cache, effects: &Effects) {
         ctx.replicate("LLMCACHE.APPLY", &[key, b"ALERTS", &cache.alerts_record()]);
     }
     for (id, what) in [(effects.renewed, &b"RENEW"[..]), (effects.stored, b"STORE")] {
-        if let Some((context, entry)) = id.and_then(|id| cache.entry_records(&id)) {
+        if let Some((context, entry)) = id.and_then(|id| cache.entry_records(&id, &mut Codec::new())) {
             ctx.replicate("LLMCACHE.APPLY", &[key, what, &context, &entry]);
         }
     }

@@ -1,22 +1,37 @@
-//! Threads that compress answers behind the reply.
+//! Threads that compress answers behind the reply, and train dictionaries.
 //!
 //! Ten times a second the main thread hands over what waits, as copies, and takes what is done. The threads see neither
 //! the server nor a cache: bytes in, bytes out. They run at low priority, and a backlog stays with the caches, where it
 //! counts as what it is, rather than in the queue.
+//!
+//! One cache at a time has a dictionary trained: the main thread gathers copies of its answers over some ticks, a thread
+//! makes the dictionary, and the timer hands it back.
 
 use super::config;
 use super::registry::{self, Resident};
 use crate::core::codec::Codec;
 use crate::core::pressing::{Pressed, Pressing};
 use crate::core::store::Store;
+use crate::core::training::{Trained, Training};
 use lazy_static::lazy_static;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// How many bytes one cache may hand over at once, and all of them together.
 const BATCH: usize = 8 << 20;
+
+/// The same for answers that only move to a newer dictionary: what one tick copies in a fraction of a millisecond.
+const MOVES: usize = 512 << 10;
+
+/// How many entries one tick looks at to gather what a dictionary is made from.
+const GATHERED: usize = 256;
+
+/// A thread without work for so long gives back what it keeps to compress with.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// Work between the main thread and the others. A cache is known by its number on the list of residents.
 #[derive(Default)]
@@ -24,6 +39,34 @@ struct Exchange {
     due: VecDeque<(u64, Pressing)>,
     due_bytes: usize,
     done: Vec<(u64, Pressed)>,
+    /// What a dictionary is to be made from, whether one is being made, and one that is done.
+    to_train: Option<(u64, Training)>,
+    is_training: bool,
+    trained: Option<(u64, Trained)>,
+}
+
+/// What a thread does next.
+enum Work {
+    Press(u64, Pressing),
+    Train(u64, Training),
+}
+
+impl Exchange {
+    fn next(&mut self) -> Option<Work> {
+        if let Some((cache, pressing)) = self.due.pop_front() {
+            self.due_bytes -= pressing.bytes();
+            if self.due.is_empty() {
+                self.due = VecDeque::new();
+            }
+            return Some(Work::Press(cache, pressing));
+        }
+        self.to_train.take().map(|(cache, training)| Work::Train(cache, training))
+    }
+}
+
+thread_local! {
+    /// What is being gathered, on the main thread.
+    static GATHERING: RefCell<Option<(u64, Training)>> = const { RefCell::new(None) };
 }
 
 lazy_static! {
@@ -39,20 +82,63 @@ fn exchange() -> MutexGuard<'static, Exchange> {
 
 /// Takes over what waits in a cache, as far as there is room for it.
 pub fn hand_over(resident: &mut Resident) {
-    if !resident.cache.has_pending() {
+    if !resident.cache.has_pending() && !resident.cache.is_moving() {
         return;
     }
-    let room = BATCH.saturating_sub(exchange().due_bytes);
-    let pressings = resident.cache.take_pressings(room);
+    let due = exchange().due_bytes;
+    let mut pressings = resident.cache.take_pressings(BATCH.saturating_sub(due));
+    if pressings.is_empty() {
+        // New answers come first.
+        pressings = resident.cache.take_moves(MOVES.saturating_sub(due));
+    }
     if pressings.is_empty() {
         return;
     }
     ensure_threads();
     let mut exchange = exchange();
-    exchange.due_bytes += pressings.iter().map(|pressing| pressing.answer.len()).sum::<usize>();
+    exchange.due_bytes += pressings.iter().map(Pressing::bytes).sum::<usize>();
     exchange.due.extend(pressings.into_iter().map(|pressing| (resident.number(), pressing)));
     drop(exchange);
     WORK.notify_all();
+}
+
+/// Begins to gather what a cache wants its dictionary made from, if it wants one and no other cache is having its own made.
+pub fn begin_training(resident: &mut Resident) {
+    if !resident.cache.wants_training() || is_training() {
+        return;
+    }
+    let training = resident.cache.begin_training().map(|training| (resident.number(), training));
+    GATHERING.with_borrow_mut(|gathering| *gathering = training);
+}
+
+fn is_training() -> bool {
+    GATHERING.with_borrow(Option::is_some) || exchange().is_training
+}
+
+/// Gathers a little more of what a dictionary is made from; with all of it, a thread makes it.
+pub fn gather() {
+    let Some((number, training)) = GATHERING.take() else { return };
+    // Of a cache that is gone, nothing is left to be done.
+    registry::deliver(vec![(number, training)], |resident, mut training| {
+        if resident.gone {
+            return;
+        }
+        if !resident.cache.gather(&mut training, GATHERED) {
+            GATHERING.set(Some((number, training)));
+            return;
+        }
+        ensure_threads();
+        let mut exchange = exchange();
+        exchange.to_train = Some((number, training));
+        exchange.is_training = true;
+        drop(exchange);
+        WORK.notify_all();
+    });
+}
+
+/// A dictionary that is done, and the number of its cache.
+pub fn take_trained() -> Option<(u64, Trained)> {
+    exchange().trained.take()
 }
 
 /// Brings what is done back to its caches, as far as they are still there.
@@ -89,23 +175,34 @@ fn work(number: usize) {
     lower_priority();
     let mut codec = Codec::new();
     loop {
-        let (cache, pressing) = {
+        let work = {
             let mut exchange = exchange();
             loop {
-                if let Some((cache, pressing)) = exchange.due.pop_front() {
-                    exchange.due_bytes -= pressing.answer.len();
-                    if exchange.due.is_empty() {
-                        exchange.due = VecDeque::new();
-                    }
-                    break (cache, pressing);
+                if let Some(work) = exchange.next() {
+                    break work;
                 }
-                exchange = WORK.wait(exchange).unwrap_or_else(std::sync::PoisonError::into_inner);
+                let waited = WORK.wait_timeout(exchange, IDLE);
+                let timeout;
+                (exchange, timeout) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+                if timeout.timed_out() {
+                    codec = Codec::new();
+                }
             }
         };
-        // After a panic the answer stays as it came.
-        match catch_unwind(AssertUnwindSafe(|| pressing.press(&mut codec))) {
-            Ok(pressed) => exchange().done.push((cache, pressed)),
-            Err(_) => codec = Codec::new(),
+        match work {
+            // After a panic the answer stays as it came.
+            Work::Press(cache, pressing) => match catch_unwind(AssertUnwindSafe(|| pressing.press(&mut codec))) {
+                Ok(pressed) => exchange().done.push((cache, pressed)),
+                Err(_) => codec = Codec::new(),
+            },
+            // And here there is no dictionary, until there is another reason to make one.
+            Work::Train(cache, training) => {
+                let trained = catch_unwind(AssertUnwindSafe(|| training.train(&mut codec)));
+                codec = Codec::new();
+                let mut exchange = exchange();
+                exchange.is_training = false;
+                exchange.trained = trained.ok().map(|trained| (cache, trained));
+            }
         }
         // Threads end from the last one on, so that the count tells which are left.
         if number >= config::threads()

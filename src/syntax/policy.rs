@@ -76,8 +76,8 @@ pub fn parse(words: &[&[u8]], bounds: &Bounds) -> Result<PolicyChange, SyntaxErr
                 once(&mut change.evict, "EVICT", choice("EVICT", &mut args, &known, &[])?)?;
             }
             "COMPRESS" => {
-                let known = [("none", Compress::None), ("zstd", Compress::Zstd)];
-                once(&mut change.compress, "COMPRESS", choice("COMPRESS", &mut args, &known, &["dict"])?)?;
+                let known = [Compress::None, Compress::Zstd, Compress::Dict].map(|method| (method.name(), method));
+                once(&mut change.compress, "COMPRESS", choice("COMPRESS", &mut args, &known, &[])?)?;
             }
             "LEVEL" => {
                 let level = args.number("LEVEL", i64::from(*LEVELS.start()), i64::from(*LEVELS.end()))? as u8;

@@ -63,7 +63,7 @@ fn a_life_prolonged_in_the_file_is_not_lost() {
     let mut answer = ask.answer(b"a");
     answer.lifetime = llmcache::core::storing::Lifetime::After(1000);
     store(&mut cache, &answer, start);
-    let (snapshot, (context, entry)) = (saved(&cache), cache.entry_records(&ask.id()).unwrap());
+    let (snapshot, (context, entry)) = (saved(&cache), cache.entry_records(&ask.id(), &mut Codec::new()).unwrap());
     let (_, effects) = cache.expire_at(&ask.id(), UnixMs(START + 60_000), start);
     let prolonged = messages(&effects, &cache);
 

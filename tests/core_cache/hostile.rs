@@ -53,7 +53,7 @@ fn exercise(mut cache: Cache, context: &str) {
             let _ = cache.get(&ask.identity(), &Terms { stale_ok, ..Terms::default() }, NOW, &mut codec).map(drop);
         }
         // A damaged policy may have limits, which moving an end enforces.
-        let Some((context, entry)) = cache.entry_records(id) else { continue };
+        let Some((context, entry)) = cache.entry_records(id, &mut Codec::new()) else { continue };
         replica.repeat_store(&context, &entry, NOW).unwrap();
         cache.expire_at(id, UnixMs(NOW.0 + 1), NOW);
     }

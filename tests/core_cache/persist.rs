@@ -46,6 +46,9 @@ fn assert_same(a: &Cache, b: &Cache, place: &str) {
         assert_eq!(a.store().entries_memory(), b.store().entries_memory(), "{place}");
     }
     assert_eq!(a.store().answer_bytes(), b.store().answer_bytes(), "{place}");
+    let dictionaries = |cache: &Cache| format!("{:?}", cache.store().dictionaries().list());
+    assert_eq!(dictionaries(a), dictionaries(b), "{place}");
+    assert_eq!(a.store().dictionaries().memory(), b.store().dictionaries().memory(), "{place}");
     // What statistics take depends on how they came to be.
     let policy_memory = |cache: &Cache| cache.policy_memory() - cache.statistics_memory();
     assert_eq!((a.alerts(), policy_memory(a)), (b.alerts(), policy_memory(b)), "{place}");
@@ -194,7 +197,7 @@ fn a_newer_format_is_refused() {
         bytes[at] = byte;
         loaded(&bytes).unwrap_err()
     };
-    assert_eq!(with(0, 5), WireError::Version, "the format");
+    assert_eq!(with(0, 6), WireError::Version, "the format");
     assert_eq!(with(0, 0), WireError::Value);
     assert_eq!(bytes[16..18], *b"P\x03");
     assert_eq!(with(17, 4), WireError::Version, "the layout of a record");

@@ -187,7 +187,7 @@ pub struct Seen {
 impl Seen {
     pub fn of(view: &EntryView<'_>, codec: &mut Codec) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        let response = codec.unpack(view.packed()).unwrap().to_vec();
+        let response = codec.unpack(view.packed(), view.dictionary()).unwrap().to_vec();
         assert!(view.hot().is_none_or(|hot| hot == response), "a hot copy is the answer");
         Self {
             ask: Ask::of(&view.context(), view.prompt()),
@@ -286,11 +286,11 @@ pub fn records(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut record = |loading: &mut Loading<'_>| records.push(loading.record().unwrap().as_ref().to_vec());
     number(&mut loading);
     (0..3).for_each(|_| record(&mut loading));
-    for part in 0..3 {
+    // Plans, dictionaries, contexts and entries; the alerts follow the plans.
+    for part in 0..4 {
         for _ in 0..number(&mut loading) {
             record(&mut loading);
         }
-        // The alerts follow the plans.
         (part == 0).then(|| record(&mut loading));
     }
     assert!(loading.0.is_empty());
@@ -326,11 +326,11 @@ pub fn messages(effects: &Effects, cache: &Cache) -> Vec<Message> {
     if !effects.moved.is_empty() {
         all.push(Message::Lives(persist::lives_record(&effects.moved)));
     }
-    if let Some((context, entry)) = effects.renewed.and_then(|id| cache.entry_records(&id)) {
+    if let Some((context, entry)) = effects.renewed.and_then(|id| cache.entry_records(&id, &mut Codec::new())) {
         all.push(Message::Renew(context, entry));
     }
     if let Some(id) = &effects.stored {
-        let (context, entry) = cache.entry_records(id).expect("what was stored is there");
+        let (context, entry) = cache.entry_records(id, &mut Codec::new()).expect("what was stored is there");
         all.push(Message::Store(context, entry));
     }
     if effects.alerts {

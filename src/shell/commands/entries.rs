@@ -48,7 +48,7 @@ pub fn entry(call: &Call<'_>) -> Outcome {
         };
         let mut shown = Shown::default();
         if with_response {
-            shown.response(codec.unpack(entry.packed())?);
+            shown.response(entry.unpack(codec)?);
         }
         let stale = entry.life().phase(call.now) == Phase::Stale;
         shown.entry(&entry, None, stale, call.now).details(&entry).write(reply);

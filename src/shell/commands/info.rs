@@ -3,6 +3,7 @@
 use super::alert::show_alerts;
 use super::strategy::{show_rules, show_strategies};
 use super::{settle_figures, Call};
+use crate::core::dictionary::{Dictionaries, Shown};
 use crate::core::policy::Mode;
 use crate::shell::datatype::memory;
 use crate::shell::failure::Outcome;
@@ -60,6 +61,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
             "entries" => |r: Reply<'_>| r.count((store.entries_memory() - store.hot().bytes) as u64),
             "hot" => |r: Reply<'_>| r.count(store.hot().bytes as u64),
             "index" => |r: Reply<'_>| r.count(store.likeness_memory() as u64),
+            "dictionaries" => |r: Reply<'_>| r.count(store.dictionaries().memory() as u64),
             "shared" => |r: Reply<'_>| r.count(store.shared_memory() as u64),
             "policy" => |r: Reply<'_>| r.count((cache.policy_memory() - cache.statistics_memory()) as u64),
             "statistics" => |r: Reply<'_>| r.count(cache.statistics_memory() as u64),
@@ -67,6 +69,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
         "bytes_raw" => |r: Reply<'_>| r.count(raw),
         "bytes_stored" => |r: Reply<'_>| r.count(stored),
         "compression_ratio" => |r: Reply<'_>| r.double(if stored == 0 { 1.0 } else { raw as f64 / stored as f64 }),
+        "dictionaries" => |r: Reply<'_>| show_dictionaries(r, store.dictionaries()),
         "index" => |r: Reply<'_>| {
             let index = store.likeness();
             let state = match index {
@@ -90,6 +93,23 @@ pub fn run(call: &Call<'_>) -> Outcome {
         "version" => |r: Reply<'_>| r.bulk(env!("CARGO_PKG_VERSION").as_bytes()),
     });
     Ok(())
+}
+
+/// The oldest first; what new answers are compressed with is `current`.
+fn show_dictionaries(reply: Reply<'_>, dictionaries: &Dictionaries) {
+    reply.array(dictionaries.len());
+    for Shown { dictionary, users, is_current } in dictionaries.list() {
+        let facts = dictionary.facts();
+        reply_map!(reply, {
+            "version" => |r: Reply<'_>| r.count(facts.version.into()),
+            "state" => |r: Reply<'_>| r.bulk(if is_current { b"current" } else { b"older" }),
+            "bytes" => |r: Reply<'_>| r.count(dictionary.content_len() as u64),
+            "memory" => |r: Reply<'_>| r.count(dictionary.memory() as u64),
+            "entries" => |r: Reply<'_>| r.count(users.into()),
+            "samples" => |r: Reply<'_>| r.count(facts.samples.into()),
+            "ratio" => |r: Reply<'_>| r.double(f64::from(facts.tried_raw) / f64::from(facts.tried_stored.max(1))),
+        });
+    }
 }
 
 fn texts(reply: Reply<'_>, texts: &[&str]) {
