@@ -126,10 +126,10 @@ fn shifting(n: usize, seed: u64) -> Trace {
     let mut all = trace.objects(n / 20, &mut dice);
     let zipf = Zipf::new(all.len(), 1.0);
     for i in 0..n {
-        if i % (n / 15) == 0 {
-            for at in 0..all.len() {
+        if i.is_multiple_of(n / 15) {
+            for place in &mut all {
                 if dice.chance(0.33) {
-                    all[at] = trace.object(&mut dice);
+                    *place = trace.object(&mut dice);
                 }
             }
         }
@@ -167,10 +167,10 @@ fn people(n: usize, seed: u64) -> Trace {
     let mut minute = 0_usize;
     while trace.asks.len() < n {
         minute += 1;
-        if minute % (24 * 60) == 0 {
-            for at in 0..common.len() {
+        if minute.is_multiple_of(24 * 60) {
+            for place in &mut common {
                 if dice.chance(0.08) {
-                    common[at] = trace.object(&mut dice);
+                    *place = trace.object(&mut dice);
                 }
             }
         }

@@ -243,6 +243,7 @@ impl Cache {
             + self.store.shared_memory()
             + self.store.likeness_memory()
             + self.store.dictionaries().memory()
+            + self.store.ghosts_memory(self.policy.max_memory > 0)
             + self.policy_memory()
     }
 
@@ -296,7 +297,7 @@ impl Cache {
     }
 
     pub(super) fn is_visible(&self, slot: Slot, now: UnixMs) -> bool {
-        self.store.get(slot).is_some_and(|entry| entry.life.phase(now) != Phase::Dead)
+        self.store.get(slot).is_some_and(|entry| entry.phase(now) != Phase::Dead)
     }
 
     /// A page of entries from a cursor on, looking at `count` slots at most; the cursor to go on from, 0 at the end.

@@ -25,8 +25,8 @@ impl Holding {
     pub(super) fn of(entry: &Entry) -> Self {
         Self {
             entries: 1,
-            bytes_raw: entry.answer.raw_len.into(),
-            bytes_stored: entry.answer.bytes.len() as u64,
+            bytes_raw: entry.raw_len.into(),
+            bytes_stored: entry.body.answer_len() as u64,
             memory: entry.memory() as u64,
         }
     }
@@ -119,7 +119,7 @@ impl Census {
                 change(&mut self.tagged);
             }
         }
-        if entry.tags.is_empty() {
+        if entry.body.tags().len() == 0 {
             change(&mut self.untagged);
             change(&mut self.tagged);
         }
@@ -199,5 +199,5 @@ fn names_of(entry: &Entry) -> impl Iterator<Item = (Dimension, Symbol)> + '_ {
         (Dimension::Strategy, entry.strategy),
         (Dimension::Type, entry.typ),
     ];
-    single.into_iter().chain(entry.tags.iter().map(|tag| (Dimension::Tag, *tag)))
+    single.into_iter().chain(entry.body.tags().map(|tag| (Dimension::Tag, tag)))
 }

@@ -37,6 +37,36 @@ pub struct Packed {
     pub bytes: Box<[u8]>,
 }
 
+/// The same where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the fields of Packed
+pub struct PackedRef<'a> {
+    pub encoding: Encoding,
+    pub dictionary: u8,
+    pub raw_len: u32,
+    pub bytes: &'a [u8],
+}
+
+impl<'a> From<&'a Packed> for PackedRef<'a> {
+    fn from(packed: &'a Packed) -> Self {
+        let Packed { encoding, dictionary, raw_len, ref bytes } = *packed;
+        Self { encoding, dictionary, raw_len, bytes }
+    }
+}
+
+impl PackedRef<'_> {
+    /// A copy of it.
+    pub fn to_packed(self) -> Packed {
+        let Self { encoding, dictionary, raw_len, bytes } = self;
+        Packed { encoding, dictionary, raw_len, bytes: bytes.into() }
+    }
+
+    /// The place of the dictionary that it is read with.
+    pub(super) fn dictionary(self) -> Option<u8> {
+        (self.encoding == Encoding::Dict).then_some(self.dictionary)
+    }
+}
+
 /// Stored bytes that are not what they say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
@@ -122,20 +152,25 @@ impl Codec {
     }
 
     /// The answer, borrowed from where it lies or from this codec's buffer.
-    pub fn unpack<'a>(&'a mut self, packed: &'a Packed, dictionary: Option<&Dictionary>) -> Result<&'a [u8], Damaged> {
+    pub fn unpack<'a>(
+        &'a mut self,
+        packed: impl Into<PackedRef<'a>>,
+        dictionary: Option<&Dictionary>,
+    ) -> Result<&'a [u8], Damaged> {
+        let packed = packed.into();
         self.prepare(packed, dictionary)?;
         Ok(self.prepared(packed))
     }
 
     /// Makes an answer ready to be read by [`Codec::prepared`].
-    pub fn prepare(&mut self, packed: &Packed, dictionary: Option<&Dictionary>) -> Result<(), Damaged> {
+    pub fn prepare(&mut self, packed: PackedRef<'_>, dictionary: Option<&Dictionary>) -> Result<(), Damaged> {
         let length = packed.raw_len as usize;
         // A lie is found out before anything is set aside for it.
         let is_possible = length <= MAX_ANSWER
             && match packed.encoding {
                 Encoding::Raw => packed.bytes.len() == length,
                 Encoding::Zstd => {
-                    let told = get_frame_content_size(&packed.bytes);
+                    let told = get_frame_content_size(packed.bytes);
                     matches!(told, Ok(Some(told)) if told == u64::from(packed.raw_len))
                         && length.div_ceil(BLOCK).saturating_mul(BLOCK_MIN) <= packed.bytes.len()
                 }
@@ -154,11 +189,11 @@ impl Codec {
         }
         self.buffer.try_reserve_exact(length).map_err(|_| Damaged)?;
         let written = match dictionary.filter(|_| packed.encoding == Encoding::Dict) {
-            None => decompressor.decompress(&mut self.buffer, &packed.bytes),
+            None => decompressor.decompress(&mut self.buffer, packed.bytes),
             Some(dictionary) => {
                 self.frame.clear();
                 put_headers(length, packed.bytes.len(), &mut self.frame);
-                self.frame.extend_from_slice(&packed.bytes);
+                self.frame.extend_from_slice(packed.bytes);
                 decompressor.decompress_using_ddict(&mut self.buffer, &self.frame, dictionary.decoder())
             }
         };
@@ -169,9 +204,9 @@ impl Codec {
     }
 
     /// The answer that [`Codec::prepare`] has just made ready.
-    pub fn prepared<'a>(&'a self, packed: &'a Packed) -> &'a [u8] {
+    pub fn prepared<'a>(&'a self, packed: PackedRef<'a>) -> &'a [u8] {
         match packed.encoding {
-            Encoding::Raw => &packed.bytes,
+            Encoding::Raw => packed.bytes,
             Encoding::Zstd | Encoding::Dict => &self.buffer,
         }
     }

@@ -1,7 +1,8 @@
 //! One answer, and what a reader may see of it.
 
+use super::body::Body;
 use super::cache::Terms;
-use super::codec::{Codec, Damaged, Packed};
+use super::codec::{Codec, Damaged, Encoding, Packed, PackedRef};
 use super::dictionary::Dictionary;
 use super::eviction::order::Order;
 use super::identity::{Context, Digest, EntryId, Shape};
@@ -12,7 +13,7 @@ use super::memory;
 use super::money::MicroUsd;
 use super::shortcuts;
 use super::similarity::index::Mark;
-use super::store::Store;
+use super::store::{Deadline, Store};
 use super::time::{rounded_seconds, UnixMs};
 
 /// Where an entry lives in its store.
@@ -51,13 +52,17 @@ impl Lifespan {
 
     /// The phase at this moment.
     pub fn phase(&self, now: UnixMs) -> Phase {
-        if now < self.fresh_until {
-            Phase::Fresh
-        } else if now < self.dead_at {
-            Phase::Stale
-        } else {
-            Phase::Dead
-        }
+        phase(self.fresh_until, self.dead_at, now)
+    }
+}
+
+fn phase(fresh_until: UnixMs, dead_at: UnixMs, now: UnixMs) -> Phase {
+    if now < fresh_until {
+        Phase::Fresh
+    } else if now < dead_at {
+        Phase::Stale
+    } else {
+        Phase::Dead
     }
 }
 
@@ -76,7 +81,8 @@ pub struct Effort {
     pub latency_ms: u64,
 }
 
-/// One answer. Strings that entries share are symbols of the store's interners.
+/// One answer: 160 bytes, which a hit looks at, and a body of its own length. Strings that entries share are symbols of the
+/// store's interners.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub(super) digest: Digest,
@@ -85,20 +91,23 @@ pub struct Entry {
     pub(super) model: Symbol,
     pub(super) scope: Symbol,
     pub(super) strategy: Symbol,
-    pub(super) rule: Option<Symbol>,
+    /// Nobody's where no rule chose the strategy.
+    pub(super) rule: Symbol,
     /// That of the empty name where it has none.
     pub(super) typ: Symbol,
-    pub(super) tags: Box<[Symbol]>,
-    pub(super) prompt: Box<[u8]>,
-    pub(super) answer: Packed,
+    /// Prompt, meta, tags, the answer as it is stored, and what is rarely looked at.
+    pub(super) body: Body,
+    /// How the answer is to be read, and with which dictionary.
+    pub(super) encoding: Encoding,
+    pub(super) dictionary: u8,
+    /// The answer's own length.
+    pub(super) raw_len: u32,
     /// Whether compression was tried and did not pay.
     pub(super) incompressible: bool,
     /// The answer uncompressed, where it is compressed and there is room.
     pub(super) hot: Option<Box<[u8]>>,
-    pub(super) meta: Option<Box<[u8]>>,
-    pub(super) created: UnixMs,
-    pub(super) life: Lifespan,
-    pub(super) effort: Effort,
+    pub(super) fresh_until: UnixMs,
+    pub(super) dead_at: UnixMs,
     pub(super) hits: u64,
     /// Whether similar questions may be answered by it.
     pub(super) comparable: bool,
@@ -110,6 +119,9 @@ pub struct Entry {
     pub(super) asked: f32,
 }
 
+/// One byte more would take another 32.
+const _: () = assert!(size_of::<Entry>() <= 160);
+
 impl Entry {
     /// Bits of its digest, for those that keep no more.
     pub(super) fn stamp(&self) -> u32 {
@@ -118,14 +130,53 @@ impl Entry {
 
     /// Whether it answers on these terms, and in which phase.
     pub(super) fn serves(&self, terms: &Terms, now: UnixMs) -> Option<Phase> {
-        if terms.max_age_ms.is_some_and(|limit| now.since(self.created) > limit) {
+        if terms.max_age_ms.is_some_and(|limit| now.since(self.created()) > limit) {
             return None;
         }
-        match self.life.phase(now) {
+        match self.phase(now) {
             Phase::Dead => None,
             Phase::Stale if !terms.stale_ok => None,
             phase => Some(phase),
         }
+    }
+
+    /// When it stops answering.
+    pub(super) fn life(&self) -> Lifespan {
+        Lifespan { fresh_until: self.fresh_until, dead_at: self.dead_at, stale_ms: self.body.rare().stale_ms }
+    }
+
+    /// Changes that.
+    pub(super) fn set_life(&mut self, life: Lifespan) {
+        (self.fresh_until, self.dead_at) = (life.fresh_until, life.dead_at);
+        if self.body.rare().stale_ms != life.stale_ms {
+            self.body = self.body.with_stale_ms(life.stale_ms);
+        }
+    }
+
+    /// Where it stands in its life.
+    pub(super) fn phase(&self, now: UnixMs) -> Phase {
+        phase(self.fresh_until, self.dead_at, now)
+    }
+
+    /// When it was stored.
+    pub(super) fn created(&self) -> UnixMs {
+        self.body.rare().created
+    }
+
+    /// The answer as it is stored.
+    pub(super) fn answer(&self) -> PackedRef<'_> {
+        PackedRef {
+            encoding: self.encoding,
+            dictionary: self.dictionary,
+            raw_len: self.raw_len,
+            bytes: self.body.answer(),
+        }
+    }
+
+    /// Stores the answer in another way.
+    pub(super) fn set_answer(&mut self, answer: &Packed) {
+        self.body = self.body.with_answer(&answer.bytes);
+        (self.encoding, self.dictionary, self.raw_len) = (answer.encoding, answer.dictionary, answer.raw_len);
     }
 
     /// Bytes that this entry takes: its own, its hot copy, and its part of the store's tables.
@@ -142,14 +193,8 @@ impl Entry {
     pub(super) fn cold_memory(&self) -> usize {
         const OWN: usize = memory::allocated(size_of::<Entry>());
         const TABLES: usize = 12 + 16 + shortcuts::CHARGE + Order::CHARGE;
-        let expiry = if self.life.dead_at.is_never() { 0 } else { memory::of_btree::<(UnixMs, Slot)>(1) };
-        OWN + TABLES
-            + expiry
-            + memory::allocated(self.prompt.len())
-            + memory::allocated(self.answer.bytes.len())
-            + self.meta.as_ref().map_or(0, |meta| memory::allocated(meta.len()))
-            + memory::of_vec::<Symbol>(self.tags.len())
-            + memory::of_btree::<(Symbol, Slot)>(self.tags.len())
+        let expiry = if self.dead_at.is_never() { 0 } else { memory::of_btree::<Deadline>(1) };
+        OWN + TABLES + expiry + self.body.memory() + memory::of_btree::<(Symbol, Slot)>(self.body.tags().len())
     }
 }
 
@@ -183,22 +228,22 @@ impl<'a> EntryView<'a> {
 
     /// What was asked.
     pub fn prompt(&self) -> &'a [u8] {
-        &self.entry.prompt
+        self.entry.body.prompt()
     }
 
     /// The answer as it lies in memory.
-    pub fn packed(&self) -> &'a Packed {
-        &self.entry.answer
+    pub fn packed(&self) -> PackedRef<'a> {
+        self.entry.answer()
     }
 
     /// The dictionary that it is read with, if it needs one.
     pub fn dictionary(&self) -> Option<&'a Dictionary> {
-        self.store.dictionary_of(&self.entry.answer)
+        self.store.dictionary_of(self.entry.answer())
     }
 
     /// The answer as it came.
     pub fn unpack(&self, codec: &'a mut Codec) -> Result<&'a [u8], Damaged> {
-        codec.unpack(&self.entry.answer, self.dictionary())
+        codec.unpack(self.entry.answer(), self.dictionary())
     }
 
     /// The answer uncompressed, where a copy is kept.
@@ -218,7 +263,7 @@ impl<'a> EntryView<'a> {
 
     /// The rule that chose the strategy.
     pub fn rule(&self) -> Option<&'a [u8]> {
-        self.entry.rule.map(|rule| self.store.rule(rule))
+        (self.entry.rule != Symbol::NONE).then(|| self.store.rule(self.entry.rule))
     }
 
     /// The kind of request, as the writer named it.
@@ -229,7 +274,7 @@ impl<'a> EntryView<'a> {
     /// The tags, in the order they were given.
     pub fn tags(&self) -> impl ExactSizeIterator<Item = &'a [u8]> {
         let store = self.store;
-        self.entry.tags.iter().map(|tag| store.name(Dimension::Tag, *tag))
+        self.entry.body.tags().map(|tag| store.name(Dimension::Tag, tag))
     }
 
     /// The names that it is counted under, beside its tags.
@@ -245,27 +290,27 @@ impl<'a> EntryView<'a> {
     /// The same names and tags, to be told apart quickly.
     pub(super) fn key(&self) -> Option<Key> {
         let Entry { model, scope, strategy, typ, .. } = *self.entry;
-        Key::of([model, scope, strategy, typ], self.entry.tags.iter().copied())
+        Key::of([model, scope, strategy, typ], self.entry.body.tags())
     }
 
     /// The JSON that the writer left with it.
     pub fn meta(&self) -> Option<&'a [u8]> {
-        self.entry.meta.as_deref()
+        self.entry.body.meta()
     }
 
     /// When it was stored.
     pub fn created(&self) -> UnixMs {
-        self.entry.created
+        self.entry.created()
     }
 
     /// When it stops answering.
     pub fn life(&self) -> Lifespan {
-        self.entry.life
+        self.entry.life()
     }
 
     /// What it took to make it.
     pub fn effort(&self) -> Effort {
-        self.entry.effort
+        self.entry.body.effort()
     }
 
     /// How often it answered since it was stored.
@@ -285,7 +330,7 @@ impl<'a> EntryView<'a> {
 
     /// What those hits saved.
     pub fn cost_saved(&self) -> MicroUsd {
-        self.entry.effort.cost.saturating_mul(self.entry.hits)
+        self.effort().cost.saturating_mul(self.entry.hits)
     }
 
     /// Bytes it takes.
@@ -295,12 +340,12 @@ impl<'a> EntryView<'a> {
 
     /// Whole seconds since it was stored.
     pub fn age_seconds(&self, now: UnixMs) -> u64 {
-        now.since(self.entry.created) / 1000
+        now.since(self.entry.created()) / 1000
     }
 
     /// Seconds left as the server's TTL tells them: -1 for ever, 0 once stale.
     pub fn ttl_seconds(&self, now: UnixMs) -> i64 {
-        let until = self.entry.life.fresh_until;
+        let until = self.entry.fresh_until;
         if until.is_never() {
             -1
         } else {

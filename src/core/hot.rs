@@ -44,19 +44,21 @@ pub(super) struct Copied {
 }
 
 impl Cache {
-    /// Keeps a copy of what was just stored, if there is room.
-    pub(super) fn keep_fresh(&mut self, slot: Slot, raw: Box<[u8]>) {
+    /// Whether what was just stored may have a copy.
+    pub(super) fn keeps_fresh(&self, length: usize) -> bool {
         let (all, _) = self.store.answer_bytes();
-        let budget = self.hot_budget().min(FLOOR.max(all / FRESH_SHARE));
-        if self.is_room(raw.len(), budget) {
-            self.copy(slot, raw, 0, 0);
-        }
+        self.is_room(length, self.hot_budget().min(FLOOR.max(all / FRESH_SHARE)))
+    }
+
+    /// Keeps a copy of what was just stored.
+    pub(super) fn keep_fresh(&mut self, slot: Slot, raw: Box<[u8]>) {
+        self.copy(slot, raw, 0, 0);
     }
 
     /// Makes room for a copy of an answer that somebody has asked for before; whether there is.
     pub(super) fn makes_room(&mut self, slot: Slot, now: UnixMs) -> bool {
         let Some(entry) = self.store.get(slot).filter(|entry| entry.hot.is_none()) else { return false };
-        let (length, hits) = (entry.answer.raw_len as usize, entry.hits);
+        let (length, hits) = (entry.raw_len as usize, entry.hits);
         let (budget, now) = (self.hot_budget(), seconds(now));
         if length as u64 > budget / 4 {
             return false;

@@ -13,6 +13,16 @@ impl Symbol {
     /// No string's symbol: what stands in a place that is about to be filled.
     pub(super) const NONE: Self = Self(u32::MAX);
 
+    /// As bytes, for those who keep it among others.
+    pub(super) fn to_bytes(self) -> [u8; 4] {
+        self.0.to_le_bytes()
+    }
+
+    /// The symbol of such bytes.
+    pub(super) fn from_bytes(bytes: [u8; 4]) -> Self {
+        Self(u32::from_le_bytes(bytes))
+    }
+
     /// A number of its own.
     pub(super) fn number(self) -> usize {
         self.0 as usize

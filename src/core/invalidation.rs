@@ -103,8 +103,8 @@ impl Cache {
         self.count_slots(&slots, now, |counters, count| counters.invalidations += count);
         for slot in &slots {
             let Some(entry) = self.store.get(*slot) else { continue };
-            if entry.life.phase(now) == Phase::Fresh {
-                let life = Lifespan { fresh_until: now, ..entry.life };
+            if entry.phase(now) == Phase::Fresh {
+                let life = Lifespan { fresh_until: now, ..entry.life() };
                 effects.moved.push((entry.digest.id(), life));
                 self.store.set_life(*slot, life);
             }

@@ -275,7 +275,7 @@ impl Cache {
             // The same hash is not yet the same context.
             let entry = self.store.get(slot).filter(|entry| entry.context == context)?;
             entry.serves(wanted.terms, wanted.now)?;
-            let text = Text::read(&entry.prompt)?;
+            let text = Text::read(entry.body.prompt())?;
             // The same hash is not yet the same text.
             let similarity = match misspelt {
                 false => (text.normal == query.normal).then_some(1.0)?,
@@ -427,7 +427,7 @@ impl<'a> Lens<'a> {
 
     fn look(&self, entry: &Entry, hit: Hit) -> Candidate {
         let Asking { query, threshold, .. } = self.asking;
-        let text = Text::read(&entry.prompt);
+        let text = Text::read(entry.body.prompt());
         let similarity = match query.method {
             // The vectors of clients are kept to about five places.
             Method::Vector => (hit.similarity * DECIMALS).round() / DECIMALS,

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod alerts;
+mod body;
 pub mod cache;
 pub mod census;
 pub mod codec;

@@ -19,8 +19,9 @@
 //!
 //! Entries are written from the least to the most recently used, so that a reader gets the order of use by inserting.
 
+use super::body::{Body, Rare};
 use super::cache::Cache;
-use super::codec::{is_block, Codec, Encoding, Packed, MAX_ANSWER};
+use super::codec::{is_block, Codec, Encoding, PackedRef, MAX_ANSWER};
 use super::dictionary::{Dictionaries, Dictionary, Facts, Shown, MAX_DICTIONARIES};
 use super::effects::Effects;
 use super::entry::{Effort, Entry, EntryView, Lifespan};
@@ -34,7 +35,6 @@ use super::similarity::dense::{Codes, Shape as VectorShape, MAX_DIM};
 use super::similarity::index::BUILTIN;
 use super::similarity::lexical::Metric;
 use super::similarity::{builtin, Kind, Method};
-use super::store::place_of;
 use super::storing::MAX_TAGS;
 use super::strategy::{Rule, Strategies, Strategy, Ttl, MAX_CUSTOM, MAX_RULES};
 use super::time::UnixMs;
@@ -106,7 +106,7 @@ pub fn save(cache: &Cache, sink: &mut impl Sink) {
     sink.number(cache.store.len() as u64);
     for view in cache.store.by_recency().filter_map(|slot| cache.store.view(slot)) {
         let context = index.get(&view.entry.context).copied().unwrap_or(u32::MAX);
-        let named = place_of(view.packed()).and_then(|place| places.get(usize::from(place)).copied().flatten());
+        let named = view.packed().dictionary().and_then(|place| places.get(usize::from(place)).copied().flatten());
         sink.record(&entry_record(&view, context, view.packed(), named));
     }
 }
@@ -224,12 +224,10 @@ impl Cache {
     /// compressed with one goes as it came. None where it is not there or damaged.
     pub fn entry_records(&self, id: &EntryId, codec: &mut Codec) -> Option<(Vec<u8>, Vec<u8>)> {
         let view = self.store.view(self.store.find_id(id)?)?;
-        let raw;
         let mut answer = view.packed();
-        if place_of(answer).is_some() {
-            let bytes = codec.unpack(answer, view.dictionary()).ok()?.into();
-            raw = Packed { encoding: Encoding::Raw, dictionary: 0, raw_len: answer.raw_len, bytes };
-            answer = &raw;
+        if answer.dictionary().is_some() {
+            let bytes = codec.unpack(answer, view.dictionary()).ok()?;
+            answer = PackedRef { encoding: Encoding::Raw, dictionary: 0, raw_len: answer.raw_len, bytes };
         }
         Some((context_record(&view.context()), entry_record(&view, 0, answer, None)))
     }
@@ -253,7 +251,7 @@ impl Cache {
         let (id, cost, expired) = self.put(context, entry, now)?;
         if let Some(slot) = self.store.find_id(&id) {
             // When it was stored, and not when a file was read; but the clock of another node sets none back.
-            let stored = self.store.get(slot).map_or(now, |entry| entry.created.min(now));
+            let stored = self.store.get(slot).map_or(now, |entry| entry.created().min(now));
             let stored = stored.max(self.ledger.last_counted());
             self.count_slot(slot, stored, |counters| counters.stored(cost));
         }
@@ -442,14 +440,14 @@ fn read_context(record: &[u8]) -> Result<Context<'_>, WireError> {
 }
 
 /// An entry with its answer stored like this, by a dictionary that has this number or by none.
-fn entry_record(view: &EntryView<'_>, context: u32, packed: &Packed, dictionary: Option<u8>) -> Vec<u8> {
+fn entry_record(view: &EntryView<'_>, context: u32, packed: PackedRef<'_>, dictionary: Option<u8>) -> Vec<u8> {
     let mut w = Writer::record(ENTRY, V3);
     let (life, effort) = (view.life(), view.effort());
     w.u32(context).u64(view.created().0);
     w.u64(life.fresh_until.0).u64(life.dead_at.0).u64(life.stale_ms);
     w.u64(effort.tokens_in).u64(effort.tokens_out).u8(effort.estimated.into());
     w.u64(effort.cost.micros()).u64(effort.latency_ms).u64(view.hits()).u64(view.etag());
-    w.u8(packed.encoding as u8).u32(packed.raw_len).bytes(&packed.bytes);
+    w.u8(packed.encoding as u8).u32(packed.raw_len).bytes(packed.bytes);
     w.bytes(view.prompt()).bytes(view.strategy()).option(view.rule()).option(view.typ());
     w.u16(view.tags().len() as u16);
     view.tags().for_each(|tag| {
@@ -603,30 +601,30 @@ impl EntryParts<'_> {
             model: store.acquire_name(Dimension::Model, &model),
             scope: store.acquire_name(Dimension::Scope, &scope),
             strategy: store.acquire_name(Dimension::Strategy, self.strategy),
-            rule: self.rule.map(|rule| store.acquire_rule(rule)),
+            rule: self.rule.map_or(Symbol::NONE, |rule| store.acquire_rule(rule)),
             typ: store.acquire_name(Dimension::Type, self.typ.unwrap_or_default()),
-            tags: self.tags.into_iter().map(|tag| store.acquire_name(Dimension::Tag, tag)).collect(),
-            prompt: self.prompt.into(),
-            answer: Packed {
-                encoding: self.encoding,
-                dictionary: self.dictionary,
-                raw_len: self.raw_len,
-                bytes: self.stored.into(),
-            },
+            body: Body::new(
+                &Rare { effort: self.effort, stale_ms: self.life.stale_ms, created: self.created },
+                self.tags.into_iter().map(|tag| store.acquire_name(Dimension::Tag, tag)),
+                self.meta,
+                self.prompt,
+                self.stored,
+            ),
+            encoding: self.encoding,
+            dictionary: self.dictionary,
+            raw_len: self.raw_len,
             incompressible: false,
             hot: None,
-            meta: self.meta.map(Into::into),
-            created: self.created,
-            life: self.life,
-            effort: self.effort,
+            fresh_until: self.life.fresh_until,
+            dead_at: self.life.dead_at,
             hits: self.hits,
             comparable,
             mark: None,
             used: 0,
             asked: self.hits as f32,
         };
-        let (etag, waits) = (entry.etag, entry.answer.encoding == Encoding::Raw);
-        let length = entry.answer.raw_len as usize;
+        let (etag, waits) = (entry.etag, entry.encoding == Encoding::Raw);
+        let length = entry.raw_len as usize;
         let slot = store.insert(entry, vector.as_ref());
         cache.schedule.stored(length);
         if waits && cache.pressing_level(length).is_some() {

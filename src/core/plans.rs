@@ -205,10 +205,10 @@ impl Standing {
 /// it expires. None where there is no answer.
 fn ends(store: &Store, item: &Planned, every_ms: u64, within_ms: u64, now: UnixMs) -> Option<(UnixMs, UnixMs)> {
     let entry = store.find(&item.digest).and_then(|slot| store.get(slot))?;
-    if entry.life.phase(now) == Phase::Dead {
+    if entry.phase(now) == Phase::Dead {
         return None;
     }
-    let (fresh_until, aged) = (entry.life.fresh_until, entry.created.plus(every_ms));
+    let (fresh_until, aged) = (entry.fresh_until, entry.created().plus(every_ms));
     let asked = if fresh_until.is_never() { fresh_until } else { UnixMs(fresh_until.0.saturating_sub(within_ms)) };
     Some((fresh_until.min(aged).max(UnixMs(1)), asked.min(aged)))
 }
@@ -259,8 +259,8 @@ fn hottest(store: &Store, wish: &Wish<'_>, count: usize, is_wanted: impl Fn(&Dig
         .take(LOOKED_AT)
         .filter_map(|slot| {
             let entry = store.get(slot)?;
-            let asked = UnixMs(entry.life.fresh_until.0.saturating_sub(wish.within_ms));
-            let is_due = asked <= wish.now && entry.life.phase(wish.now) != Phase::Dead;
+            let asked = UnixMs(entry.fresh_until.0.saturating_sub(wish.within_ms));
+            let is_due = asked <= wish.now && entry.phase(wish.now) != Phase::Dead;
             (entry.hits > 0 && is_due && is_wanted(&entry.digest)).then_some((entry.hits, slot))
         })
         .collect();
@@ -288,7 +288,7 @@ fn hottest(store: &Store, wish: &Wish<'_>, count: usize, is_wanted: impl Fn(&Dig
             words.extend(tags);
         }
         let options = words.into_iter().map(Box::from).collect();
-        let item = Planned { digest: entry.digest, prompt: entry.prompt.clone(), options };
+        let item = Planned { digest: entry.digest, prompt: entry.body.prompt().into(), options };
         (context.shape == Shape::Plain).then_some(item)
     });
     plain.take(count).collect()

@@ -17,7 +17,6 @@ use super::codec::{Codec, Encoding, Packed, BLOCK, SMALL, SMALL_WITH_DICTIONARY}
 use super::dictionary::Dictionary;
 use super::entry::{Entry, Slot};
 use super::identity::EntryId;
-use super::memory;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -149,14 +148,14 @@ impl Cache {
     /// Whether this answer could be compressed with the current dictionary, and is not.
     fn is_movable(&self, entry: &Entry) -> bool {
         let Some((current, _)) = self.store.dictionaries().current() else { return false };
-        let is_there = entry.answer.encoding == Encoding::Dict && entry.answer.dictionary == current;
-        !is_there && (SMALL_WITH_DICTIONARY..=BLOCK).contains(&(entry.answer.raw_len as usize))
+        let is_there = entry.answer().dictionary() == Some(current);
+        !is_there && (SMALL_WITH_DICTIONARY..=BLOCK).contains(&(entry.raw_len as usize))
     }
 
     /// Lists all answers anew that wait for a compressor, also those that are with one: what a copy of a cache needs.
     pub fn resume_compression(&mut self) {
         let waiting = self.store.from_slot(0).filter(|(_, view)| is_pending(Some(view.entry), view.entry.etag));
-        let waiting = waiting.filter(|(_, view)| self.pressing_level(view.entry.answer.bytes.len()).is_some());
+        let waiting = waiting.filter(|(_, view)| self.pressing_level(view.entry.body.answer_len()).is_some());
         self.pending = waiting.map(|(slot, view)| (slot, view.entry.etag)).collect();
         self.move_all();
         self.resume_training();
@@ -174,7 +173,7 @@ impl Cache {
         while left > 0 {
             let Some((slot, etag)) = self.pending.pop_front() else { break };
             let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), etag)) else { continue };
-            let length = entry.answer.bytes.len();
+            let length = entry.body.answer_len();
             let Some(level) = self.pressing_level(length) else { continue };
             left = left.saturating_sub(length);
             taken.push(self.pressing(entry, level, false));
@@ -196,7 +195,7 @@ impl Cache {
             };
             let entry = slot.and_then(|slot| self.store.get(slot)).filter(|entry| self.is_movable(entry));
             if let Some(entry) = entry {
-                left = left.saturating_sub(entry.answer.bytes.len().max(LEAST_COST));
+                left = left.saturating_sub(entry.body.answer_len().max(LEAST_COST));
                 taken.push(self.pressing(entry, level, true));
             }
         }
@@ -211,8 +210,8 @@ impl Cache {
 
     pub(super) fn pressing(&self, entry: &Entry, level: i32, is_move: bool) -> Pressing {
         let dictionaries = self.store.dictionaries();
-        let stored = entry.answer.clone();
-        let read_with = super::store::place_of(&stored).and_then(|place| dictionaries.get(place).cloned());
+        let stored = entry.answer().to_packed();
+        let read_with = entry.answer().dictionary().and_then(|place| dictionaries.get(place).cloned());
         let dictionary = dictionaries.current().map(|(_, dictionary)| dictionary.clone());
         Pressing { id: entry.digest.id(), etag: entry.etag, level, stored, read_with, dictionary, is_move }
     }
@@ -244,8 +243,11 @@ impl Cache {
         }
         if packed.encoding == Encoding::Raw {
             self.store.set_incompressible(slot);
-        } else if let Some(raw) = self.store.set_answer(slot, packed) {
-            self.keep_fresh(slot, raw);
+        } else {
+            let raw = self.store.get(slot).map(|entry| entry.body.answer()).filter(|raw| self.keeps_fresh(raw.len()));
+            let raw: Option<Box<[u8]>> = raw.map(Into::into);
+            self.store.set_answer(slot, &packed);
+            raw.into_iter().for_each(|raw| self.keep_fresh(slot, raw));
         }
         if !tried_current {
             self.await_move(slot, etag);
@@ -256,13 +258,13 @@ impl Cache {
     fn move_over(&mut self, slot: Slot, packed: Packed) {
         let Some(entry) = self.store.get(slot).filter(|entry| self.is_movable(entry)) else { return };
         let is_raw = packed.encoding == Encoding::Raw;
-        let (before, after) = (memory::allocated(entry.answer.bytes.len()), memory::allocated(packed.bytes.len()));
-        let is_smaller = packed.bytes.len() < entry.answer.bytes.len();
+        let (before, after) = (entry.body.memory(), entry.body.memory_with(packed.bytes.len()));
+        let is_smaller = packed.bytes.len() < entry.body.answer_len();
         // An older dictionary is left in any case, where there is room for it.
         let limit = self.policy.max_memory;
         let fits = limit == 0 || (self.memory() + after) as u64 <= limit + before as u64;
-        if is_smaller || (entry.answer.encoding == Encoding::Dict && fits) {
-            self.store.set_answer(slot, packed);
+        if is_smaller || (entry.encoding == Encoding::Dict && fits) {
+            self.store.set_answer(slot, &packed);
         }
         if is_raw {
             self.store.set_incompressible(slot);
@@ -273,9 +275,9 @@ impl Cache {
     /// dictionary is nothing to be prepared here, so it moves over later.
     pub fn press_now(&mut self, slot: Slot, codec: &mut Codec) {
         let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), entry.etag)) else { return };
-        let length = entry.answer.bytes.len();
+        let length = entry.body.answer_len();
         let Some(level) = self.pressing_level(length).filter(|_| length <= INLINE) else { return };
-        let packed = codec.pack(&entry.answer.bytes, Some(level.min(INLINE_LEVEL)));
+        let packed = codec.pack(entry.body.answer(), Some(level.min(INLINE_LEVEL)));
         let (id, etag) = (entry.digest.id(), entry.etag);
         self.bring_back(Pressed { id, etag, packed, dictionary: None, is_move: false });
     }
@@ -285,7 +287,7 @@ impl Cache {
         let mut left = bytes;
         while let Some((slot, etag)) = self.pending.front().copied() {
             if let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), etag)) {
-                let length = entry.answer.bytes.len();
+                let length = entry.body.answer_len();
                 if length > left.min(INLINE) {
                     return;
                 }
@@ -299,5 +301,5 @@ impl Cache {
 
 /// Whether this is the answer that was to be compressed, and nobody has tried yet.
 fn is_pending(entry: Option<&Entry>, etag: u64) -> bool {
-    entry.is_some_and(|entry| entry.etag == etag && entry.answer.encoding == Encoding::Raw && !entry.incompressible)
+    entry.is_some_and(|entry| entry.etag == etag && entry.encoding == Encoding::Raw && !entry.incompressible)
 }

@@ -47,15 +47,14 @@ impl Cache {
         }
         // Whatever can fail comes before anything is counted.
         if let Some(entry) = entry.filter(|entry| entry.hot.is_none()) {
-            codec.prepare(&entry.answer, self.store.dictionary_of(&entry.answer))?;
+            codec.prepare(entry.answer(), self.store.dictionary_of(entry.answer()))?;
         }
         // What is asked once does not take the place of another.
         let warms = !terms.no_touch
-            && entry
-                .is_some_and(|entry| entry.hot.is_none() && entry.hits > 0 && entry.answer.encoding != Encoding::Raw);
+            && entry.is_some_and(|entry| entry.hot.is_none() && entry.hits > 0 && entry.encoding != Encoding::Raw);
         self.hit(found, 1, terms, wanted.now);
         if warms && self.makes_room(slot, wanted.now) {
-            let copy = self.store.get(slot).map(|entry| codec.prepared(&entry.answer).into());
+            let copy = self.store.get(slot).map(|entry| codec.prepared(entry.answer()).into());
             copy.into_iter().for_each(|copy| self.warm(slot, copy, wanted.now));
         }
         Ok(match self.store.view(slot) {
@@ -152,7 +151,7 @@ impl Cache {
         let alike = |a: &Slot, b: &Slot| {
             let names = |slot: &Slot| {
                 let entry = self.store.get(*slot)?;
-                Some((entry.model, entry.scope, entry.strategy, entry.typ, &entry.tags))
+                Some((entry.model, entry.scope, entry.strategy, entry.typ, entry.body.tags().collect::<Vec<_>>()))
             };
             names(a) == names(b)
         };

@@ -14,7 +14,7 @@
 //! The store knows no policy: it does as the cache says. What must hold between its parts is in [`Store::validate`].
 
 use super::census::{Census, Holding};
-use super::codec::{Encoding, Packed};
+use super::codec::{Packed, PackedRef};
 use super::dictionary::{Dictionaries, Dictionary};
 use super::entry::{Entry, EntryView, Lifespan, Slot};
 use super::eviction::order::Order;
@@ -37,6 +37,26 @@ struct Indexed {
     lot: u32,
 }
 
+/// An entry and when it dies, in twelve bytes: the time in two halves, the higher first, and the slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Deadline([u32; 3]);
+
+impl Deadline {
+    fn new(at: UnixMs, slot: Slot) -> Self {
+        Self([(at.0 >> 32) as u32, at.0 as u32, slot.0])
+    }
+
+    fn at(&self) -> UnixMs {
+        let [high, low, _] = self.0;
+        UnixMs(u64::from(high) << 32 | u64::from(low))
+    }
+
+    fn slot(&self) -> Slot {
+        let [.., slot] = self.0;
+        Slot(slot)
+    }
+}
+
 /// The entries of one cache.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
@@ -44,7 +64,7 @@ pub struct Store {
     free: Vec<u32>,
     index: HashTable<Indexed>,
     shortcuts: Shortcuts,
-    expiry: BTreeSet<(UnixMs, Slot)>,
+    expiry: BTreeSet<Deadline>,
     tagged: BTreeSet<(Symbol, Slot)>,
     order: Order,
     contexts: Interner,
@@ -120,7 +140,7 @@ impl Store {
     /// Whether the entry in a slot answers this very question.
     fn is_question(&self, slot: Slot, question: &Identity<'_>) -> bool {
         let Some(entry) = self.get(slot) else { return false };
-        *entry.prompt == *question.prompt && self.context(entry.context) == question.context
+        *entry.body.prompt() == *question.prompt && self.context(entry.context) == question.context
     }
 
     /// The slot of an id.
@@ -144,11 +164,11 @@ impl Store {
         self.census.change(&entry, &Holding::default(), &Holding::of(&entry));
         self.order.enter(&mut entry);
         self.order.insert(slot, &entry);
-        place_of(&entry.answer).into_iter().for_each(|place| self.dictionaries.acquire(place));
-        if !entry.life.dead_at.is_never() {
-            self.expiry.insert((entry.life.dead_at, slot));
+        entry.answer().dictionary().into_iter().for_each(|place| self.dictionaries.acquire(place));
+        if !entry.dead_at.is_never() {
+            self.expiry.insert(Deadline::new(entry.dead_at, slot));
         }
-        self.tagged.extend(entry.tags.iter().map(|tag| (*tag, slot)));
+        self.tagged.extend(entry.body.tags().map(|tag| (tag, slot)));
         if let Some(place) = self.slots.get_mut(slot.0 as usize) {
             *place = Some(Box::new(entry));
         }
@@ -164,14 +184,14 @@ impl Store {
         let entry = self.slots.get_mut(slot.0 as usize)?.take()?;
         self.order.remove(slot);
         self.census.change(&entry, &Holding::of(&entry), &Holding::default());
-        place_of(&entry.answer).into_iter().for_each(|place| self.dictionaries.release(place));
+        entry.answer().dictionary().into_iter().for_each(|place| self.dictionaries.release(place));
         if let Some(copy) = &entry.hot {
             self.hot.entries -= 1;
             self.hot.bytes -= copy.len();
         }
-        self.expiry.remove(&(entry.life.dead_at, slot));
-        for tag in &entry.tags {
-            self.tagged.remove(&(*tag, slot));
+        self.expiry.remove(&Deadline::new(entry.dead_at, slot));
+        for tag in entry.body.tags() {
+            self.tagged.remove(&(tag, slot));
         }
         let lot = entry.stamp();
         if let Ok(found) = self.index.find_entry(spread(lot), |i| i.slot == slot) {
@@ -180,9 +200,7 @@ impl Store {
         self.free.push(slot.0);
         self.contexts.release(entry.context);
         self.census.release(&entry);
-        if let Some(rule) = entry.rule {
-            self.rules.release(rule);
-        }
+        self.rules.release(entry.rule);
         self.shrink();
         Some(entry)
     }
@@ -275,10 +293,15 @@ impl Store {
 
     /// Moves an entry's end of life.
     pub(super) fn set_life(&mut self, slot: Slot, life: Lifespan) {
-        let Some(old) = self.change(slot, |entry| std::mem::replace(&mut entry.life, life)) else { return };
-        self.expiry.remove(&(old.dead_at, slot));
+        let change = |entry: &mut Entry| {
+            let dead_at = entry.dead_at;
+            entry.set_life(life);
+            dead_at
+        };
+        let Some(dead_at) = self.change(slot, change) else { return };
+        self.expiry.remove(&Deadline::new(dead_at, slot));
         if !life.dead_at.is_never() {
-            self.expiry.insert((life.dead_at, slot));
+            self.expiry.insert(Deadline::new(life.dead_at, slot));
         }
     }
 
@@ -295,13 +318,16 @@ impl Store {
         Some(done)
     }
 
-    /// Changes how an entry's answer is stored; the bytes that were stored before.
-    pub(super) fn set_answer(&mut self, slot: Slot, answer: Packed) -> Option<Box<[u8]>> {
-        let place = place_of(&answer);
-        let old = self.change(slot, |entry| std::mem::replace(&mut entry.answer, answer))?;
-        place.into_iter().for_each(|place| self.dictionaries.acquire(place));
-        place_of(&old).into_iter().for_each(|place| self.dictionaries.release(place));
-        Some(old.bytes)
+    /// Changes how an entry's answer is stored.
+    pub(super) fn set_answer(&mut self, slot: Slot, answer: &Packed) {
+        let change = |entry: &mut Entry| {
+            let dictionary = entry.answer().dictionary();
+            entry.set_answer(answer);
+            dictionary
+        };
+        let Some(before) = self.change(slot, change) else { return };
+        PackedRef::from(answer).dictionary().into_iter().for_each(|place| self.dictionaries.acquire(place));
+        before.into_iter().for_each(|place| self.dictionaries.release(place));
     }
 
     /// Notes that an answer does not get smaller.
@@ -322,8 +348,8 @@ impl Store {
     }
 
     /// The dictionary that a stored answer is read with, if it needs one.
-    pub(super) fn dictionary_of(&self, answer: &Packed) -> Option<&Dictionary> {
-        self.dictionaries.get(place_of(answer)?).map(|dictionary| &**dictionary)
+    pub(super) fn dictionary_of(&self, answer: PackedRef<'_>) -> Option<&Dictionary> {
+        self.dictionaries.get(answer.dictionary()?).map(|dictionary| &**dictionary)
     }
 
     /// Puts an uncompressed copy beside an entry's answer, or takes it away; the one that was there.
@@ -361,12 +387,12 @@ impl Store {
 
     /// The entry that dies first, and when.
     pub fn soonest(&self) -> Option<(UnixMs, Slot)> {
-        self.expiry.first().copied()
+        self.expiry.first().map(|deadline| (deadline.at(), deadline.slot()))
     }
 
     /// Entries that die, the first to die first.
     pub(super) fn by_expiry(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.expiry.iter().map(|(_, slot)| *slot)
+        self.expiry.iter().map(Deadline::slot)
     }
 
     /// Entries from the one that was used the longest time ago. That order is not kept but made, so this is for those who
@@ -508,6 +534,15 @@ impl Store {
         self.contexts.memory() + self.rules.memory() + self.census.memory()
     }
 
+    /// Bytes of what is remembered of entries that went, or set aside for it where a limit will make some go.
+    pub(super) fn ghosts_memory(&self, is_limited: bool) -> usize {
+        if is_limited || self.order.has_ghosts() {
+            self.len() * Order::GHOSTS
+        } else {
+            0
+        }
+    }
+
     /// Bytes of the index of similar prompts.
     pub fn likeness_memory(&self) -> usize {
         self.likeness.as_ref().map_or(0, |index| index.memory())
@@ -524,9 +559,7 @@ impl Store {
         let start = usize::try_from(first).unwrap_or(usize::MAX);
         for place in self.slots.iter_mut().skip(start).take(budget) {
             let Some(mut entry) = place.take() else { continue };
-            entry.prompt = mover.bytes(std::mem::take(&mut entry.prompt));
-            entry.answer.bytes = mover.bytes(std::mem::take(&mut entry.answer.bytes));
-            entry.meta = entry.meta.take().map(|meta| mover.bytes(meta));
+            entry.body.relocate(|bytes| mover.bytes(bytes));
             entry.hot = entry.hot.take().map(|copy| mover.bytes(copy));
             *place = Some(mover.entry(entry));
         }
@@ -552,12 +585,12 @@ impl Store {
             check(self.find(&entry.digest) == Some(*slot), "an entry is found by its digest")?;
             let identity = super::identity::Identity { context: view.context(), prompt: view.prompt() };
             check(identity.digest() == entry.digest, "an entry's digest is that of its identity")?;
-            check(entry.life.fresh_until <= entry.life.dead_at, "nothing is fresh when it is dead")?;
-            mortal += usize::from(!entry.life.dead_at.is_never());
-            let expires = self.expiry.contains(&(entry.life.dead_at, *slot));
-            check(expires != entry.life.dead_at.is_never(), "what dies stands in the order of expiry")?;
-            check(entry.tags.iter().all(|tag| self.tagged.contains(&(*tag, *slot))), "tags are indexed")?;
-            tags += entry.tags.len();
+            check(entry.fresh_until <= entry.dead_at, "nothing is fresh when it is dead")?;
+            mortal += usize::from(!entry.dead_at.is_never());
+            let expires = self.expiry.contains(&Deadline::new(entry.dead_at, *slot));
+            check(expires != entry.dead_at.is_never(), "what dies stands in the order of expiry")?;
+            check(entry.body.tags().all(|tag| self.tagged.contains(&(tag, *slot))), "tags are indexed")?;
+            tags += entry.body.tags().len();
             let context = view.context();
             let labels = view.labels();
             check((labels.model, labels.scope) == (context.model, context.scope), "an entry has its context's names")?;
@@ -579,20 +612,16 @@ impl Store {
             None => check(marked.count() == 0, "without an index nothing is in it")?,
         }
         self.contexts.validate("contexts", live.iter().map(|(_, view)| view.entry.context))?;
-        self.rules.validate("rules", live.iter().filter_map(|(_, view)| view.entry.rule))?;
-        self.dictionaries.validate(live.iter().filter_map(|(_, view)| place_of(&view.entry.answer)))?;
+        self.rules
+            .validate("rules", live.iter().map(|(_, view)| view.entry.rule).filter(|rule| *rule != Symbol::NONE))?;
+        self.dictionaries.validate(live.iter().filter_map(|(_, view)| view.packed().dictionary()))?;
         self.census.validate(live.iter().map(|(_, view)| view.entry))
     }
 }
 
-/// The place of the dictionary that an answer is compressed with.
-pub(super) fn place_of(answer: &Packed) -> Option<u8> {
-    (answer.encoding == Encoding::Dict).then_some(answer.dictionary)
-}
-
 /// An entry as the index sees it.
 fn item(slot: Slot, entry: &Entry) -> Item<'_> {
-    Item { context: entry.context, slot, stamp: entry.stamp(), prompt: &entry.prompt }
+    Item { context: entry.context, slot, stamp: entry.stamp(), prompt: entry.body.prompt() }
 }
 
 /// Moves allocations to better places; what a defragmenting allocator offers.

@@ -1,10 +1,12 @@
 //! Storing an answer: what SET means.
 
+use super::body::{Body, Rare};
 use super::cache::Cache;
 use super::census::Census;
 use super::codec::{Codec, Encoding};
 use super::effects::Effects;
 use super::entry::{Effort, Entry, Lifespan, Phase, Slot};
+use super::eviction::order::Order;
 use super::eviction::Pressure;
 use super::identity::{Digest, EntryId, Identity, Shape};
 use super::interner::{Interner, Symbol};
@@ -168,7 +170,7 @@ impl Cache {
         self.check_vector(answer.vector).map_err(StoreError::Vector)?;
         let resolved = self.resolve(answer, now)?;
         let there = self.store.find(&answer.digest);
-        let phase = there.and_then(|slot| self.store.get(slot)).map(|entry| entry.life.phase(now));
+        let phase = there.and_then(|slot| self.store.get(slot)).map(|entry| entry.phase(now));
         let failed = match answer.condition {
             Condition::Always => false,
             Condition::Absent => phase == Some(Phase::Fresh),
@@ -192,10 +194,13 @@ impl Cache {
             }
         }
         let (context, typ) = (answer.identity.context, answer.typ.unwrap_or_default());
+        let limit = self.policy.max_memory;
         let names = tags.iter().copied().chain([context.model, context.scope, strategy.as_bytes(), typ]);
         let shared = names.map(|name| Census::charge(name.len())).sum::<usize>()
             + rule.as_ref().map_or(0, |rule| Interner::<()>::charge(rule.len()))
-            + Interner::<()>::charge(self.store.context_len(&context));
+            + Interner::<()>::charge(self.store.context_len(&context))
+            + if limit > 0 { Order::GHOSTS } else { 0 };
+        let effort = self.effort(answer);
         let mut entry = Entry {
             digest: answer.digest,
             etag: etag(answer.response),
@@ -203,17 +208,22 @@ impl Cache {
             model: Symbol::NONE,
             scope: Symbol::NONE,
             strategy: Symbol::NONE,
-            rule: None,
+            rule: Symbol::NONE,
             typ: Symbol::NONE,
-            tags: vec![Symbol::NONE; tags.len()].into(),
-            prompt: answer.identity.prompt.into(),
-            answer: codec.pack(answer.response, None),
+            body: Body::new(
+                &Rare { effort, stale_ms: life.stale_ms, created: now },
+                tags.iter().map(|_| Symbol::NONE),
+                answer.meta,
+                answer.identity.prompt,
+                answer.response,
+            ),
+            encoding: Encoding::Raw,
+            dictionary: 0,
+            raw_len: u32::try_from(answer.response.len()).unwrap_or(u32::MAX),
             incompressible: false,
             hot: None,
-            meta: answer.meta.map(Into::into),
-            created: now,
-            life,
-            effort: self.effort(answer),
+            fresh_until: life.fresh_until,
+            dead_at: life.dead_at,
             hits: 0,
             comparable: answer.comparable,
             mark: None,
@@ -221,13 +231,12 @@ impl Cache {
             // A new answer to a question that is asked often.
             asked: there.and_then(|slot| self.store.asked(slot)).unwrap_or_default(),
         };
-        let limit = self.policy.max_memory;
         let level = self.pressing_level(answer.response.len());
         let fits = |needed: usize| limit == 0 || (self.memory() + needed) as u64 <= limit;
         let short_of_room = pressure != Pressure::None || !fits(entry.memory() + shared);
         if short_of_room && level.is_some() {
-            entry.answer = codec.pack(answer.response, level.map(|level| level.min(INLINE_LEVEL)));
-            entry.incompressible = entry.answer.encoding == Encoding::Raw;
+            entry.set_answer(&codec.pack(answer.response, level.map(|level| level.min(INLINE_LEVEL))));
+            entry.incompressible = entry.encoding == Encoding::Raw;
         }
         self.keep_likeness();
         let vector = self.vector_for(answer, there);
@@ -253,12 +262,10 @@ impl Cache {
         entry.model = self.store.acquire_name(Dimension::Model, context.model);
         entry.scope = self.store.acquire_name(Dimension::Scope, context.scope);
         entry.strategy = self.store.acquire_name(Dimension::Strategy, strategy.as_bytes());
-        entry.rule = rule.map(|rule| self.store.acquire_rule(rule.as_bytes()));
+        entry.rule = rule.map_or(Symbol::NONE, |rule| self.store.acquire_rule(rule.as_bytes()));
         entry.typ = self.store.acquire_name(Dimension::Type, typ);
-        for (symbol, tag) in entry.tags.iter_mut().zip(&tags) {
-            *symbol = self.store.acquire_name(Dimension::Tag, tag);
-        }
-        let cost = entry.effort.cost;
+        entry.body.set_tags(tags.iter().map(|tag| self.store.acquire_name(Dimension::Tag, tag)));
+        let cost = effort.cost;
         let (pending, etag) = (level.is_some() && !short_of_room, entry.etag);
         if let (Kind::Vector, None, Some(vector)) = (self.policy.similarity, self.policy.dim, &vector) {
             self.policy.dim = u32::try_from(vector.shape().dim).ok();
@@ -347,7 +354,7 @@ impl Cache {
             Ok(Some(Resolved { life, strategy: EXPLICIT.into(), rule: None }))
         };
         let there = self.store.find(&answer.digest).and_then(|slot| self.store.get(slot));
-        let fresh = there.filter(|entry| entry.life.phase(now) == Phase::Fresh);
+        let fresh = there.filter(|entry| entry.phase(now) == Phase::Fresh);
         let (strategy, rule) = match answer.lifetime {
             Lifetime::After(ms) => return explicit(now.plus(ms)),
             Lifetime::Until(at) => return explicit(at),
@@ -356,8 +363,8 @@ impl Cache {
                 // As with a key: where there is no time to keep, none is set.
                 let Some(entry) = fresh else { return explicit(UnixMs::NEVER) };
                 let life = match answer.stale_ms {
-                    Some(ms) => Lifespan::new(entry.life.fresh_until, ms),
-                    None => entry.life,
+                    Some(ms) => Lifespan::new(entry.fresh_until, ms),
+                    None => entry.life(),
                 };
                 return Ok(Some(Resolved { life, strategy: EXPLICIT.into(), rule: None }));
             }
@@ -423,8 +430,8 @@ impl Cache {
         if at <= now {
             self.take_out(Some(slot), now, &mut effects);
         } else if let Some(entry) = self.store.get(slot) {
-            let life = Lifespan::new(at, entry.life.stale_ms);
-            if life.dead_at > entry.life.dead_at {
+            let life = Lifespan::new(at, entry.life().stale_ms);
+            if life.dead_at > entry.dead_at {
                 effects.renewed = Some(*id);
             } else {
                 effects.moved.push((*id, life));

@@ -205,9 +205,9 @@ impl Cache {
             let entry = self.store.slot_at(training.next).and_then(|slot| self.store.get(slot));
             training.next += training.step;
             let fits = |length: u32| (SMALL_WITH_DICTIONARY..=LONGEST_SAMPLE).contains(&(length as usize));
-            let Some(entry) = entry.filter(|entry| fits(entry.answer.raw_len)) else { continue };
+            let Some(entry) = entry.filter(|entry| fits(entry.raw_len)) else { continue };
             if training.seen.insert(entry.etag) {
-                training.bytes += entry.answer.raw_len as usize;
+                training.bytes += entry.raw_len as usize;
                 training.samples.push(self.pressing(entry, i32::from(self.policy.level), true));
             }
         }

@@ -6,7 +6,7 @@ use llmcache::core::cache::{Cache, Terms};
 use llmcache::core::codec::Codec;
 use llmcache::core::eviction::Pressure;
 use llmcache::core::invalidation::Selection;
-use llmcache::core::policy::{Compress, Evict, Policy};
+use llmcache::core::policy::{Compress, Evict, Policy, PolicyChange};
 use llmcache::core::storing::Lifetime;
 use llmcache::core::time::UnixMs;
 use std::time::{Duration, Instant};
@@ -110,4 +110,31 @@ fn figures() {
         line("press", n, timed(|| cache.press_some(usize::MAX, &mut codec)));
         line("get, pressed", n, timed(|| get(&mut cache, &mut codec)));
     }
+}
+
+/// What a cache of a million entries may do at once: the longest of each kind.
+#[test]
+#[ignore = "figures, meaningful in release"]
+fn a_million() {
+    const N: usize = 1_000_000;
+    let mut codec = Codec::new();
+    let mut cache = Cache::with_policy(Policy { compress: Compress::None, ..Policy::default() });
+    let mut longest = Duration::ZERO;
+    let asks = (0..N).map(|i| Ask::plain(format!("{i}")));
+    for ask in asks.clone() {
+        let answer = ask.answer(b"r");
+        longest = longest.max(timed(|| drop(cache.set(&answer, NOW, Pressure::None, &mut codec).unwrap())));
+    }
+    println!("the longest SET while it grows {longest:?}");
+    for ask in asks {
+        let _ = cache.get(&ask.identity(), &Terms::default(), NOW, &mut codec).unwrap();
+    }
+    println!("the first victim, when all were asked {:?}", timed(|| drop(cache.relieve(1, 1, NOW))));
+    println!("64 more {:?}", timed(|| drop(cache.relieve(usize::MAX, 64, NOW))));
+    for evict in [Evict::Lru, Evict::Lfu, Evict::Cost] {
+        let change = PolicyChange { evict: Some(evict), ..PolicyChange::default() };
+        println!("ALTER EVICT {} {:?}", evict.name(), timed(|| drop(cache.alter(&change, NOW).unwrap())));
+        println!("64 victims {:?}", timed(|| drop(cache.relieve(usize::MAX, 64, NOW))));
+    }
+    println!("in the order of use {:?}", timed(|| assert_eq!(cache.store().by_recency().count(), cache.store().len())));
 }

@@ -127,7 +127,7 @@ fn the_order_of_use_survives_an_rdb_file_and_a_rewritten_append_only_file() {
     for (i, recipe) in recipes.into_iter().enumerate() {
         let mut server = recipe(Server::builder()).start();
         let mut c = server.client();
-        c.words("LLMCACHE.CREATE faq MAXENTRIES 4").ok();
+        c.words("LLMCACHE.CREATE faq MAXENTRIES 4 EVICT lru").ok();
         for prompt in ["a", "b", "c", "d"] {
             store(&mut c, prompt, "r");
         }

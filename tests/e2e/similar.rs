@@ -174,7 +174,7 @@ fn an_etag_holds_for_a_similar_hit_too() {
 #[test]
 fn a_similar_look_with_notouch_leaves_no_trace() {
     both(|c| {
-        create(c, "MAXENTRIES 2");
+        create(c, "MAXENTRIES 2 EVICT lru");
         for touch in [false, true] {
             store(c, ASKED, "1");
             store(c, OTHER, "2");

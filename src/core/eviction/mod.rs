@@ -121,6 +121,6 @@ impl Cache {
         }
         let victim = self.victim(None)?;
         let entry = self.store.get(victim)?;
-        Some(Order::hourly_worth(entry, now.since(entry.created)))
+        Some(Order::hourly_worth(entry, now.since(entry.created())))
     }
 }

@@ -56,7 +56,7 @@ impl By {
 
 /// Micro-dollars that a hit saves, for each byte that the entry takes.
 fn worth(entry: &Entry) -> f32 {
-    saved(&entry.effort) / entry.cold_memory() as f32
+    saved(&entry.body.effort()) / entry.cold_memory() as f32
 }
 
 /// Micro-dollars that a hit saves. Where nobody said what an answer cost, it is taken for that of a small model: 0.10 dollars
@@ -94,9 +94,16 @@ impl Default for Order {
 }
 
 impl Order {
-    /// Bytes that one entry more takes here: twelve and four, with the slack of vectors that grow, and its part of what is
-    /// remembered of others.
-    pub const CHARGE: usize = (12 + 4) * 3 / 2 + Ghosts::CHARGE;
+    /// Bytes that one entry more takes here: twelve and four, with the slack of vectors that grow.
+    pub const CHARGE: usize = (12 + 4) * 3 / 2;
+
+    /// The same for what is remembered of others, where that is so or will be.
+    pub const GHOSTS: usize = Ghosts::CHARGE;
+
+    /// Whether anything is remembered.
+    pub fn has_ghosts(&self) -> bool {
+        !self.ghosts.is_empty()
+    }
 
     /// From now on entries go by this policy. Ranks are found out as they are needed.
     pub fn set_policy(&mut self, evict: Evict) {
