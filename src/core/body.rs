@@ -226,7 +226,7 @@ mod tests {
                     assert_eq!((body.prompt(), body.answer(), body.answer_len()), (&b"prompt"[..], &b"answer"[..], 6));
                     assert_eq!((other.prompt(), other.answer()), (&b"prompt"[..], &b"another"[..]));
                     assert_eq!((body.rare(), other.rare()), (rare, Rare { stale_ms: 7, ..rare }));
-                    assert_eq!(body.memory_with(7), other.memory());
+                    assert_eq!(body.memory_with(7), body.with_answer(b"another").memory());
                 }
             }
         }
