@@ -5,6 +5,7 @@
 
 mod costs;
 mod day;
+mod dictionaries;
 mod effects;
 mod expiry;
 mod fixture;
