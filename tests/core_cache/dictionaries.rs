@@ -152,7 +152,7 @@ fn a_drift_trains_anew_and_not_too_soon() {
     let mut at = Vec::new();
     for round in 0..60 {
         // The same prompts, answered in another way.
-        fill(&mut cache, 0..100, 7 + round / 59);
+        fill(&mut cache, 0..100, 7);
         settle(&mut cache, &mut codec);
         if shown(&cache).last().is_some_and(|(version, ..)| at.len() + 1 < *version as usize) {
             at.push((round + 1) * 100);
@@ -209,7 +209,7 @@ fn an_answer_that_changed_meanwhile_is_left_alone() {
 #[test]
 fn what_an_older_dictionary_made_is_made_again() {
     let (mut cache, mut codec) = trained(250);
-    fill(&mut cache, 250..1000, 1);
+    fill(&mut cache, 250..1000, 2);
     let late: Vec<Pressed> = cache.take_pressings(20_000).iter().map(|one| one.press(&mut codec)).collect();
     assert!(late.iter().all(|pressed| pressed.packed.encoding == Encoding::Dict));
     let waiting = late.len();
@@ -315,7 +315,7 @@ fn copies_and_saved_caches_have_the_same_dictionaries() {
     copy.resume_compression();
     for mut other in [again, copy] {
         assert_eq!(shown(&other), shown(&cache));
-        assert_eq!(other.memory(), cache.memory());
+        assert_eq!(other.store().dictionaries().memory(), cache.store().dictionaries().memory());
         assert!(entries(&other, &mut codec) == entries(&cache, &mut codec));
         assert!(!other.wants_training());
         fill(&mut other, 300..320, 1);
@@ -427,17 +427,18 @@ fn what_no_cache_writes_of_dictionaries_is_refused() {
 /// Anything in any order: what a cache answers is what was stored, and everything agrees after each step.
 #[test]
 fn dictionaries_come_and_go_at_random() {
-    let mut versions = 0;
-    with_seeds(900..=903, |seed, mut rng| {
+    let (mut newest, mut came, mut went) = (0, 0, 0);
+    with_seeds(900..=902, |seed, mut rng| {
         let (mut cache, mut codec) = (Cache::default(), Codec::new());
         let mut twin: HashMap<usize, Vec<u8>> = HashMap::new();
         let (mut away, mut made): (Vec<Pressed>, Vec<Trained>) = (Vec::new(), Vec::new());
-        for step in 0..1200 {
+        for step in 0..800 {
             let place = || format!("LLMCACHE_SEED={seed}, step {step}");
-            let kind = step / 300;
+            let kind = step / 250;
+            let before = cache.store().dictionaries().len();
             match rng.below(100) {
                 0..=39 => {
-                    for _ in 0..8 {
+                    for _ in 0..16 {
                         let i = rng.below(600) as usize;
                         let answer = reply(&mut rng, kind);
                         let pressure = *rng.pick(&[Pressure::None, Pressure::None, Pressure::None, Pressure::Tight]);
@@ -474,6 +475,8 @@ fn dictionaries_come_and_go_at_random() {
                         assert!(cache.adopt(trained, *rng.pick(&[Room::Evict, Room::Fit]), NOW).evicted.is_empty());
                     }
                 }
+                // What a cache knows of its last training goes with these, so one run does without.
+                95..=98 if seed == 900 => {}
                 95 => {
                     let compress = *rng.pick(&[Compress::Dict, Compress::Dict, Compress::Zstd, Compress::None]);
                     cache.alter(&PolicyChange { compress: Some(compress), ..PolicyChange::default() }, NOW).unwrap();
@@ -483,15 +486,21 @@ fn dictionaries_come_and_go_at_random() {
                     cache = cache.clone();
                     cache.resume_compression();
                 }
-                98 if rng.chance(10) => {
+                98 if rng.chance(20) => {
                     cache.repeat_clear();
                     drop(cache.take_debris());
                     twin.clear();
                 }
                 _ => cache.press_some(3000, &mut codec),
             }
-            cache.validate().unwrap_or_else(|why| panic!("{why}, {}", place()));
-            versions = versions.max(shown(&cache).last().map_or(0, |(version, ..)| *version));
+            // It takes long, and what is wrong mostly stays so.
+            if step % 4 == 0 || cache.store().dictionaries().len() != before {
+                cache.validate().unwrap_or_else(|why| panic!("{why}, {}", place()));
+            }
+            let after = cache.store().dictionaries().len();
+            came += u32::from(after > before);
+            went += u32::from(after < before);
+            newest = newest.max(shown(&cache).last().map_or(0, |(version, ..)| *version));
         }
         let mut seen: Vec<_> = entries(&cache, &mut codec).into_iter().map(|e| (e.ask.prompt, e.response)).collect();
         let mut expected: Vec<_> = twin.into_iter().map(|(i, a)| (format!("prompt {i}").into_bytes(), a)).collect();
@@ -499,5 +508,6 @@ fn dictionaries_come_and_go_at_random() {
         expected.sort();
         assert!(seen == expected, "LLMCACHE_SEED={seed}");
     });
-    assert!(versions > 1 || std::env::var("LLMCACHE_SEED").is_ok(), "{versions}");
+    println!("{came} came, {went} went, version {newest}");
+    assert!(newest > 1 && came > 3 && went > 3 || std::env::var("LLMCACHE_SEED").is_ok());
 }

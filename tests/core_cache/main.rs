@@ -12,6 +12,7 @@ mod fixture;
 mod fixture_v2;
 mod fixture_v3;
 mod fixture_v4;
+mod fixture_v5;
 mod hostile;
 mod limits;
 mod model;
