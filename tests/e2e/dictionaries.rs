@@ -117,7 +117,7 @@ fn a_replica_has_dictionaries_of_its_own_and_the_same_answers() {
     cmd!(replica, "REPLICAOF", "NO", "ONE").ok();
     cmd!(replica, "FLUSHALL").ok();
     let address = pair.primary.addr();
-    cmd!(replica, "REPLICAOF", address.ip(), address.port()).ok();
+    cmd!(replica, "REPLICAOF", address.ip().to_string(), address.port()).ok();
     pair.wait_in_sync();
     assert_eq!(info(&mut replica, "faq").field("dictionaries").items().len(), 1);
     assert_eq!(digest(&mut replica, "faq"), digest(&mut primary, "faq"));
