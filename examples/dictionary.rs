@@ -117,7 +117,8 @@ fn main() {
         println!("  unseen: median saving {:.1} %, zstd alone {:.1} %, {nanos} ns each", median(by), median(zstd));
         let entries: Vec<_> = cache.store().from_slot(0).map(|(_, view)| view).collect();
         let started = Instant::now();
-        let bytes: usize = entries.iter().map(|view| codec.unpack(view.packed(), view.dictionary()).unwrap().len()).sum();
+        let bytes: usize =
+            entries.iter().map(|view| codec.unpack(view.packed(), view.dictionary()).unwrap().len()).sum();
         let nanos = started.elapsed().as_nanos() / entries.len() as u128;
         println!("  reading: {nanos} ns each, of {} bytes", bytes / entries.len());
     }

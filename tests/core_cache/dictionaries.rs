@@ -397,7 +397,10 @@ fn what_no_cache_writes_of_dictionaries_is_refused() {
     assert_eq!(with(2, &[&record, &older]), Ok(()), "one that nobody needs goes");
     assert_eq!(with(0, &[]), Err(WireError::Value), "an entry names it");
     assert_eq!(with(2, &[&record, &record]), Err(WireError::Value), "two are current");
-    assert_eq!(with(9, &[&record, &older, &older, &older, &older, &older, &older, &older, &older]), Err(WireError::Value));
+    assert_eq!(
+        with(9, &[&record, &older, &older, &older, &older, &older, &older, &older, &older]),
+        Err(WireError::Value)
+    );
     assert_eq!(with(u64::MAX, &[&record]), Err(WireError::Value));
     let made = |content: &[u8], length: u32| {
         let mut w = Writer::record(b'Z', 1);
@@ -422,6 +425,25 @@ fn what_no_cache_writes_of_dictionaries_is_refused() {
         assert!(with(1, &[&record[..end]]).is_err());
     }
     assert_eq!(with(1, &[&[&record[..], b"\0"].concat()]), Err(WireError::Long));
+}
+
+/// Its answers wait to be moved at all times, which is no reason not to see that they have changed.
+#[test]
+fn a_cache_that_never_has_room_trains_anew_as_well() {
+    let (mut cache, mut codec) = trained(300);
+    for i in 0..4000 {
+        let ask = Ask::plain(format!("prompt {}", i % 300));
+        let pressure = if i % 2 == 0 { Pressure::Tight } else { Pressure::None };
+        cache.set(&ask.answer(&reply(&mut Rng::new(i), 9)), NOW, pressure, &mut codec).unwrap();
+        press(&mut cache, &mut codec);
+        if let Some(made) = train(&mut cache, &mut codec) {
+            cache.adopt(made, Room::Any, NOW);
+        }
+        while cache.is_moving() && i % 50 == 49 {
+            cache.take_moves(5000).iter().for_each(|one| cache.bring_back(one.press(&mut codec)));
+        }
+    }
+    assert_eq!(shown(&cache).last().map(|(version, ..)| *version), Some(2));
 }
 
 /// Anything in any order: what a cache answers is what was stored, and everything agrees after each step.
@@ -463,10 +485,10 @@ fn dictionaries_come_and_go_at_random() {
                     cache.delete(&[Ask::plain(format!("prompt {i}")).id()], NOW);
                     twin.remove(&i);
                 }
-                60..=69 => away.extend(cache.take_pressings(8000).iter().map(|one| one.press(&mut codec))),
+                60..=69 => away.extend(cache.take_pressings(60_000).iter().map(|one| one.press(&mut codec))),
                 70..=76 => away.extend(cache.take_moves(30_000).iter().map(|one| one.press(&mut codec))),
                 77..=88 => {
-                    let count = rng.below(60).min(away.len() as u64) as usize;
+                    let count = rng.below(300).min(away.len() as u64) as usize;
                     away.drain(..count).for_each(|pressed| cache.bring_back(pressed));
                 }
                 89..=91 => made.extend(train(&mut cache, &mut codec)),

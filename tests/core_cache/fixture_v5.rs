@@ -10,7 +10,8 @@ use llmcache::core::wire::Writer;
 const V5: &[u8] = include_bytes!("../fixtures/cache_v5.bin");
 
 /// A dictionary of 400 bytes as zstd 1.5.7 trained it, its id zeroed, and compressed as a frame.
-const DICTIONARY: &[u8] = b"(\xb5/\xfd`\x90\x00-\x08\x00\x04\r7\xa40\xec\x00\x00\x00\x00-\x10\xa8\xdc\xe803\x13N\xc2\xc6\x90\x00\
+const DICTIONARY: &[u8] =
+    b"(\xb5/\xfd`\x90\x00-\x08\x00\x04\r7\xa40\xec\x00\x00\x00\x00-\x10\xa8\xdc\xe803\x13N\xc2\xc6\x90\x00\
     ~-\x80_\x0bD\xa4LIJ)\x15\x00~\xad1e\xa4\x8c\x1b)\xe3\xc6\x92\x03\x01\x00\x00`\x000\xa9\r\x00\x00\x00\x04\xa0\
     \xc1\x82\x81\x13-\x16\r\x08\t\x15\x00J\x0b\x02\x80\x05AR\x07\x00\x00$\x08\x80\x1b\x10\x06r9\x004\xb4\x03]\r\
     \x05\x00\x01\x00\x00\x00\x08\x00\x00\x00ut Paris is quite short:number 43. Yourson 722 about an atomnuestion \
@@ -20,7 +21,8 @@ const DICTIONARY: &[u8] = b"(\xb5/\xfd`\x90\x00-\x08\x00\x04\r7\xa40\xec\x00\x00
 /// An answer and the block that zstd 1.5.7 made of it with that dictionary: a frame without its first nine bytes.
 const ANSWER: &[u8] = b"Dear reader, the answer to question 42 about a kettle is quite short: a kettle is number 5. \
     Yours sincerely, the cache.";
-const BLOCK: &[u8] = b"\x94\x02Dear reader,answer to q42 sincerelycache.\t\xfc\xa3\x98cs\x162}\x19dpO&=\x84P\xfa\x99p\xfe\
+const BLOCK: &[u8] =
+    b"\x94\x02Dear reader,answer to q42 sincerelycache.\t\xfc\xa3\x98cs\x162}\x19dpO&=\x84P\xfa\x99p\xfe\
     \xfc\x01";
 
 /// Writes the layouts of version 5 byte by byte, with none of the code that is to read them.

@@ -172,10 +172,7 @@ fn what_is_not_there_yet_says_so() {
     both(|c| {
         c.words("LLMCACHE.CREATE faq").ok();
         let before = state(c);
-        for (line, what) in [
-            ("ALTER faq EVICT cost", "EVICT cost"),
-            ("ALTER faq EVICT LFU", "EVICT lfu"),
-        ] {
+        for (line, what) in [("ALTER faq EVICT cost", "EVICT cost"), ("ALTER faq EVICT LFU", "EVICT lfu")] {
             let expected = format!("ERR {what} is not available yet in this version");
             assert_eq!(c.words(&format!("LLMCACHE.{line}")).error(), expected, "{line}");
         }
