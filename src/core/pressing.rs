@@ -145,6 +145,12 @@ impl Cache {
         self.moving.next.is_some() || !self.moving.queue.is_empty()
     }
 
+    /// Whether not all entries have been looked at since there is the current dictionary. Single ones may wait all the time,
+    /// where stores find no room.
+    pub(super) fn is_moving_all(&self) -> bool {
+        self.moving.next.is_some()
+    }
+
     /// Whether this answer could be compressed with the current dictionary, and is not.
     fn is_movable(&self, entry: &Entry) -> bool {
         let Some((current, _)) = self.store.dictionaries().current() else { return false };

@@ -146,7 +146,7 @@ impl Cache {
     pub fn wants_training(&self) -> bool {
         self.policy.compress == Compress::Dict
             && self.content_size().is_some()
-            && !self.is_moving()
+            && !self.is_moving_all()
             && self.store.dictionaries().len() <= OLDER
             && self.has_reason_to_train()
     }

@@ -51,8 +51,6 @@ pub enum SyntaxError {
     Unfit(&'static str, String),
     /// What the core refused; its own text.
     Refused(String),
-    /// An option that this version does not have yet.
-    NotYet(String),
 }
 
 /// The longest piece of an argument that an error repeats.
@@ -94,7 +92,6 @@ impl fmt::Display for SyntaxError {
             }
             Self::Unfit(name, why) => write!(f, "ERR {name} {why}"),
             Self::Refused(why) => write!(f, "ERR {why}"),
-            Self::NotYet(what) => write!(f, "ERR {what} is not available yet in this version"),
         }
     }
 }

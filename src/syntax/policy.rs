@@ -43,20 +43,20 @@ pub fn parse(words: &[&[u8]], bounds: &Bounds) -> Result<PolicyChange, SyntaxErr
         match token.name() {
             "MODE" => {
                 let known = [Mode::Exact, Mode::Similar].map(|mode| (mode.name(), mode));
-                once(&mut change.mode, "MODE", choice("MODE", &mut args, &known, &[])?)?;
+                once(&mut change.mode, "MODE", choice("MODE", &mut args, &known)?)?;
             }
             "SIMILARITY" => {
                 let known = [Kind::Builtin, Kind::Lexical, Kind::Vector].map(|kind| (kind.name(), kind));
-                once(&mut change.similarity, "SIMILARITY", choice("SIMILARITY", &mut args, &known, &[])?)?;
+                once(&mut change.similarity, "SIMILARITY", choice("SIMILARITY", &mut args, &known)?)?;
             }
             "DIM" => once(&mut change.dim, "DIM", args.number("DIM", 1, MAX_DIM as i64)? as u32)?,
             "METRIC" => {
                 let known = Metric::ALL.map(|metric| (metric.name(), metric));
-                once(&mut change.metric, "METRIC", choice("METRIC", &mut args, &known, &[])?)?;
+                once(&mut change.metric, "METRIC", choice("METRIC", &mut args, &known)?)?;
             }
             "THRESHOLD" => once(&mut change.threshold, "THRESHOLD", threshold(&mut args)?)?,
             "GUARDS" => {
-                let guards = choice("GUARDS", &mut args, &[("on", true), ("off", false)], &[])?;
+                let guards = choice("GUARDS", &mut args, &[("on", true), ("off", false)])?;
                 once(&mut change.guards, "GUARDS", guards)?;
             }
             "STRATEGY" => {
@@ -73,11 +73,11 @@ pub fn parse(words: &[&[u8]], bounds: &Bounds) -> Result<PolicyChange, SyntaxErr
             "MAXMEMORY" => once(&mut change.max_memory, "MAXMEMORY", args.number("MAXMEMORY", 0, i64::MAX)?)?,
             "EVICT" => {
                 let known = [Evict::Cost, Evict::Lfu, Evict::Lru, Evict::Ttl].map(|evict| (evict.name(), evict));
-                once(&mut change.evict, "EVICT", choice("EVICT", &mut args, &known, &[])?)?;
+                once(&mut change.evict, "EVICT", choice("EVICT", &mut args, &known)?)?;
             }
             "COMPRESS" => {
                 let known = [Compress::None, Compress::Zstd, Compress::Dict].map(|method| (method.name(), method));
-                once(&mut change.compress, "COMPRESS", choice("COMPRESS", &mut args, &known, &[])?)?;
+                once(&mut change.compress, "COMPRESS", choice("COMPRESS", &mut args, &known)?)?;
             }
             "LEVEL" => {
                 let level = args.number("LEVEL", i64::from(*LEVELS.start()), i64::from(*LEVELS.end()))? as u8;
@@ -103,19 +103,11 @@ pub fn parse(words: &[&[u8]], bounds: &Bounds) -> Result<PolicyChange, SyntaxErr
     Ok(change)
 }
 
-/// One of a few words; those in `later` are known but not there yet.
-fn choice<T: Copy>(
-    name: &'static str,
-    args: &mut Args<'_>,
-    known: &[(&str, T)],
-    later: &[&str],
-) -> Result<T, SyntaxError> {
+/// One of a few words.
+fn choice<T: Copy>(name: &'static str, args: &mut Args<'_>, known: &[(&str, T)]) -> Result<T, SyntaxError> {
     let word = args.value(name)?;
     if let Some((_, value)) = known.iter().find(|(known, _)| word.eq_ignore_ascii_case(known.as_bytes())) {
         return Ok(*value);
-    }
-    if let Some(later) = later.iter().find(|later| word.eq_ignore_ascii_case(later.as_bytes())) {
-        return Err(SyntaxError::NotYet(format!("{name} {later}")));
     }
     let words: Vec<_> = known.iter().map(|(word, _)| *word).collect();
     let must = if words.len() == 1 { words.concat() } else { format!("one of {}", words.join(", ")) };

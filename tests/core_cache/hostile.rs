@@ -275,7 +275,7 @@ fn random_damage_does_no_harm() {
         let whole = large(&rng);
         let parts = records(&whole);
         let count = |kind: u8| parts.iter().filter(|record| record[0] == kind).count();
-        let (plans, contexts) = (count(b'W'), count(b'C'));
+        let (plans, dictionaries, contexts) = (count(b'W'), count(b'Z'), count(b'C'));
         let mut taken = 0;
         for round in 0..120 {
             let mut parts = parts.clone();
@@ -299,10 +299,13 @@ fn random_damage_does_no_harm() {
                     sink.number(plans as u64);
                 }
                 if i == 4 + plans {
+                    sink.number(dictionaries as u64);
+                }
+                if i == 4 + plans + dictionaries {
                     sink.number(contexts as u64);
                 }
-                if i == 4 + plans + contexts {
-                    sink.number((n - 4 - plans - contexts) as u64);
+                if i == 4 + plans + dictionaries + contexts {
+                    sink.number((n - 4 - plans - dictionaries - contexts) as u64);
                 }
                 sink.record(record);
             }

@@ -5,6 +5,7 @@
 
 mod costs;
 mod day;
+mod dictionaries;
 mod effects;
 mod evict;
 mod expiry;
@@ -12,6 +13,7 @@ mod fixture;
 mod fixture_v2;
 mod fixture_v3;
 mod fixture_v4;
+mod fixture_v5;
 mod hostile;
 mod limits;
 mod model;

@@ -113,8 +113,9 @@ pub struct Twin {
     pub books: Books,
     /// Whether there was little room for names at any time, so that not all are known.
     was_limited: bool,
-    /// Bytes of what a cache is when it is empty.
+    /// Bytes of what a cache is when it is empty, and of its dictionaries.
     policy_memory: usize,
+    dictionaries: usize,
     /// Whether the size of everything is known beforehand. Compression runs when it likes, so then the cache says how
     /// many entries had to go, and the twin only which.
     exact: bool,
@@ -236,11 +237,13 @@ impl Twin {
     }
 
     pub fn memory(&self) -> usize {
-        self.policy_memory + self.held.iter().map(|held| held.memory).sum::<usize>() + self.shared()
+        let held: usize = self.held.iter().map(|held| held.memory).sum();
+        self.policy_memory + self.dictionaries + held + self.shared()
     }
 
     /// Asks the cache what only it can know.
     pub fn learn(&mut self, cache: &Cache) {
+        self.dictionaries = cache.store().dictionaries().memory();
         for held in &mut self.held {
             held.slot = cache.store().find_id(&held.seen.digest.id());
             let Some(view) = held.slot.and_then(|slot| cache.store().view(slot)) else { continue };
@@ -420,7 +423,11 @@ impl Twin {
                 }
                 Said::Done(done)
             }
-            Op::Clock(_) | Op::Reload | Op::Take(_) | Op::Bring(_) | Op::Press(_) => Said::Nothing,
+            Op::Train => {
+                self.keep_limits(None, now, &mut effects);
+                Said::Nothing
+            }
+            Op::Clock(_) | Op::Reload | Op::Take(_) | Op::Bring(_) | Op::Press(_) | Op::Move(_) => Said::Nothing,
         };
         self.policy_memory = cache.policy_memory();
         self.was_limited |= self.policy.max_memory > 0;

@@ -13,6 +13,7 @@ use llmcache::core::pressing::Pressed;
 use llmcache::core::storing::{Answer, Condition, Lifetime, StoreError, Stored};
 use llmcache::core::strategy::{Rule, Strategy, Ttl};
 use llmcache::core::time::UnixMs;
+use llmcache::core::training::Room;
 use std::fmt;
 
 /// How long an answer is to live.
@@ -133,6 +134,10 @@ pub enum Op {
     Bring(usize),
     /// Some are compressed here.
     Press(usize),
+    /// Some that are to move to another dictionary go to a compressor.
+    Move(usize),
+    /// A dictionary is made, where the cache wants one, and taken into use.
+    Train,
 }
 
 /// What a step answered.
@@ -197,6 +202,17 @@ impl Bench {
                 self.elsewhere.drain(..count).for_each(|pressed| self.cache.bring_back(pressed));
             }
             Op::Press(count) => self.cache.press_some(*count * 500, &mut self.codec),
+            Op::Move(bytes) => {
+                let taken = self.cache.take_moves(*bytes);
+                self.elsewhere.extend(taken.iter().map(|pressing| pressing.press(&mut self.codec)));
+            }
+            Op::Train => {
+                if let Some(mut training) = self.cache.begin_training() {
+                    while !self.cache.gather(&mut training, 50) {}
+                    let trained = training.train(&mut self.codec);
+                    return (Said::Nothing, self.cache.adopt(trained, Room::Evict, self.now));
+                }
+            }
             op => return apply(&mut self.cache, op, self.now, &mut self.codec),
         }
         (Said::Nothing, Effects::default())
@@ -272,7 +288,9 @@ fn apply(cache: &mut Cache, op: &Op, now: UnixMs, codec: &mut Codec) -> (Said, E
             let result = cache.alter_strategies(now, |all, _| Ok(all.delete_rule(name)));
             done(result.ok().map(|(_, effects)| effects))
         }
-        Op::Clock(_) | Op::Reload | Op::Take(_) | Op::Bring(_) | Op::Press(_) => unreachable!("the bench does these"),
+        Op::Clock(_) | Op::Reload | Op::Take(_) | Op::Bring(_) | Op::Press(_) | Op::Move(_) | Op::Train => {
+            unreachable!("the bench does these")
+        }
     }
 }
 
@@ -288,6 +306,8 @@ pub struct Dice {
     pub limits: bool,
     /// Whether answers may be compressed.
     pub compression: bool,
+    /// Whether steps that lose many entries are rare.
+    rare_losses: bool,
 }
 
 const DAY: i64 = 86_400_000;
@@ -315,7 +335,16 @@ impl Dice {
         let asks = asks.collect();
         let lengths = [0, 1, 60, 127, 128, 129, 400, 900, 3000];
         let responses = lengths.iter().map(|&len| rng.text(len)).collect();
-        Self { rng, asks, responses, clock_goes_back: true, limits: true, compression: true }
+        Self { rng, asks, responses, clock_goes_back: true, limits: true, compression: true, rare_losses: false }
+    }
+
+    /// So many responses of sentences that others have as well, so that a dictionary is worth it; and few steps take
+    /// many entries out.
+    pub fn make_responses_alike(&mut self, count: usize) {
+        let sentences: Vec<_> = (0..40).map(|_| self.rng.text(90)).collect();
+        let mut response = || (0..4).flat_map(|_| self.rng.pick(&sentences).clone()).collect();
+        self.responses = (0..count).map(|_| response()).collect();
+        self.rare_losses = true;
     }
 
     fn ask(&mut self) -> Ask {
@@ -412,7 +441,9 @@ impl Dice {
             evict: rng.maybe(30, |rng| {
                 *rng.pick(&[Evict::Lru, Evict::Ttl, Evict::Lfu, if compression { Evict::Lfu } else { Evict::Cost }])
             }),
-            compress: rng.maybe(if compression { 20 } else { 0 }, |rng| *rng.pick(&[Compress::None, Compress::Zstd])),
+            compress: rng.maybe(if compression { 20 } else { 0 }, |rng| {
+                *rng.pick(&[Compress::None, Compress::Zstd, Compress::Dict, Compress::Dict])
+            }),
             level: rng.maybe(20, |rng| *rng.pick(&[1, 3])),
             prices: rng.maybe(20, Self::price).into_iter().collect(),
             ..PolicyChange::default()
@@ -446,6 +477,24 @@ impl Dice {
 
     /// The next step for a cache that takes so many bytes.
     pub fn roll(&mut self, memory: usize, now: u64) -> Op {
+        let op = self.any(memory, now);
+        let loses = match &op {
+            Op::Invalidate(_) | Op::MakeStale(_) => true,
+            Op::Alter(change) => change.max_entries.or(change.max_memory).is_some_and(|limit| limit > 0),
+            Op::Clock(by) => *by >= DAY,
+            _ => false,
+        };
+        match op {
+            _ if loses && self.rare_losses && self.rng.chance(97) => Op::Train,
+            Op::Put(mut put) if self.rare_losses => {
+                (put.life, put.condition) = (Life::Never, Condition::Always);
+                Op::Put(put)
+            }
+            op => op,
+        }
+    }
+
+    fn any(&mut self, memory: usize, now: u64) -> Op {
         match self.rng.below(100) {
             0..=37 => Op::Put(Box::new(self.put(now))),
             38..=62 => Op::Get(self.ask(), self.terms()),
@@ -473,6 +522,8 @@ impl Dice {
             93 => Op::Take(self.rng.below(8000) as usize),
             94..=95 => Op::Bring(self.rng.below(6) as usize),
             96 => Op::Press(self.rng.below(4) as usize),
+            97 if self.rng.chance(50) => Op::Move(30_000),
+            97 => Op::Train,
             _ => Op::Clock(self.rng.below(6000) as i64),
         }
     }

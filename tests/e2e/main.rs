@@ -10,6 +10,7 @@ mod support;
 mod alerts;
 mod costs;
 mod crowd;
+mod dictionaries;
 mod errors;
 mod events;
 mod explain;

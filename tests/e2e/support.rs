@@ -269,6 +269,11 @@ impl Dice {
         Dice(seed | 1)
     }
 
+    /// The same numbers each time.
+    pub fn fixed(seed: u64) -> Dice {
+        Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     /// Another game from the same seed.
     pub fn skip(self, games: u64) -> Dice {
         Dice(self.0.wrapping_add(games.wrapping_mul(0x9e37_79b9_7f4a_7c16)) | 1)
