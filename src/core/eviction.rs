@@ -11,6 +11,8 @@ use super::time::UnixMs;
 pub enum Pressure {
     /// There is room.
     None,
+    /// There is none, but other caches make some for what is to be stored here.
+    Granted,
     /// Caches may not grow: each new answer displaces others.
     Tight,
     /// Caches give memory back.

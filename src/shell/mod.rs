@@ -21,6 +21,7 @@ mod leases;
 mod log;
 mod publish;
 mod registry;
+mod relief;
 mod reply;
 mod search;
 mod server;
