@@ -9,7 +9,7 @@ CARGO ?= cargo
 E2E_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-core test-e2e test-clients lint fmt bench bench-similar bench-together bench-counting quality clean
+.PHONY: help setup build run test test-core test-e2e test-clients lint fmt bench bench-similar bench-together bench-counting bench-big quality clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench-together: build ## what FETCH costs beside GET, and how soon those who wai
 bench-counting: build ## what counting costs: GET of this module and of one that counts nothing
 	$(CARGO) build --release --features uncounted --target-dir target/uncounted
 	$(CARGO) bench --no-default-features --features e2e --bench counting -- $(ARGS)
+
+bench-big: build ## how long a million entries keep others waiting (ARGS=--quick for 100,000)
+	$(CARGO) bench --no-default-features --features e2e --bench big -- $(ARGS)
 
 quality: build ## precision and recall of similar hits, and the guards, on labelled prompts (ARGS=--all)
 	$(CARGO) bench --no-default-features --features e2e --bench quality -- $(ARGS)

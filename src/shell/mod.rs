@@ -54,6 +54,7 @@ fn load(ctx: &Context, args: &[RedisString]) -> Status {
     crate::core::similarity::prepare();
     info::register(ctx);
     events::subscribe(ctx);
+    server::note_main_thread();
     server::watch_eviction_policy(ctx);
     cron::start(ctx);
     Status::Ok

@@ -151,15 +151,17 @@ fn give(ctx: &Context) {
         });
         NEXT_TO_COOL.store(next, Ordering::Relaxed);
     }
-    let mut passed_over = Vec::new();
+    let (mut passed_over, mut time) = (Vec::new(), CALM);
     loop {
         let left = wanted(owed);
-        let urgent = server::is_urgent();
-        let time = match (server::is_evicting(), urgent) {
+        // Compressors need memory before they give any back, and a server that may evict whole caches is not to wait.
+        let urgent = server::is_urgent() || server::can_evict_caches();
+        // Who begins in a hurry goes on until the server is below its line.
+        time = time.max(match (server::is_evicting(), server::is_urgent()) {
             (true, _) => HURRY,
             (false, true) => BRISK,
             (false, false) => CALM,
-        };
+        });
         if left == 0 || started.elapsed() > time {
             break;
         }

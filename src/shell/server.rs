@@ -4,6 +4,7 @@ use super::{config, log};
 use crate::core::eviction::Pressure;
 use crate::core::time::UnixMs;
 use redis_module::{raw, CallOptionResp, CallOptionsBuilder, CallReply, CallResult, Context, ContextFlags};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
 use std::time::SystemTime;
 
@@ -27,6 +28,20 @@ pub fn now() -> UnixMs {
 pub fn time_of(time: SystemTime) -> UnixMs {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     UnixMs(u64::try_from(since.as_millis()).unwrap_or_default())
+}
+
+thread_local! {
+    static IS_MAIN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Notes that this is the server's main thread.
+pub fn note_main_thread() {
+    IS_MAIN.set(true);
+}
+
+/// Whether this is the server's main thread. Its memory is asked for nowhere else.
+pub fn is_main_thread() -> bool {
+    IS_MAIN.get()
 }
 
 /// Which part of its `maxmemory` the server uses, without what it holds for replicas and the append-only file; 0 where

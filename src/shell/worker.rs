@@ -4,8 +4,9 @@
 //! the server nor a cache: bytes in, bytes out. They run at low priority, and a backlog stays with the caches, where it
 //! counts as what it is, rather than in the queue.
 
-use super::config;
 use super::registry::{self, Resident};
+use super::{config, server};
+use crate::core::cache::Cache;
 use crate::core::codec::Codec;
 use crate::core::pressing::{Pressed, Pressing};
 use crate::core::store::Store;
@@ -15,8 +16,10 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-/// How many bytes one cache may hand over at once, and all of them together.
+/// How many bytes one cache may hand over at once, and all of them together, and which part of `maxmemory` that is at most:
+/// the copies and what becomes of them take memory that no cache can give back.
 const BATCH: usize = 8 << 20;
+const BATCH_PART: usize = 64;
 
 /// Work between the main thread and the others. A cache is known by its number on the list of residents.
 #[derive(Default)]
@@ -42,7 +45,11 @@ pub fn hand_over(resident: &mut Resident) {
     if !resident.cache.has_pending() {
         return;
     }
-    let room = BATCH.saturating_sub(exchange().due_bytes);
+    let batch = match server::limit() {
+        0 => BATCH,
+        limit => BATCH.min(limit / BATCH_PART),
+    };
+    let room = batch.saturating_sub(exchange().due_bytes);
     let pressings = resident.cache.take_pressings(room);
     if pressings.is_empty() {
         return;
@@ -63,8 +70,26 @@ pub fn bring_back() {
     }
 }
 
-/// Frees what is left of a cache's entries or of their index, on a thread of its own if that takes long.
-pub fn discard(debris: Store) {
+/// What may take long to free.
+pub trait Large: Send + 'static {
+    /// How many parts it has.
+    fn parts(&self) -> usize;
+}
+
+impl Large for Store {
+    fn parts(&self) -> usize {
+        self.parts()
+    }
+}
+
+impl Large for Cache {
+    fn parts(&self) -> usize {
+        self.store().parts()
+    }
+}
+
+/// Frees a cache, or what is left of its entries or of their index, on a thread of its own if that takes long.
+pub fn discard(debris: impl Large) {
     const QUICK: usize = 1000;
     if debris.parts() > QUICK {
         // Where no thread can be had, the closure is dropped here, and with it what it holds.

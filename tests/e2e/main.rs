@@ -30,6 +30,7 @@ mod privacy;
 mod readme;
 mod removal;
 mod replication;
+mod room;
 mod searches;
 mod server;
 mod similar;
