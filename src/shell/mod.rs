@@ -25,6 +25,7 @@ mod relief;
 mod reply;
 mod search;
 mod server;
+mod slices;
 mod worker;
 
 use datatype::LLM_CACHE;

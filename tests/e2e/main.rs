@@ -34,6 +34,7 @@ mod room;
 mod searches;
 mod server;
 mod similar;
+mod slices;
 mod stats;
 mod stats_by;
 mod stats_day;
