@@ -72,11 +72,12 @@ fn store(c: &mut Client, who: usize, count: usize, caches: usize, how: How) {
     }
 }
 
-/// Writes so many keys of a kilobyte, of which none may be refused.
+/// Writes so many keys of a kilobyte in bursts, of which none may be refused.
 fn write_others(c: &mut Client, count: usize) {
-    for from in (0..count).step_by(20) {
+    const BURST: usize = 1000;
+    for from in (0..count).step_by(BURST) {
         let sets: Vec<_> =
-            (from..count.min(from + 20)).map(|i| args!["SET", format!("other {i}"), [0; 1000]]).collect();
+            (from..count.min(from + BURST)).map(|i| args!["SET", format!("other {i}"), [0; 1000]]).collect();
         c.pipeline(&sets).iter().for_each(|reply| reply.ok());
     }
 }
@@ -100,16 +101,18 @@ fn server(policy: &str, megabytes: usize, caches: usize) -> Server {
     server
 }
 
-/// Two clients store, half of it each, and another one writes keys.
+/// Two clients store, and when the server is full, another one writes keys.
 fn fill(server: &Server, count: usize, caches: usize, how: [How; 2], others: usize) {
-    thread::scope(|scope| {
-        for (who, how) in how.into_iter().enumerate() {
+    for (round, others) in [0, others].into_iter().enumerate() {
+        thread::scope(|scope| {
+            for (who, how) in how.into_iter().enumerate() {
+                let mut c = server.client();
+                scope.spawn(move || store(&mut c, 2 * round + who, count / 4, caches, how));
+            }
             let mut c = server.client();
-            scope.spawn(move || store(&mut c, who, count / 2, caches, how));
-        }
-        let mut c = server.client();
-        scope.spawn(move || write_others(&mut c, others));
-    });
+            scope.spawn(move || write_others(&mut c, others));
+        });
+    }
     let mut c = server.client();
     let there = c.words("DBSIZE").int();
     assert_eq!(there, (caches + others) as i64, "keys are lost");
@@ -243,7 +246,7 @@ fn a_server_that_starts_above_its_maxmemory_keeps_its_caches() {
 
 #[test]
 fn the_server_takes_a_cache_for_one_that_is_in_use_where_it_may_evict_it() {
-    let server = server("allkeys-lru", 16, 1);
+    let server = server("allkeys-lru", 24, 1);
     let mut c = server.client();
     cmd!(c, "LLMCACHE.SET", "k0", "prompt", "answer").ok();
     write_others(&mut c, 9000);

@@ -23,10 +23,6 @@ fn begin(server: &Server, line: &str) -> Client {
     c
 }
 
-fn there(c: &mut Client, i: usize, options: &str) -> bool {
-    !c.words(&format!("LLMCACHE.GET faq 'prompt {i}' {options}").replace("'", "\"")).is_null()
-}
-
 const MANY: usize = 30_000;
 
 #[test]
@@ -90,7 +86,7 @@ fn others_carry_on_meanwhile() {
     assert_eq!(waiting.read(), 100_000);
     c.words("RENAME other faq").ok();
     assert_eq!(stat(&mut c, "entries"), 50);
-    assert!(!there(&mut c, 5, ""));
+    assert!(cmd!(c, "LLMCACHE.GET", "faq", "prompt 5").is_null());
     // A cache that is deleted meanwhile, and a client that does not wait.
     fill(&mut c, "faq", MANY);
     let mut waiting = begin(&server, "LLMCACHE.INVALIDATE faq MODEL a");
@@ -138,10 +134,7 @@ fn nobody_waits_for_a_deleted_cache_to_be_freed() {
         let asked = Instant::now();
         assert_eq!(c.words("DEL faq"), 1);
         let took = asked.elapsed();
-        let started = Instant::now();
-        fill(&mut c, "faq", 200_000);
-        // A server that frees on its main thread takes a tenth as long for that as for the filling.
-        let quick = took < started.elapsed() / 50;
-        quick.then_some(()).ok_or(format!("DEL took {took:?}, filling {:?}", started.elapsed()))
+        let quick = took < Duration::from_millis(15);
+        quick.then_some(()).ok_or(format!("DEL took {took:?}"))
     });
 }
