@@ -359,6 +359,7 @@ impl Dice {
             pressure: match pressure {
                 0 => Pressure::Over,
                 1 => Pressure::Tight,
+                2 => Pressure::Granted,
                 _ => Pressure::None,
             },
         }

@@ -5,8 +5,6 @@ use crate::harness::{args, cmd, until, Client, Pair, Server, PATIENCE};
 use crate::support::{digest, pass, Dice};
 use std::thread;
 
-const MB: usize = 1 << 20;
-
 /// How stores come.
 #[derive(Clone, Copy)]
 enum How {
