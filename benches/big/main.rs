@@ -3,7 +3,7 @@
 //! `make bench-big`, or `cargo bench --no-default-features --features e2e --bench big -- [options]`:
 //!
 //! ```text
-//! --entries N    entries of the cache (1,000,000, with about 1.2 GB)
+//! --entries N    entries of the cache (1,000,000, with about 0.6 GB)
 //! --quick        100,000 entries
 //! ```
 //!
