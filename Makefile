@@ -9,7 +9,7 @@ CARGO ?= cargo
 E2E_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-core test-e2e test-clients lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting bench-eviction quality clean
+.PHONY: help setup build run test test-core test-e2e test-clients lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting bench-eviction bench-big quality clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench-counting: build ## what counting costs: GET of this module and of one that
 
 bench-eviction: setup ## who should go: the policies of EVICT on traces, beside what nobody can beat (ARGS=--quick; no server)
 	$(CARGO) bench --no-default-features --bench eviction -- $(ARGS)
+
+bench-big: build ## how long a million entries keep others waiting (ARGS=--quick for 100,000)
+	$(CARGO) bench --no-default-features --features e2e --bench big -- $(ARGS)
 
 quality: build ## precision and recall of similar hits, and the guards, on labelled prompts (ARGS=--all)
 	$(CARGO) bench --no-default-features --features e2e --bench quality -- $(ARGS)

@@ -55,6 +55,8 @@ pub struct Cache {
     pub(super) alerts: Alerts,
     /// Whether a similar lookup came to a cache whose own mode is exact.
     pub(super) asked_similar: bool,
+    /// Whether a limit has become lower than what there is, and entries go bit by bit.
+    pub(super) shrinking: bool,
 }
 
 /// What a lookup asks for beside the identity.
@@ -320,6 +322,15 @@ impl Cache {
 
     /// Changes the policy; entries that no longer fit go.
     pub fn alter(&mut self, change: &PolicyChange, now: UnixMs) -> Result<Effects, AlterError> {
+        let mut effects = self.begin_to_alter(change, now)?;
+        while self.shrinking {
+            effects.evicted.append(&mut self.shrink(usize::MAX, now).evicted);
+        }
+        Ok(effects)
+    }
+
+    /// Changes the policy; some of the entries that no longer fit go, and the others with [`Cache::shrink`].
+    pub fn begin_to_alter(&mut self, change: &PolicyChange, now: UnixMs) -> Result<Effects, AlterError> {
         let policy = self.policy.changed(change)?;
         self.strategies.check_default(&policy.strategy)?;
         if let (Some(dim), Some(got)) = (self.policy.dim, change.dim) {
@@ -333,6 +344,7 @@ impl Cache {
         self.check_room().inspect_err(|_| self.policy = before)?;
         self.ledger.set_limit(self.policy.max_memory);
         self.asked_similar &= change.mode != Some(Mode::Exact);
+        self.shrinking = true;
         self.keep_likeness();
         self.keep_dictionary();
         let mut left = INDEXED_AT_ONCE / INDEX_STEP;
@@ -436,7 +448,10 @@ impl Cache {
         self.alerts.validate()?;
         self.ledger.validate()?;
         self.ledger.booked().validate()?;
-        let (entries, memory) = (self.policy.max_entries, self.policy.max_memory);
+        let (entries, memory) = match self.shrinking {
+            true => (0, 0),
+            false => (self.policy.max_entries, self.policy.max_memory),
+        };
         if entries > 0 && self.store.len() as u64 > entries {
             return Err(format!("{} entries, {entries} allowed", self.store.len()));
         }

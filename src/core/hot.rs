@@ -90,7 +90,7 @@ impl Cache {
     fn copy(&mut self, slot: Slot, raw: Box<[u8]>, hits: u64, since: u32) {
         self.copies.push_back(Copied { slot, hits, since });
         self.store.set_hot(slot, Some(raw));
-        self.sweep();
+        self.tidy_copies();
     }
 
     fn is_room(&self, length: usize, budget: u64) -> bool {
@@ -131,7 +131,7 @@ impl Cache {
             }
             self.store.set_hot(copied.slot, None);
         }
-        self.sweep();
+        self.tidy_copies();
     }
 
     /// Lets hot copies of about so many bytes go.
@@ -141,7 +141,7 @@ impl Cache {
         }
     }
 
-    fn sweep(&mut self) {
+    fn tidy_copies(&mut self) {
         if self.copies.len() > 2 * self.store.hot().entries + 64 {
             let store = &self.store;
             self.copies.retain(|copied| store.get(copied.slot).is_some_and(|entry| entry.hot.is_some()));

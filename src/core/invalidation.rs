@@ -5,6 +5,7 @@ use super::effects::Effects;
 use super::entry::{EntryView, Lifespan, Phase, Slot};
 use super::glob;
 use super::identity::Digest;
+use super::ledger::Dimension;
 use super::time::UnixMs;
 
 /// Which entries are meant. All that is given must hold; nothing given is everything.
@@ -51,7 +52,88 @@ impl Selection<'_> {
     }
 }
 
+/// What is done to the entries that are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// They are counted.
+    Count,
+    /// They become stale.
+    Stale,
+    /// They go.
+    Remove,
+}
+
+/// How far a walk over all entries has come that is done in parts.
+#[derive(Clone, Copy, Debug)]
+pub struct Sweep {
+    deed: Deed,
+    /// When it began. What is stored later is not meant.
+    began: UnixMs,
+    next: u64,
+    end: u64,
+}
+
+/// How many entries are walked over at once, a few milliseconds' work.
+const SHORT: u64 = 5000;
+
 impl Cache {
+    /// The walk that does this to entries, where it is too long to be made at once.
+    pub fn long_sweep(&self, selection: &Selection<'_>, deed: Deed, now: UnixMs) -> Option<Sweep> {
+        if selection.digest.is_some() || (selection.is_everything() && deed == Deed::Remove) {
+            return None;
+        }
+        let tagged = |tag: &&[u8]| self.store.census().holding(Dimension::Tag, tag).entries;
+        let looked_at = match selection.tags.is_empty() {
+            true => self.store.len() as u64,
+            false => selection.tags.iter().map(tagged).sum(),
+        };
+        (looked_at > SHORT).then(|| Sweep { deed, began: now, next: 0, end: self.store.end_slot() })
+    }
+
+    /// Walks over `slots` more; how many entries were meant, and whether there are more to be looked at.
+    pub fn sweep(
+        &mut self,
+        selection: &Selection<'_>,
+        sweep: &mut Sweep,
+        slots: u64,
+        now: UnixMs,
+    ) -> (u64, bool, Effects) {
+        let wanted = |view: &EntryView<'_>| {
+            view.created() <= sweep.began && view.life().phase(now) != Phase::Dead && selection.holds(view, sweep.began)
+        };
+        let page = self.store.page(sweep.next, slots).filter(|(_, view)| wanted(view));
+        let page: Vec<Slot> = page.map(|(slot, _)| slot).collect();
+        sweep.next = sweep.next.saturating_add(slots);
+        let count = page.len() as u64;
+        let mut effects = Effects::default();
+        if sweep.deed != Deed::Count {
+            self.count_slots(&page, now, |counters, count| counters.invalidations += count);
+        }
+        match sweep.deed {
+            Deed::Count => {}
+            Deed::Stale => self.stale(&page, now, &mut effects),
+            Deed::Remove => self.remove(page, &mut effects),
+        }
+        (count, sweep.next < sweep.end.min(self.store.end_slot()), effects)
+    }
+
+    fn remove(&mut self, slots: Vec<Slot>, effects: &mut Effects) {
+        effects.deleted.reserve_exact(slots.len());
+        let removed = slots.into_iter().filter_map(|slot| self.store.remove(slot));
+        effects.deleted.extend(removed.map(|entry| entry.digest.id()));
+    }
+
+    fn stale(&mut self, slots: &[Slot], now: UnixMs, effects: &mut Effects) {
+        for slot in slots {
+            let Some(entry) = self.store.get(*slot) else { continue };
+            if entry.phase(now) == Phase::Fresh {
+                let life = Lifespan { fresh_until: now, ..entry.life() };
+                effects.moved.push((entry.digest.id(), life));
+                self.store.set_life(*slot, life);
+            }
+        }
+    }
+
     /// The entries that are meant and that somebody can see.
     fn select(&self, selection: &Selection<'_>, now: UnixMs) -> Vec<Slot> {
         let wanted = |slot: &Slot| {
@@ -88,9 +170,7 @@ impl Cache {
             effects.cleared = count > 0;
             self.debris = Some(std::mem::take(&mut self.store));
         } else {
-            effects.deleted.reserve_exact(slots.len());
-            let removed = slots.into_iter().filter_map(|slot| self.store.remove(slot));
-            effects.deleted.extend(removed.map(|entry| entry.digest.id()));
+            self.remove(slots, &mut effects);
         }
         (count, effects)
     }
@@ -101,14 +181,7 @@ impl Cache {
         let mut effects = Effects::default();
         let slots = self.select(selection, now);
         self.count_slots(&slots, now, |counters, count| counters.invalidations += count);
-        for slot in &slots {
-            let Some(entry) = self.store.get(*slot) else { continue };
-            if entry.phase(now) == Phase::Fresh {
-                let life = Lifespan { fresh_until: now, ..entry.life() };
-                effects.moved.push((entry.digest.id(), life));
-                self.store.set_life(*slot, life);
-            }
-        }
+        self.stale(&slots, now, &mut effects);
         (slots.len() as u64, effects)
     }
 }

@@ -282,7 +282,7 @@ impl Cache {
         effects.stored = Some(answer.digest.id());
         self.keep_limits(Some(slot), now, &mut effects);
         match pressure {
-            Pressure::None => {}
+            Pressure::None | Pressure::Granted => {}
             Pressure::Tight => self.evict_to(before, DISPLACE, Some(slot), now, &mut effects),
             Pressure::Over => self.evict_to(before.saturating_sub(needed), DISPLACE, Some(slot), now, &mut effects),
         }

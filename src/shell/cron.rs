@@ -3,15 +3,13 @@
 //!
 //! A timer of the server's calls ten times a second; each time the work is bounded, and goes on where it stopped.
 
-use super::keyspace::{Intent, Key};
-use super::publish::{announce, replicate};
+use super::publish::visit;
 use super::registry::{self, Home, Resident};
-use super::{config, server, settle, worker};
+use super::{config, relief, server, settle, worker};
 use crate::core::effects::Effects;
-use crate::core::eviction::Pressure;
 use crate::core::time::UnixMs;
 use crate::core::training::Room;
-use redis_module::{raw, Context, ContextFlags, RedisString};
+use redis_module::{raw, Context, ContextFlags};
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,25 +27,14 @@ const ENTRIES: usize = 3000;
 /// How long one tick puts entries into an index.
 const INDEXING: Duration = Duration::from_millis(2);
 
-/// How many bytes of hot copies one cache lets go in a tick when the server runs short.
-const COOLING: usize = 1 << 20;
-
-/// How many caches give entries back in a tick, which part of itself each gives, at least so many bytes, and at most so
-/// many entries.
-const VISITS: usize = 64;
-const RELIEF_PART: usize = 256;
-const RELIEF_MIN: usize = 4096;
-const RELIEF_ENTRIES: usize = 64;
-
 /// Between the beginnings of two rounds over the alerts of all caches, half of what is promised; how long one tick goes on
 /// with a round, and after how many caches it looks at the time.
 const ROUND: Duration = Duration::from_millis(500);
 const WATCHING: Duration = Duration::from_millis(2);
 const WATCHED_AT_ONCE: usize = 8;
 
-/// Where the next tick goes on, and who is the next to give.
+/// Where the next tick goes on.
 static NEXT: AtomicU64 = AtomicU64::new(0);
-static NEXT_TO_GIVE: AtomicU64 = AtomicU64::new(0);
 static NEXT_TO_INDEX: AtomicU64 = AtomicU64::new(0);
 
 /// Starts the timer.
@@ -71,7 +58,7 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
             period = PERIODS_MS.1;
         }
         adopt(&ctx);
-        relieve(&ctx);
+        relief::tick(&ctx);
         watch(&ctx);
     });
     arm(&ctx, period);
@@ -158,54 +145,6 @@ fn index(ctx: &Context, home: &Home, place: *mut Resident, now: UnixMs) -> bool 
     advanced
 }
 
-/// Lets the statistics of all caches grow no more while the server is short of memory.
-fn hold_statistics(is_short: bool) {
-    thread_local!(static HELD: Cell<bool> = const { Cell::new(false) });
-    // Caches that come meanwhile are held as well.
-    if is_short || HELD.replace(is_short) {
-        HELD.set(is_short);
-        registry::each(|resident| resident.cache.ledger_mut().hold(is_short));
-    }
-}
-
-/// Gives memory back while the server is over its reserve: hot copies first, then entries, from all caches in turn and in
-/// proportion to their size, until the server is under it or the tick's share of work is done.
-fn relieve(ctx: &Context) {
-    let is_over = || server::pressure() == Pressure::Over;
-    hold_statistics(server::pressure() > Pressure::None);
-    if !is_over() {
-        return;
-    }
-    registry::each(|resident| {
-        if is_over() {
-            resident.cache.cool(COOLING);
-            resident.cache.ledger_mut().give_back();
-        }
-    });
-    if !server::may_decide(ctx) {
-        return;
-    }
-    let now = server::now();
-    for _ in 0..VISITS {
-        if !is_over() {
-            return;
-        }
-        let mut found = None;
-        let next = registry::some(NEXT_TO_GIVE.load(Ordering::Relaxed), 1, |resident| {
-            if !resident.gone && resident.cache.can_give() {
-                found = Some((std::ptr::from_mut(resident), resident.home.clone()));
-            }
-        });
-        NEXT_TO_GIVE.store(next, Ordering::Relaxed);
-        if let Some((place, home)) = found {
-            visit(ctx, &home, place, |resident| {
-                let part = (resident.cache.memory() / RELIEF_PART).max(RELIEF_MIN);
-                resident.cache.relieve(part, RELIEF_ENTRIES, now)
-            });
-        }
-    }
-}
-
 /// Looks at the alerts of all caches, some in each tick: which of them begin to fire, and which stop. Only a cache in which
 /// one does is opened. Replicas are told by their primary.
 fn watch(ctx: &Context) {
@@ -249,24 +188,4 @@ fn watch(ctx: &Context) {
         }
     }
     STAGE.set((begun, Some(next).filter(|next| *next > 0)));
-}
-
-/// Does something with a cache at home, and publishes what came of it. A cache that has moved is left alone: nothing can
-/// be told of it by name until it is found again.
-fn visit(ctx: &Context, home: &Home, place: *mut Resident, act: impl FnOnce(&mut Resident) -> Effects) {
-    // SAFETY: the context is the timer's own, so no client's database changes with it.
-    let there = unsafe { raw::RedisModule_SelectDb.map_or(1, |select| select(ctx.ctx, home.db)) };
-    if there != raw::REDISMODULE_OK as i32 {
-        return;
-    }
-    let name = RedisString::create_from_slice(std::ptr::null_mut(), &home.key);
-    let Ok(mut key) = Key::open(ctx, name.inner, Intent::Peek) else { return };
-    if !key.holds(place) {
-        return;
-    }
-    let Some(resident) = key.resident() else { return };
-    let effects = act(resident);
-    replicate(ctx, name.as_slice(), &resident.cache, &effects);
-    drop(key);
-    announce(ctx, &name, &effects);
 }

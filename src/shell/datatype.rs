@@ -4,10 +4,11 @@
 //! and the append-only rewrite run in a forked child, and freeing may run on a thread of the server's.
 
 use super::registry::{self, Home, Resident};
-use super::{leases, server};
+use super::{leases, server, worker};
 use crate::core::cache::Cache;
 use crate::core::codec::Codec;
 use crate::core::entry::{Entry, Phase};
+use crate::core::eviction::Pressure;
 use crate::core::persist::{self, Sink, Source};
 use crate::core::store::Mover;
 use crate::core::wire::WireError;
@@ -218,7 +219,12 @@ pub fn memory(resident: &Resident) -> usize {
 unsafe extern "C" fn free(value: *mut c_void) {
     guarded((), || {
         // SAFETY: the server gives up the value, which came from the registry.
-        drop(unsafe { registry::dismiss(value.cast()) });
+        let resident = unsafe { registry::dismiss(value.cast()) };
+        // DEL frees at once, on the main thread, where `lazyfree-lazy-user-del` does not say otherwise. A server that is
+        // short of memory looks what each key has brought that it evicts, so there it is to come back at once.
+        if server::is_main_thread() && server::pressure() == Pressure::None {
+            worker::discard(resident.cache);
+        }
     });
 }
 

@@ -2,7 +2,7 @@
 
 use super::keyspace::{home, Intent, Key};
 use super::registry::{self, Home};
-use super::{datatype, leases, server, settle};
+use super::{datatype, leases, relief, server, settle};
 use redis_module::{raw, Context, RedisString};
 use std::ffi::{c_char, c_int, c_void, CStr};
 
@@ -21,6 +21,7 @@ pub fn subscribe(ctx: &Context) {
             subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, 1), Some(promoted));
             subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_LOADING, 1), Some(loading));
             subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD, 1), Some(loading_beside));
+            subscribe(ctx.ctx, event(raw::REDISMODULE_EVENT_EVENTLOOP, 1), Some(before_sleep));
         }
     }
 }
@@ -85,7 +86,19 @@ unsafe extern "C" fn swapped(_: *mut raw::RedisModuleCtx, _: raw::RedisModuleEve
 }
 
 unsafe extern "C" fn configured(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, _: u64, _: *mut c_void) {
-    settle("a change of settings", || server::watch_eviction_policy(&Context::new(ctx)));
+    settle("a change of settings", || {
+        let ctx = Context::new(ctx);
+        server::watch_eviction_policy(&ctx);
+        // With less `maxmemory` the server evicts before the next command.
+        relief::between_commands(&ctx);
+    });
+}
+
+/// The server has done what it was asked, and is about to wait for more.
+unsafe extern "C" fn before_sleep(ctx: *mut raw::RedisModuleCtx, _: raw::RedisModuleEvent, sub: u64, _: *mut c_void) {
+    if sub == raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP {
+        settle("giving memory back", || relief::between_commands(&Context::new(ctx)));
+    }
 }
 
 /// What a primary has done is not what its replica has.

@@ -93,6 +93,17 @@ impl<'c> Key<'c> {
         left.is_some_and(|left| left != i64::from(raw::REDISMODULE_NO_EXPIRE))
     }
 
+    /// Makes the server think that the key was used just now, and often.
+    pub fn show_in_use(&mut self) {
+        if !self.key.is_null() {
+            // SAFETY: the key is open, and these change its place in the server's order of use alone.
+            unsafe {
+                raw::RedisModule_SetLRU.map(|set| set(self.key, 0));
+                raw::RedisModule_SetLFU.map(|set| set(self.key, 255));
+            }
+        }
+    }
+
     /// Whether this key holds that very value.
     pub fn holds(&self, resident: *mut Resident) -> bool {
         !resident.is_null() && self.resident == resident
@@ -117,12 +128,16 @@ pub fn home(ctx: &Context, key: &[u8]) -> Home {
 /// Does something with the cache at home, if there is one, without leaving a trace in the server's order of use. The
 /// context is left in that database.
 pub fn at_home<T>(ctx: &Context, home: &Home, act: impl FnOnce(&mut Resident) -> T) -> Option<T> {
+    at_home_key(ctx, home, |key| key.resident().map(act)).flatten()
+}
+
+/// The same with the key that is there.
+pub fn at_home_key<T>(ctx: &Context, home: &Home, act: impl FnOnce(&mut Key<'_>) -> T) -> Option<T> {
     // SAFETY: only selects a database in the context.
     let there = unsafe { raw::RedisModule_SelectDb.map_or(1, |select| select(ctx.ctx, home.db)) };
     if there != raw::REDISMODULE_OK as i32 {
         return None;
     }
     let name = RedisString::create_from_slice(std::ptr::null_mut(), &home.key);
-    let mut key = Key::open(ctx, name.inner, Intent::Peek).ok()?;
-    key.resident().map(act)
+    Key::open(ctx, name.inner, Intent::Peek).ok().map(|mut key| act(&mut key))
 }

@@ -21,9 +21,11 @@ mod leases;
 mod log;
 mod publish;
 mod registry;
+mod relief;
 mod reply;
 mod search;
 mod server;
+mod slices;
 mod worker;
 
 use datatype::LLM_CACHE;
@@ -53,6 +55,7 @@ fn load(ctx: &Context, args: &[RedisString]) -> Status {
     crate::core::similarity::prepare();
     info::register(ctx);
     events::subscribe(ctx);
+    server::note_main_thread();
     server::watch_eviction_policy(ctx);
     cron::start(ctx);
     Status::Ok

@@ -1,6 +1,8 @@
 //! Telling the others: effects become replication, keyspace events, alerts and a touched key.
 
+use super::keyspace::{Intent, Key};
 use super::log;
+use super::registry::{Home, Resident};
 use crate::core::alerts::Turn;
 use crate::core::cache::Cache;
 use crate::core::codec::Codec;
@@ -69,6 +71,26 @@ pub fn announce(ctx: &Context, key: &RedisString, effects: &Effects) {
             unsafe { signal(ctx.ctx, key.inner) };
         }
     }
+}
+
+/// Does something with a cache at home, and publishes what came of it. A cache that has moved is left alone: nothing can
+/// be told of it by name until it is found again.
+pub fn visit(ctx: &Context, home: &Home, place: *mut Resident, act: impl FnOnce(&mut Resident) -> Effects) {
+    // SAFETY: the context is the timer's own, so no client's database changes with it.
+    let there = unsafe { raw::RedisModule_SelectDb.map_or(1, |select| select(ctx.ctx, home.db)) };
+    if there != raw::REDISMODULE_OK as i32 {
+        return;
+    }
+    let name = RedisString::create_from_slice(std::ptr::null_mut(), &home.key);
+    let Ok(mut key) = Key::open(ctx, name.inner, Intent::Peek) else { return };
+    if !key.holds(place) {
+        return;
+    }
+    let Some(resident) = key.resident() else { return };
+    let effects = act(resident);
+    replicate(ctx, name.as_slice(), &resident.cache, &effects);
+    drop(key);
+    announce(ctx, &name, &effects);
 }
 
 /// Where subscribers hear of alerts.

@@ -119,6 +119,15 @@ pub fn deliver<T>(things: Vec<(u64, T)>, mut take: impl FnMut(&mut Resident, T))
     }
 }
 
+/// Where the cache of this number lives, if it is still there. On the main thread only.
+pub fn find(number: u64) -> Option<(*mut Resident, Home)> {
+    let list = list();
+    let resident = *list.0.get(&number)?;
+    // SAFETY: as in `each`.
+    let there = unsafe { &*resident };
+    (!there.gone).then(|| (resident, there.home.clone()))
+}
+
 /// Like [`each`], but gives up when the lock is held: a crash may have happened anywhere.
 pub fn try_each(mut look: impl FnMut(&Resident)) {
     let Ok(list) = RESIDENTS.try_lock() else { return };

@@ -4,7 +4,8 @@ use super::{config, log};
 use crate::core::eviction::Pressure;
 use crate::core::time::UnixMs;
 use redis_module::{raw, CallOptionResp, CallOptionsBuilder, CallReply, CallResult, Context, ContextFlags};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
 use std::time::SystemTime;
 
 /// Which keys the server may evict by its `maxmemory-policy`: none, those that expire, or all.
@@ -12,6 +13,9 @@ static EVICTS: AtomicU8 = AtomicU8::new(NOTHING);
 const NOTHING: u8 = 0;
 const WHAT_EXPIRES: u8 = 1;
 const EVERYTHING: u8 = 2;
+
+/// `maxmemory` as it was last seen; 0 for none.
+static MAXMEMORY: AtomicU64 = AtomicU64::new(0);
 
 /// The time of day.
 pub fn now() -> UnixMs {
@@ -26,11 +30,30 @@ pub fn time_of(time: SystemTime) -> UnixMs {
     UnixMs(u64::try_from(since.as_millis()).unwrap_or_default())
 }
 
+thread_local! {
+    static IS_MAIN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Notes that this is the server's main thread.
+pub fn note_main_thread() {
+    IS_MAIN.set(true);
+}
+
+/// Whether this is the server's main thread. Its memory is asked for nowhere else.
+pub fn is_main_thread() -> bool {
+    IS_MAIN.get()
+}
+
+/// Which part of its `maxmemory` the server uses, without what it holds for replicas and the append-only file; 0 where
+/// there is none.
+fn fullness() -> f64 {
+    // SAFETY: takes nothing and changes nothing.
+    f64::from(unsafe { raw::RedisModule_GetUsedMemoryRatio.map_or(0.0, |ratio| ratio()) })
+}
+
 /// How near the server is to its `maxmemory`, measured against the reserve.
 pub fn pressure() -> Pressure {
-    // SAFETY: takes nothing and changes nothing.
-    let used = unsafe { raw::RedisModule_GetUsedMemoryRatio.map_or(0.0, |ratio| ratio()) };
-    let reserve = config::memory_reserve();
+    let (used, reserve) = (fullness(), f64::from(config::memory_reserve()));
     if used > 1.0 - reserve / 2.0 {
         Pressure::Over
     } else if used > 1.0 - reserve {
@@ -38,6 +61,41 @@ pub fn pressure() -> Pressure {
     } else {
         Pressure::None
     }
+}
+
+/// Whether so little of the reserve is left that nothing may be put off.
+pub fn is_urgent() -> bool {
+    fullness() > 1.0 - f64::from(config::memory_reserve()) / 4.0
+}
+
+/// How many bytes the server uses above the line from which on caches give memory back.
+pub fn excess() -> usize {
+    let above = fullness() - (1.0 - f64::from(config::memory_reserve()) / 2.0);
+    if above <= 0.0 {
+        return 0;
+    }
+    // At least one byte, whatever is lost in the ratio.
+    (above * limit() as f64) as usize + 1
+}
+
+/// `maxmemory` in bytes, 0 where there is none.
+pub fn limit() -> usize {
+    usize::try_from(MAXMEMORY.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+}
+
+/// Whether the server is about to evict keys of its own choice, caches among them.
+pub fn is_evicting() -> bool {
+    fullness() > 1.0 && can_evict_caches()
+}
+
+/// Whether `maxmemory-policy` lets the server evict caches: all of them, or those whose key expires.
+pub fn can_evict_caches() -> bool {
+    EVICTS.load(Ordering::Relaxed) != NOTHING
+}
+
+/// Whether more than half of `maxmemory` is in use: only then may it be reached soon.
+pub fn is_filling() -> bool {
+    fullness() > 0.5
 }
 
 /// Whether this node may change its caches by itself now: as a primary, not while it loads, and not while writes are
@@ -51,24 +109,30 @@ pub fn may_decide(ctx: &Context) -> bool {
         && !paused
 }
 
-/// Looks whether `maxmemory-policy` could evict a whole cache, and warns when it has come to that.
+/// Notes `maxmemory`, looks whether `maxmemory-policy` could evict a whole cache, and warns when it has come to that.
 pub fn watch_eviction_policy(ctx: &Context) {
-    let options = CallOptionsBuilder::new().resp(CallOptionResp::Resp2).errors_as_replies().build();
-    let reply: CallResult = ctx.call_ext("CONFIG", &options, &["GET", "maxmemory-policy"]);
-    let policy = match &reply {
-        Ok(CallReply::Array(pair)) => match pair.get(1) {
-            Some(Ok(CallReply::String(policy))) => policy.to_string(),
-            _ => None,
-        },
-        _ => None,
-    };
-    let evicts = match policy.as_deref() {
+    let limit = setting(ctx, "maxmemory").and_then(|limit| limit.parse().ok());
+    MAXMEMORY.store(limit.unwrap_or(0), Ordering::Relaxed);
+    let evicts = match setting(ctx, "maxmemory-policy").as_deref() {
         Some(policy) if policy.starts_with("allkeys") => EVERYTHING,
         Some(policy) if policy.starts_with("volatile") => WHAT_EXPIRES,
         _ => NOTHING,
     };
     if EVICTS.swap(evicts, Ordering::Relaxed) != EVERYTHING && evicts == EVERYTHING {
         log::warning(ctx, WHOLE_CACHES);
+    }
+}
+
+/// A setting of the server's.
+fn setting(ctx: &Context, name: &str) -> Option<String> {
+    let options = CallOptionsBuilder::new().resp(CallOptionResp::Resp2).errors_as_replies().build();
+    let reply: CallResult = ctx.call_ext("CONFIG", &options, &["GET", name]);
+    match &reply {
+        Ok(CallReply::Array(pair)) => match pair.get(1) {
+            Some(Ok(CallReply::String(value))) => value.to_string(),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -7,8 +7,9 @@
 //! One cache at a time has a dictionary trained: the main thread gathers copies of its answers over some ticks, a thread
 //! makes the dictionary, and the timer hands it back.
 
-use super::config;
 use super::registry::{self, Resident};
+use super::{config, server};
+use crate::core::cache::Cache;
 use crate::core::codec::Codec;
 use crate::core::pressing::{Pressed, Pressing};
 use crate::core::store::Store;
@@ -21,8 +22,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// How many bytes one cache may hand over at once, and all of them together.
+/// How many bytes one cache may hand over at once, and all of them together, and which part of `maxmemory` that is at most:
+/// the copies and what becomes of them take memory that no cache can give back.
 const BATCH: usize = 8 << 20;
+const BATCH_PART: usize = 64;
 
 /// The same for answers that only move to a newer dictionary: what one tick copies in a fraction of a millisecond.
 const MOVES: usize = 512 << 10;
@@ -85,11 +88,15 @@ pub fn hand_over(resident: &mut Resident) {
     if !resident.cache.has_pending() && !resident.cache.is_moving() {
         return;
     }
+    let batch = match server::limit() {
+        0 => BATCH,
+        limit => BATCH.min(limit / BATCH_PART),
+    };
     let due = exchange().due_bytes;
-    let mut pressings = resident.cache.take_pressings(BATCH.saturating_sub(due));
+    let mut pressings = resident.cache.take_pressings(batch.saturating_sub(due));
     if pressings.is_empty() {
         // New answers come first.
-        pressings = resident.cache.take_moves(MOVES.saturating_sub(due));
+        pressings = resident.cache.take_moves(batch.min(MOVES).saturating_sub(due));
     }
     if pressings.is_empty() {
         return;
@@ -149,8 +156,26 @@ pub fn bring_back() {
     }
 }
 
-/// Frees what is left of a cache's entries or of their index, on a thread of its own if that takes long.
-pub fn discard(debris: Store) {
+/// What may take long to free.
+pub trait Large: Send + 'static {
+    /// How many parts it has.
+    fn parts(&self) -> usize;
+}
+
+impl Large for Store {
+    fn parts(&self) -> usize {
+        self.parts()
+    }
+}
+
+impl Large for Cache {
+    fn parts(&self) -> usize {
+        self.store().parts()
+    }
+}
+
+/// Frees a cache, or what is left of its entries or of their index, on a thread of its own if that takes long.
+pub fn discard(debris: impl Large) {
     const QUICK: usize = 1000;
     if debris.parts() > QUICK {
         // Where no thread can be had, the closure is dropped here, and with it what it holds.

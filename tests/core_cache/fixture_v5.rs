@@ -125,7 +125,7 @@ fn version_5_is_read_field_by_field() {
     assert_eq!(told, [([11, 12, 13, 14, 15], 400, 1, false), ([21, 22, 23, 24, 25], 400, 1, true)]);
     let mut codec = Codec::new();
     let views: Vec<_> = cache.store().from_slot(0).map(|(_, view)| view).collect();
-    let stored: Vec<_> = views.iter().map(|view| (view.packed().encoding, &*view.packed().bytes)).collect();
+    let stored: Vec<_> = views.iter().map(|view| (view.packed().encoding, view.packed().bytes)).collect();
     assert_eq!(stored, [(Encoding::Dict, BLOCK), (Encoding::Dict, BLOCK), (Encoding::Raw, ANSWER)]);
     let read: Vec<_> = views.iter().map(|view| view.dictionary().map(|one| one.facts().version)).collect();
     assert_eq!(read, [Some(21), Some(11), None]);

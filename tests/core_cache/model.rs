@@ -517,7 +517,7 @@ impl Twin {
         effects.stored = Some(digest.id());
         self.keep_limits(slot, now, effects);
         match put.pressure {
-            Pressure::None => {}
+            Pressure::None | Pressure::Granted => {}
             Pressure::Tight => self.evict_to(before, 64, slot, now, effects),
             Pressure::Over => self.evict_to(before.saturating_sub(alone), 64, slot, now, effects),
         }

@@ -388,6 +388,7 @@ impl Dice {
             pressure: match pressure {
                 0 => Pressure::Over,
                 1 => Pressure::Tight,
+                2 => Pressure::Granted,
                 _ => Pressure::None,
             },
         }

@@ -159,13 +159,13 @@ fn a_large_value_that_comes_and_goes_does_not_cost_the_caches_all_they_have() {
 }
 
 /// A client that asks for nothing but a PING, and how long it waits for it at worst.
-struct Pinger {
+pub struct Pinger {
     stop: Arc<AtomicBool>,
     thread: thread::JoinHandle<Duration>,
 }
 
 impl Pinger {
-    fn start(server: &Server) -> Pinger {
+    pub fn start(server: &Server) -> Pinger {
         let stop = Arc::new(AtomicBool::new(false));
         let (mut c, enough) = (server.client(), stop.clone());
         let thread = thread::spawn(move || {
@@ -181,7 +181,7 @@ impl Pinger {
         Pinger { stop, thread }
     }
 
-    fn worst(self) -> Duration {
+    pub fn worst(self) -> Duration {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
@@ -189,7 +189,7 @@ impl Pinger {
 
 /// Tries up to three times: a machine that is busy elsewhere may be slow once, a slow server is slow each time.
 #[track_caller]
-fn at_least_once(mut quick: impl FnMut() -> Result<(), String>) {
+pub fn at_least_once(mut quick: impl FnMut() -> Result<(), String>) {
     let told: Vec<_> = (0..3).map_while(|_| quick().err()).collect();
     assert!(told.len() < 3, "{told:?}");
 }

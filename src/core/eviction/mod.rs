@@ -19,11 +19,16 @@ use order::Order;
 pub enum Pressure {
     /// There is room.
     None,
+    /// There is none, but other caches make some for what is to be stored here.
+    Granted,
     /// Caches may not grow: each new answer displaces others.
     Tight,
     /// Caches give memory back.
     Over,
 }
+
+/// How many entries go by the way while a cache shrinks to a lower limit.
+const SHRINKING: usize = 256;
 
 impl Cache {
     /// Gives back the memory of entries that died at least [`GRACE_MS`] ago, `budget` of them at most.
@@ -43,16 +48,47 @@ impl Cache {
         expired
     }
 
-    /// Makes the limits hold: hot copies go first, then entries, but never `kept`.
-    pub(super) fn keep_limits(&mut self, kept: Option<Slot>, now: UnixMs, effects: &mut Effects) {
+    /// Whether there is more than the limits allow.
+    fn is_over(&self) -> bool {
         let (entries, memory) = (self.policy.max_entries, self.policy.max_memory);
-        let over = |cache: &Self| {
-            (entries > 0 && cache.store.len() as u64 > entries) || (memory > 0 && cache.memory() as u64 > memory)
-        };
+        (entries > 0 && self.store.len() as u64 > entries) || (memory > 0 && self.memory() as u64 > memory)
+    }
+
+    /// Makes the limits hold: hot copies go first, then entries, but never `kept`. While a cache shrinks to a lower limit,
+    /// this goes on with that for a few entries only.
+    pub(super) fn keep_limits(&mut self, kept: Option<Slot>, now: UnixMs, effects: &mut Effects) {
+        let budget = if self.shrinking { SHRINKING } else { usize::MAX };
+        self.keep_limits_within(budget, kept, now, effects);
+    }
+
+    fn keep_limits_within(&mut self, budget: usize, kept: Option<Slot>, now: UnixMs, effects: &mut Effects) {
+        let memory = self.policy.max_memory;
         if memory > 0 {
             self.cool_by((self.memory() as u64).saturating_sub(memory));
         }
-        while over(self) && self.evict_one(kept, now, effects) {}
+        let mut left = budget;
+        while self.is_over() {
+            if left == 0 {
+                return;
+            }
+            left -= 1;
+            if !self.evict_one(kept, now, effects) {
+                break;
+            }
+        }
+        self.shrinking = false;
+    }
+
+    /// Whether entries are still to go since a limit has become lower.
+    pub fn is_shrinking(&self) -> bool {
+        self.shrinking
+    }
+
+    /// Lets so many more of them go.
+    pub fn shrink(&mut self, budget: usize, now: UnixMs) -> Effects {
+        let mut effects = Effects::default();
+        self.keep_limits_within(budget, None, now, &mut effects);
+        effects
     }
 
     /// Evicts until the cache takes no more than `target` bytes beside its statistics, but never `kept`, and `budget` entries

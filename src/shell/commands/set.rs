@@ -7,7 +7,7 @@ use crate::core::storing::Stored;
 use crate::core::time::UnixMs;
 use crate::shell::failure::{Failure, Outcome};
 use crate::shell::keyspace::home;
-use crate::shell::server;
+use crate::shell::relief::{self, Terms};
 use crate::syntax::set::Set;
 use redis_module::{raw, Context, RedisString};
 
@@ -31,13 +31,15 @@ pub fn store(
 ) -> Result<Stored, Failure> {
     let answer = set.answer();
     let home = home(ctx, RedisString::string_as_slice(key));
-    let pressure = server::pressure();
+    let terms = Terms::of(&home);
     let is_lost = set.token.is_some_and(|token| !fetch::is_holder(&home, &answer, token, now));
     let stored = super::edit(ctx, key, |cache, _| {
         if is_lost {
             return Ok((cache.skip_lost(&answer, now), Effects::default()));
         }
+        let (pressure, before) = (terms.pressure(cache), cache.memory());
         let stored = with_codec(|codec| cache.set(&answer, now, pressure, codec))?;
+        relief::owe(pressure, before, cache.memory());
         if let Some(call) = timed {
             cache.ledger_mut().note(Work::Set, || call.took());
         }
