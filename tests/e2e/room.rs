@@ -190,7 +190,7 @@ fn a_small_cache_displaces_what_a_large_one_has() {
 
 #[test]
 fn replicas_and_the_file_are_told_what_other_caches_gave() {
-    let pair = Pair::with(|builder| builder.aof_everysec().config("maxmemory 16mb"));
+    let pair = Pair::with(|builder| builder.aof_everysec().config("maxmemory 16mb").config("repl-backlog-size 1mb"));
     let mut c = pair.primary.client();
     store(&mut c, 1, 14_000, 1, How::Pipeline(50));
     let full = entries(&mut c, "k0");
