@@ -50,7 +50,7 @@ impl fmt::Display for Failure {
             Self::Alter(e) => write!(f, "ERR {e}"),
             Self::Vector(e) => write!(f, "ERR {e}"),
             Self::OutOfMemory => {
-                f.write_str("OOM the server is at its 'maxmemory' and this cache has no entries to give back")
+                f.write_str("OOM the server is at its 'maxmemory' and no cache has entries to give back")
             }
             Self::TooManyLeases => write!(f, "ERR there are {MAX_LEASES} leases on this node, as many as there may be"),
             Self::Damaged(e) => write!(f, "ERR {e}, delete the entry or store it again"),

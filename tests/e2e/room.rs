@@ -70,12 +70,12 @@ fn store(c: &mut Client, who: usize, count: usize, caches: usize, how: How) {
     }
 }
 
-/// Writes so many keys of a kilobyte in bursts, of which none may be refused.
+/// Writes so many keys of five kilobytes in bursts, of which none may be refused.
 fn write_others(c: &mut Client, count: usize) {
-    const BURST: usize = 1000;
+    const BURST: usize = 500;
     for from in (0..count).step_by(BURST) {
         let sets: Vec<_> =
-            (from..count.min(from + BURST)).map(|i| args!["SET", format!("other {i}"), [0; 1000]]).collect();
+            (from..count.min(from + BURST)).map(|i| args!["SET", format!("other {i}"), [0; 5000]]).collect();
         c.pipeline(&sets).iter().for_each(|reply| reply.ok());
     }
 }
@@ -125,7 +125,7 @@ fn fill(server: &Server, count: usize, caches: usize, how: [How; 2], others: usi
 fn sixty_thousand_stores_into_64_mb_lose_no_cache_and_none_fails() {
     for policy in ["noeviction", "allkeys-lru"] {
         let server = server(policy, 64, 3);
-        fill(&server, 60_000, 3, [How::Pipeline(50), How::Pipeline(16)], 20_000);
+        fill(&server, 60_000, 3, [How::Pipeline(50), How::Pipeline(16)], 8000);
     }
 }
 
@@ -133,7 +133,7 @@ fn sixty_thousand_stores_into_64_mb_lose_no_cache_and_none_fails() {
 fn so_it_is_with_transactions_and_warm() {
     for policy in ["noeviction", "allkeys-lru"] {
         let server = server(policy, 24, 2);
-        fill(&server, 24_000, 2, [How::Multi(30), How::Warm(100)], 5000);
+        fill(&server, 24_000, 2, [How::Multi(30), How::Warm(100)], 1200);
     }
 }
 
@@ -143,7 +143,7 @@ fn so_it_is_with_every_policy() {
         let server = server(policy, 24, 1);
         // Under volatile-* a key with an expiry may be evicted as well.
         cmd!(server.client(), "EXPIRE", "k0", 10_000);
-        fill(&server, 20_000, 1, [How::Pipeline(50), How::Pipeline(16)], 8000);
+        fill(&server, 20_000, 1, [How::Pipeline(50), How::Pipeline(16)], 1500);
     }
 }
 
@@ -190,7 +190,7 @@ fn a_small_cache_displaces_what_a_large_one_has() {
 
 #[test]
 fn replicas_and_the_file_are_told_what_other_caches_gave() {
-    let pair = Pair::with(|builder| builder.aof_everysec().config("maxmemory 16mb"));
+    let pair = Pair::with(|builder| builder.aof_everysec().config("maxmemory 16mb").config("repl-backlog-size 1mb"));
     let mut c = pair.primary.client();
     store(&mut c, 1, 14_000, 1, How::Pipeline(50));
     let full = entries(&mut c, "k0");
@@ -247,7 +247,7 @@ fn the_server_takes_a_cache_for_one_that_is_in_use_where_it_may_evict_it() {
     let server = server("allkeys-lru", 24, 1);
     let mut c = server.client();
     cmd!(c, "LLMCACHE.SET", "k0", "prompt", "answer").ok();
-    write_others(&mut c, 9000);
+    write_others(&mut c, 2000);
     pass(2500);
     assert!(c.words("OBJECT IDLETIME k0").int() <= 1, "nobody has asked for it, and it must stay");
     assert!(cmd!(c, "OBJECT", "IDLETIME", "other 1").int() >= 2);
