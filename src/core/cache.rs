@@ -49,7 +49,7 @@ pub struct Cache {
     /// Answers that are to be stored in another way, and when a dictionary is trained.
     pub(super) moving: Moving,
     pub(super) schedule: Schedule,
-    pub(super) debris: Option<Store>,
+    pub(super) debris: Option<Box<Store>>,
     pub(super) feedback: Feedback,
     pub(super) plans: Plans,
     pub(super) alerts: Alerts,
@@ -236,7 +236,7 @@ impl Cache {
     /// What INVALIDATE ALL has left behind, or the index of another way to compare. To free a large one takes long, so
     /// whoever takes it says where.
     pub fn take_debris(&mut self) -> Option<Store> {
-        self.debris.take()
+        self.debris.take().map(|debris| *debris)
     }
 
     /// Bytes behind the whole cache.
@@ -368,7 +368,7 @@ impl Cache {
         self.store.order_by(self.policy.evict);
         let needed = self.needs_likeness().then(|| self.policy.method());
         if self.store.likeness().map(Index::method) != needed {
-            self.debris = self.store.set_likeness(needed).or(self.debris.take());
+            self.debris = self.store.set_likeness(needed).map(Box::new).or(self.debris.take());
         }
     }
 

@@ -168,7 +168,7 @@ impl Cache {
             effects.expired = dead.len() as u64;
             self.count_slots(&dead, now, |counters, count| counters.expirations += count);
             effects.cleared = count > 0;
-            self.debris = Some(std::mem::take(&mut self.store));
+            self.debris = Some(Box::new(std::mem::take(&mut self.store)));
         } else {
             self.remove(slots, &mut effects);
         }

@@ -187,7 +187,7 @@ impl Cache {
         self.asked_similar &= before.mode == self.policy.mode || self.policy.mode != Mode::Exact;
         if before.dim != self.policy.dim {
             // What is left here of vectors of another size is dead on the node that decided this.
-            self.debris = self.store.set_likeness(None);
+            self.debris = self.store.set_likeness(None).map(Box::new);
         }
         self.keep_likeness();
         self.keep_dictionary();
@@ -308,7 +308,7 @@ impl Cache {
     /// Takes all entries out, as INVALIDATE ALL did elsewhere.
     pub fn repeat_clear(&mut self) -> Effects {
         let cleared = !self.store.is_empty();
-        self.debris = Some(std::mem::take(&mut self.store));
+        self.debris = Some(Box::new(std::mem::take(&mut self.store)));
         Effects { cleared, ..Effects::default() }
     }
 }

@@ -54,10 +54,8 @@ static NEXT_TO_COOL: AtomicU64 = AtomicU64::new(0);
 static NEXT_TO_SHOW: AtomicU64 = AtomicU64::new(0);
 
 /// What a cache's least valuable entry is worth; the cache with the least gives first. None of one that has none to give.
-///
-/// That is by size: where all caches want room, each comes to have as much as the others.
-fn worth(cache: &mut Cache, _: UnixMs) -> Option<f64> {
-    (!cache.store().is_empty()).then(|| -(cache.memory() as f64))
+fn worth(cache: &mut Cache, now: UnixMs) -> Option<f64> {
+    cache.least_worth(now)
 }
 
 /// Who is to give.

@@ -25,7 +25,10 @@ const NEVER: u64 = u64::MAX;
 const LATEST: u64 = 253_402_300_799_999;
 
 /// Bytes of a place in the order of expiry.
-const EXPIRY: usize = 33;
+const EXPIRY: usize = 28;
+
+/// What is set aside by the entry for those that went, where a limit is or somebody went.
+const GHOST: usize = 9;
 
 /// An entry, and what the twin must be told: where it lives (ties are broken by it) and what it takes, with a hot copy and without.
 #[derive(Clone, Debug)]
@@ -119,6 +122,8 @@ pub struct Twin {
     /// Whether the size of everything is known beforehand. Compression runs when it likes, so then the cache says how
     /// many entries had to go, and the twin only which.
     exact: bool,
+    /// Whether those that went are remembered.
+    remembers: bool,
     /// The clock of lookups.
     clock: u64,
     /// How many entries had to go.
@@ -238,7 +243,8 @@ impl Twin {
 
     pub fn memory(&self) -> usize {
         let held: usize = self.held.iter().map(|held| held.memory).sum();
-        self.policy_memory + self.dictionaries + held + self.shared()
+        let ghosts = if self.policy.max_memory > 0 || self.remembers { GHOST * self.held.len() } else { 0 };
+        self.policy_memory + self.dictionaries + held + ghosts + self.shared()
     }
 
     /// Asks the cache what only it can know.
@@ -431,6 +437,7 @@ impl Twin {
         };
         self.policy_memory = cache.policy_memory();
         self.was_limited |= self.policy.max_memory > 0;
+        self.remembers &= !self.held.is_empty() && !matches!(op, Op::Reload);
         self.learn(cache);
         if matches!(op, Op::Reload) {
             self.learn_usage(cache);
@@ -499,6 +506,7 @@ impl Twin {
         let before = self.memory();
         if let Some(at) = there {
             let old = self.held.remove(at);
+            self.remembers &= !self.held.is_empty();
             if phase == Some(Phase::Dead) {
                 self.books.count(old.names(), |c| c.expirations += 1);
                 effects.expired += 1;
@@ -538,7 +546,8 @@ impl Twin {
         super::support::store(&mut cache, &answer, UnixMs(1));
         let named = |strategy: &str| charge(strategy.len()) + HOLDING;
         let names = named(&seen.strategy) + seen.rule.as_deref().map_or(0, |rule| charge(rule.len()));
-        cache.store().entries_memory() + cache.store().shared_memory() - named("explicit") + names
+        let ghost = if self.policy.max_memory > 0 { GHOST } else { 0 };
+        cache.store().entries_memory() + cache.store().shared_memory() - named("explicit") + names + ghost
     }
 
     #[allow(clippy::type_complexity)]
@@ -768,6 +777,7 @@ impl Twin {
         let victim = self.held.remove(victim);
         self.books.count(victim.names(), |c| c.evictions += 1);
         effects.evicted.push(victim.seen.digest.id());
+        self.remembers = !self.held.is_empty();
         true
     }
 }
