@@ -187,22 +187,22 @@ fn an_answer_that_changed_meanwhile_is_left_alone() {
     press(&mut cache, &mut codec);
     let made = train(&mut cache, &mut codec).unwrap();
     let (gone, changed) = (Ask::plain("prompt 4"), Ask::plain("prompt 12"));
+    let [another, a_third] = [77, 78].map(|seed| reply(&mut Rng::new(seed), 1));
     let touch = |cache: &mut Cache| {
         cache.delete(&[gone.id()], NOW);
-        store(cache, &changed.answer(b"another answer"), NOW);
+        store(cache, &changed.answer(&another), NOW);
     };
     touch(&mut cache);
     cache.adopt(made, Room::Any, NOW);
     let moves: Vec<_> = cache.take_moves(usize::MAX / 8).iter().map(|one| one.press(&mut codec)).collect();
     assert!(moves.len() > 200);
     let third = Ask::plain("prompt 13");
-    store(&mut cache, &third.answer(b"a third answer"), NOW);
-    touch(&mut cache);
+    store(&mut cache, &third.answer(&a_third), NOW);
     moves.into_iter().for_each(|pressed| cache.bring_back(pressed));
     cache.validate().unwrap();
     let seen = entries(&cache, &mut codec);
     let response = |ask: &Ask| seen.iter().find(|seen| seen.ask == *ask).map(|seen| &*seen.response);
-    assert_eq!([response(&changed), response(&third)], [Some(&b"another answer"[..]), Some(b"a third answer")]);
+    assert_eq!([response(&changed), response(&third)], [Some(&*another), Some(&*a_third)]);
     assert_eq!(response(&gone), None);
 }
 
@@ -210,18 +210,35 @@ fn an_answer_that_changed_meanwhile_is_left_alone() {
 fn what_an_older_dictionary_made_is_made_again() {
     let (mut cache, mut codec) = trained(250);
     fill(&mut cache, 250..1000, 2);
+    let before = entries(&cache, &mut codec);
     let late: Vec<Pressed> = cache.take_pressings(20_000).iter().map(|one| one.press(&mut codec)).collect();
-    assert!(late.iter().all(|pressed| pressed.packed.encoding == Encoding::Dict));
-    let waiting = late.len();
-    fill(&mut cache, 1000..1100, 2);
-    settle(&mut cache, &mut codec);
-    let all = shown(&cache);
-    assert_eq!((all.len(), all[0].0), (1, 2), "{all:?}");
+    assert!(late.len() > 5 && late.iter().all(|pressed| pressed.packed.encoding == Encoding::Dict));
+    press(&mut cache, &mut codec);
+    let made = train(&mut cache, &mut codec).unwrap();
+    cache.adopt(made, Room::Any, NOW);
+    let both = shown(&cache);
+    assert_eq!((both.len(), both[0].0, both[1].0), (2, 1, 2));
     late.into_iter().for_each(|pressed| cache.bring_back(pressed));
     cache.validate().unwrap();
-    assert_eq!(shown(&cache), all, "no user is added to it, and none to one in its place");
+    assert_eq!(shown(&cache), both, "neither has got another user");
+    move_over(&mut cache, &mut codec);
     press(&mut cache, &mut codec);
-    assert!(waiting > 5 && encodings(&cache) == [0, 0, 1100]);
+    assert_eq!((shown(&cache), encodings(&cache)), (vec![(2, 1000, true)], [0, 0, 1000]));
+    assert!(entries(&cache, &mut codec) == before);
+}
+
+#[test]
+fn what_comes_back_when_dictionaries_are_no_longer_wanted_is_compressed_without() {
+    let (mut cache, mut codec) = trained(250);
+    fill(&mut cache, 250..300, 1);
+    let late: Vec<Pressed> = cache.take_pressings(usize::MAX).iter().map(|one| one.press(&mut codec)).collect();
+    cache.alter(&PolicyChange { compress: Some(Compress::Zstd), ..PolicyChange::default() }, NOW).unwrap();
+    late.into_iter().for_each(|pressed| cache.bring_back(pressed));
+    assert_eq!(encodings(&cache), [50, 0, 250]);
+    press(&mut cache, &mut codec);
+    cache.validate().unwrap();
+    assert_eq!((encodings(&cache)[2], cache.has_pending()), (250, false));
+    assert!(encodings(&cache)[1] > 40);
 }
 
 #[test]
