@@ -45,8 +45,18 @@ pub struct Pressing {
     pub(super) read_with: Option<Arc<Dictionary>>,
     /// The dictionary to compress with.
     pub(super) dictionary: Option<Arc<Dictionary>>,
-    /// Whether it was compressed before, or not worth it.
-    pub(super) is_move: bool,
+    pub(super) why: Why,
+}
+
+/// Why an answer is to be compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It lies as it came.
+    New,
+    /// It was compressed in haste, without the dictionary that there was.
+    Haste,
+    /// There is a newer dictionary.
+    Move,
 }
 
 /// An answer that has been compressed, or that is not worth it.
@@ -60,7 +70,7 @@ pub struct Pressed {
     pub packed: Packed,
     /// The dictionary that was tried.
     pub(super) dictionary: Option<Arc<Dictionary>>,
-    pub(super) is_move: bool,
+    pub(super) why: Why,
 }
 
 impl Pressing {
@@ -85,12 +95,12 @@ impl Pressing {
             (Some(answer), None) => codec.pack(answer, Some(self.level)),
         };
         let dictionary = self.dictionary.clone();
-        Pressed { id: self.id, etag: self.etag, packed, dictionary, is_move: self.is_move }
+        Pressed { id: self.id, etag: self.etag, packed, dictionary, why: self.why }
     }
 
     /// This answer, compressed with a dictionary.
     pub(super) fn pressed_with(&self, packed: Packed, dictionary: &Arc<Dictionary>) -> Pressed {
-        Pressed { id: self.id, etag: self.etag, packed, dictionary: Some(dictionary.clone()), is_move: true }
+        Pressed { id: self.id, etag: self.etag, packed, dictionary: Some(dictionary.clone()), why: Why::Move }
     }
 }
 
@@ -182,7 +192,7 @@ impl Cache {
             let length = entry.body.answer_len();
             let Some(level) = self.pressing_level(length) else { continue };
             left = left.saturating_sub(length);
-            taken.push(self.pressing(entry, level, false));
+            taken.push(self.pressing(entry, level, Why::New));
         }
         taken
     }
@@ -195,14 +205,17 @@ impl Cache {
         let Some(level) = self.policy.compression() else { return taken };
         while left > 0 && looks > 0 && self.is_moving() {
             looks -= 1;
-            let slot = match self.moving.queue.pop_front() {
-                Some((slot, etag)) => Some(slot).filter(|slot| self.store.get(*slot).is_some_and(|e| e.etag == etag)),
-                None => self.next_to_move(),
+            let (slot, why) = match self.moving.queue.pop_front() {
+                Some((slot, etag)) => {
+                    let is_there = self.store.get(slot).is_some_and(|entry| entry.etag == etag);
+                    (Some(slot).filter(|_| is_there), Why::Haste)
+                }
+                None => (self.next_to_move(), Why::Move),
             };
             let entry = slot.and_then(|slot| self.store.get(slot)).filter(|entry| self.is_movable(entry));
             if let Some(entry) = entry {
                 left = left.saturating_sub(entry.body.answer_len().max(LEAST_COST));
-                taken.push(self.pressing(entry, level, true));
+                taken.push(self.pressing(entry, level, why));
             }
         }
         taken
@@ -214,12 +227,12 @@ impl Cache {
         self.store.slot_at(next)
     }
 
-    pub(super) fn pressing(&self, entry: &Entry, level: i32, is_move: bool) -> Pressing {
+    pub(super) fn pressing(&self, entry: &Entry, level: i32, why: Why) -> Pressing {
         let dictionaries = self.store.dictionaries();
         let stored = entry.answer().to_packed();
         let read_with = entry.answer().dictionary().and_then(|place| dictionaries.get(place).cloned());
         let dictionary = dictionaries.current().map(|(_, dictionary)| dictionary.clone());
-        Pressing { id: entry.digest.id(), etag: entry.etag, level, stored, read_with, dictionary, is_move }
+        Pressing { id: entry.digest.id(), etag: entry.etag, level, stored, read_with, dictionary, why }
     }
 
     /// Brings a compressed answer back. One that is not there any more, or not the same, is forgotten.
@@ -237,15 +250,15 @@ impl Cache {
             match current {
                 Some((place, _)) if tried_current => packed.dictionary = place,
                 // Its dictionary is not in use any more, and nobody is to refer to it again.
-                _ if is_pending && !pressed.is_move => return self.await_pressing(slot, etag),
+                _ if is_pending && pressed.why == Why::New => return self.await_pressing(slot, etag),
                 _ => return,
             }
         }
-        if pressed.is_move || !is_pending {
-            return self.move_over(slot, packed);
-        }
-        if tried_current {
+        if tried_current && pressed.why != Why::Move {
             self.schedule.pressed(packed.raw_len, packed.bytes.len());
+        }
+        if pressed.why != Why::New || !is_pending {
+            return self.move_over(slot, packed);
         }
         if packed.encoding == Encoding::Raw {
             self.store.set_incompressible(slot);
@@ -285,7 +298,7 @@ impl Cache {
         let Some(level) = self.pressing_level(length).filter(|_| length <= INLINE) else { return };
         let packed = codec.pack(entry.body.answer(), Some(level.min(INLINE_LEVEL)));
         let (id, etag) = (entry.digest.id(), entry.etag);
-        self.bring_back(Pressed { id, etag, packed, dictionary: None, is_move: false });
+        self.bring_back(Pressed { id, etag, packed, dictionary: None, why: Why::New });
     }
 
     /// Compresses up to `bytes` of the answers that wait, here and now, but none that is too large for that.

@@ -12,7 +12,7 @@ use super::codec::{Codec, Encoding, SMALL_WITH_DICTIONARY};
 use super::dictionary::{Dictionary, Facts, MAX_CONTENT};
 use super::effects::Effects;
 use super::policy::Compress;
-use super::pressing::{Pressed, Pressing};
+use super::pressing::{Pressed, Pressing, Why};
 use super::time::UnixMs;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -208,7 +208,7 @@ impl Cache {
             let Some(entry) = entry.filter(|entry| fits(entry.raw_len)) else { continue };
             if training.seen.insert(entry.etag) {
                 training.bytes += entry.raw_len as usize;
-                training.samples.push(self.pressing(entry, i32::from(self.policy.level), true));
+                training.samples.push(self.pressing(entry, i32::from(self.policy.level), Why::Move));
             }
         }
         false
