@@ -1,11 +1,11 @@
-//! What an entry carries along, in one piece: what is rarely looked at, tags, meta, prompt, and the answer as it is stored.
+//! What an entry carries along, in one piece: prompt, what is rarely looked at, names, meta, and the answer as it is stored.
 //!
 //! ```text
+//!   prompt
 //!   rare   tokens in, tokens out, cost, latency, stale time, length of meta + 1 or 0, when it was created:
 //!          numbers of variable length, seven bits a byte
-//!   tags   n × symbol:u32
+//!   names  symbol:u32 of the rule, n × symbol:u32 of tags
 //!   meta   JSON
-//!   prompt
 //!   answer
 //! ```
 //!
@@ -45,6 +45,7 @@ impl Body {
     /// Puts the parts together. An entry has few tags, and no prompt is longer than a bulk string of the protocol.
     pub fn new(
         rare: &Rare,
+        rule: Symbol,
         tags: impl Iterator<Item = Symbol>,
         meta: Option<&[u8]>,
         prompt: &[u8],
@@ -58,12 +59,13 @@ impl Body {
             push(&mut head, number);
         }
         let rare = head.len() as u8;
+        head.extend(rule.to_bytes());
         let mut count = 0;
         for tag in tags {
             head.extend(tag.to_bytes());
             count += 1;
         }
-        let parts = [&head, meta.unwrap_or_default(), prompt, answer];
+        let parts = [prompt, &head, meta.unwrap_or_default(), answer];
         Self {
             bytes: parts.concat().into(),
             prompt: u32::try_from(prompt.len()).unwrap_or(u32::MAX),
@@ -82,7 +84,7 @@ impl Body {
     /// The same with another time to be stale.
     pub fn with_stale_ms(&self, stale_ms: u64) -> Self {
         let rare = Rare { stale_ms, ..self.rare() };
-        Self::new(&rare, self.tags(), self.meta(), self.prompt(), self.answer())
+        Self::new(&rare, self.rule(), self.tags(), self.meta(), self.prompt(), self.answer())
     }
 
     /// What making the answer took.
@@ -106,7 +108,7 @@ impl Body {
     }
 
     fn numbers(&self) -> impl Iterator<Item = u64> + '_ {
-        let mut bytes = self.bytes.iter();
+        let mut bytes = self.bytes.get(self.prompt as usize..).unwrap_or_default().iter();
         std::iter::from_fn(move || {
             let (mut number, mut shift) = (0, 0);
             loop {
@@ -120,26 +122,38 @@ impl Body {
         })
     }
 
+    /// The symbol of the rule that chose its strategy; nobody's where none did.
+    pub fn rule(&self) -> Symbol {
+        self.symbols(self.names_at(), 1).next().unwrap_or(Symbol::NONE)
+    }
+
     /// The symbols of its tags.
     pub fn tags(&self) -> impl ExactSizeIterator<Item = Symbol> + '_ {
-        let first = usize::from(self.rare);
-        let bytes = self.bytes.get(first..first + usize::from(self.tags) * SYMBOL).unwrap_or_default();
+        self.symbols(self.names_at() + SYMBOL, self.tags.into())
+    }
+
+    fn symbols(&self, first: usize, count: usize) -> impl ExactSizeIterator<Item = Symbol> + '_ {
+        let bytes = self.bytes.get(first..first + count * SYMBOL).unwrap_or_default();
         bytes.chunks_exact(SYMBOL).map(|bytes| Symbol::from_bytes(bytes.try_into().unwrap_or_default()))
     }
 
-    /// Fills in the symbols of its tags.
-    pub fn set_tags(&mut self, tags: impl Iterator<Item = Symbol>) {
-        let places = self.bytes.get_mut(usize::from(self.rare)..).unwrap_or_default().chunks_exact_mut(SYMBOL);
-        for (place, tag) in places.take(self.tags.into()).zip(tags) {
-            place.copy_from_slice(&tag.to_bytes());
+    /// Fills in the symbols of its rule and its tags.
+    pub fn set_names(&mut self, rule: Symbol, tags: impl Iterator<Item = Symbol>) {
+        let first = self.names_at();
+        let places = self.bytes.get_mut(first..).unwrap_or_default().chunks_exact_mut(SYMBOL);
+        for (place, symbol) in places.take(1 + usize::from(self.tags)).zip(std::iter::once(rule).chain(tags)) {
+            place.copy_from_slice(&symbol.to_bytes());
         }
+    }
+
+    fn names_at(&self) -> usize {
+        self.prompt as usize + usize::from(self.rare)
     }
 
     /// The writer's JSON.
     pub fn meta(&self) -> Option<&[u8]> {
-        let length = self.meta_len()?;
-        let end = self.prompt_at();
-        self.bytes.get(end.checked_sub(length)?..end)
+        let at = self.meta_at();
+        self.bytes.get(at..at + self.meta_len()?)
     }
 
     fn meta_len(&self) -> Option<usize> {
@@ -148,16 +162,15 @@ impl Body {
 
     /// What was asked.
     pub fn prompt(&self) -> &[u8] {
-        let at = self.prompt_at();
-        self.bytes.get(at..at + self.prompt as usize).unwrap_or_default()
+        self.bytes.get(..self.prompt as usize).unwrap_or_default()
     }
 
-    fn prompt_at(&self) -> usize {
-        usize::from(self.rare) + usize::from(self.tags) * SYMBOL + self.meta_len().unwrap_or(0)
+    fn meta_at(&self) -> usize {
+        self.names_at() + (1 + usize::from(self.tags)) * SYMBOL
     }
 
     fn answer_at(&self) -> usize {
-        self.prompt_at() + self.prompt as usize
+        self.meta_at() + self.meta_len().unwrap_or(0)
     }
 
     /// The answer as it is stored.
@@ -202,6 +215,7 @@ mod tests {
     #[test]
     fn what_is_put_in_comes_out() {
         let mut interner = Interner::<()>::default();
+        let rule = interner.acquire(b"rule");
         let tags: Vec<_> = [&b"a"[..], b"b", b"c"].into_iter().map(|tag| interner.acquire(tag)).collect();
         let numbers = [0, 1, 127, 128, 300_000, u64::MAX];
         for (i, number) in numbers.into_iter().enumerate() {
@@ -216,12 +230,14 @@ mod tests {
             let rare = Rare { effort, stale_ms: number, created: UnixMs(other) };
             for meta in [None, Some(&b""[..]), Some(b"{\"a\":1}")] {
                 for tags in [&tags[..], &tags[..1], &[]] {
-                    let mut body = Body::new(&rare, tags.iter().map(|_| Symbol::NONE), meta, b"prompt", b"answer");
-                    body.set_tags(tags.iter().copied());
+                    let mut body =
+                        Body::new(&rare, Symbol::NONE, tags.iter().map(|_| Symbol::NONE), meta, b"prompt", b"answer");
+                    body.set_names(rule, tags.iter().copied());
                     let other = body.with_answer(b"").with_stale_ms(7).with_answer(b"another");
-                    let parts =
-                        |body: &Body| (body.effort(), body.tags().collect::<Vec<_>>(), body.meta().map(<[u8]>::to_vec));
-                    assert_eq!(parts(&body), (effort, tags.to_vec(), meta.map(<[u8]>::to_vec)));
+                    let parts = |body: &Body| {
+                        (body.effort(), body.rule(), body.tags().collect::<Vec<_>>(), body.meta().map(<[u8]>::to_vec))
+                    };
+                    assert_eq!(parts(&body), (effort, rule, tags.to_vec(), meta.map(<[u8]>::to_vec)));
                     assert_eq!(parts(&other), parts(&body));
                     assert_eq!((body.prompt(), body.answer(), body.answer_len()), (&b"prompt"[..], &b"answer"[..], 6));
                     assert_eq!((other.prompt(), other.answer()), (&b"prompt"[..], &b"another"[..]));

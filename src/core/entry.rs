@@ -3,9 +3,10 @@
 use super::body::Body;
 use super::cache::Terms;
 use super::codec::{Codec, Damaged, Encoding, Packed, PackedRef};
+use super::copies::Place;
 use super::dictionary::Dictionary;
 use super::eviction::order::Order;
-use super::identity::{Context, Digest, EntryId, Shape};
+use super::identity::{Context, Digest, EntryId, Identity, Shape};
 use super::interner::Symbol;
 use super::ledger::pending::Key;
 use super::ledger::{Dimension, Labels};
@@ -81,21 +82,19 @@ pub struct Effort {
     pub latency_ms: u64,
 }
 
-/// One answer: 160 bytes, which a hit looks at, and a body of its own length. Strings that entries share are symbols of the
+/// One answer: 128 bytes, which a hit looks at, and a body of its own length. Strings that entries share are symbols of the
 /// store's interners.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    pub(super) digest: Digest,
+    pub(super) id: EntryId,
     pub(super) etag: u64,
     pub(super) context: Symbol,
     pub(super) model: Symbol,
     pub(super) scope: Symbol,
     pub(super) strategy: Symbol,
-    /// Nobody's where no rule chose the strategy.
-    pub(super) rule: Symbol,
     /// That of the empty name where it has none.
     pub(super) typ: Symbol,
-    /// Prompt, meta, tags, the answer as it is stored, and what is rarely looked at.
+    /// Prompt, meta, rule, tags, the answer as it is stored, and what is rarely looked at.
     pub(super) body: Body,
     /// How the answer is to be read, and with which dictionary.
     pub(super) encoding: Encoding,
@@ -104,8 +103,8 @@ pub struct Entry {
     pub(super) raw_len: u32,
     /// Whether compression was tried and did not pay.
     pub(super) incompressible: bool,
-    /// The answer uncompressed, where it is compressed and there is room.
-    pub(super) hot: Option<Box<[u8]>>,
+    /// Where the answer is uncompressed, if it is compressed and there is room.
+    pub(super) hot: Place,
     pub(super) fresh_until: UnixMs,
     pub(super) dead_at: UnixMs,
     pub(super) hits: u64,
@@ -120,12 +119,12 @@ pub struct Entry {
 }
 
 /// One byte more would take another 32.
-const _: () = assert!(size_of::<Entry>() <= 160);
+const _: () = assert!(size_of::<Entry>() <= 128);
 
 impl Entry {
     /// Bits of its digest, for those that keep no more.
     pub(super) fn stamp(&self) -> u32 {
-        self.digest.id().lot()
+        self.id.lot()
     }
 
     /// Whether it answers on these terms, and in which phase.
@@ -185,8 +184,10 @@ impl Entry {
     /// doubles nor stays up when entries go: a slot (8 bytes and its slack), an index cell (9 bytes, half of them in
     /// use), a shortcut, a place in the order of eviction, one in that of expiry and one for each tag.
     pub(super) fn memory(&self) -> usize {
-        const HOT_PLACE: usize = 16;
-        self.cold_memory() + self.hot.as_ref().map_or(0, |hot| memory::allocated(hot.len()) + HOT_PLACE)
+        // Its place, and one in the line of copies, with the slack of vectors that grow.
+        const HOT_PLACE: usize = (16 + 16) * 3 / 2;
+        let hot = if self.hot.is_some() { memory::allocated(self.raw_len as usize) + HOT_PLACE } else { 0 };
+        self.cold_memory() + hot
     }
 
     /// The same without a hot copy, which goes before the entry does.
@@ -208,12 +209,12 @@ pub struct EntryView<'a> {
 impl<'a> EntryView<'a> {
     /// The public name.
     pub fn id(&self) -> EntryId {
-        self.entry.digest.id()
+        self.entry.id
     }
 
-    /// The full digest.
+    /// The full digest, which is made from the question each time.
     pub fn digest(&self) -> Digest {
-        self.entry.digest
+        Identity { context: self.context(), prompt: self.prompt() }.digest()
     }
 
     /// The hard filter it is served in.
@@ -248,7 +249,7 @@ impl<'a> EntryView<'a> {
 
     /// The answer uncompressed, where a copy is kept.
     pub fn hot(&self) -> Option<&'a [u8]> {
-        self.entry.hot.as_deref()
+        self.store.hot_copy(self.entry.hot)
     }
 
     /// Names this very answer: equal bytes have equal tags.
@@ -263,7 +264,7 @@ impl<'a> EntryView<'a> {
 
     /// The rule that chose the strategy.
     pub fn rule(&self) -> Option<&'a [u8]> {
-        (self.entry.rule != Symbol::NONE).then(|| self.store.rule(self.entry.rule))
+        Some(self.entry.body.rule()).filter(|rule| *rule != Symbol::NONE).map(|rule| self.store.rule(rule))
     }
 
     /// The kind of request, as the writer named it.

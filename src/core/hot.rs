@@ -57,7 +57,7 @@ impl Cache {
 
     /// Makes room for a copy of an answer that somebody has asked for before; whether there is.
     pub(super) fn makes_room(&mut self, slot: Slot, now: UnixMs) -> bool {
-        let Some(entry) = self.store.get(slot).filter(|entry| entry.hot.is_none()) else { return false };
+        let Some(entry) = self.store.get(slot).filter(|entry| !entry.hot.is_some()) else { return false };
         let (length, hits) = (entry.raw_len as usize, entry.hits);
         let (budget, now) = (self.hot_budget(), seconds(now));
         if length as u64 > budget / 4 {

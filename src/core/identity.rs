@@ -131,6 +131,12 @@ impl ContextDigest {
 }
 
 impl EntryId {
+    /// Other 64 bits of it.
+    pub(super) fn far_lot(&self) -> u64 {
+        let [.., a, b, c, d, e, f, g, h] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// Some of its bits, where a table needs no more.
     pub(super) fn lot(&self) -> u32 {
         let [a, b, c, d, ..] = self.0;

@@ -120,7 +120,7 @@ impl Cache {
     fn remove(&mut self, slots: Vec<Slot>, effects: &mut Effects) {
         effects.deleted.reserve_exact(slots.len());
         let removed = slots.into_iter().filter_map(|slot| self.store.remove(slot));
-        effects.deleted.extend(removed.map(|entry| entry.digest.id()));
+        effects.deleted.extend(removed.map(|entry| entry.id));
     }
 
     fn stale(&mut self, slots: &[Slot], now: UnixMs, effects: &mut Effects) {
@@ -128,7 +128,7 @@ impl Cache {
             let Some(entry) = self.store.get(*slot) else { continue };
             if entry.phase(now) == Phase::Fresh {
                 let life = Lifespan { fresh_until: now, ..entry.life() };
-                effects.moved.push((entry.digest.id(), life));
+                effects.moved.push((entry.id, life));
                 self.store.set_life(*slot, life);
             }
         }

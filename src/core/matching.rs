@@ -353,7 +353,7 @@ impl Cache {
         let mut left = [LOOKED_AT; 2];
         hits.iter().filter_map(move |hit| {
             let entry = self.store.get(hit.slot)?;
-            if entry.stamp() != hit.stamp || Some(entry.context) != context || entry.digest == wanted.digest() {
+            if entry.stamp() != hit.stamp || Some(entry.context) != context || entry.id == wanted.digest().id() {
                 return None;
             }
             let [timely, untimely] = &mut left;
@@ -375,7 +375,7 @@ impl Cache {
             return Verdict::BelowThreshold;
         }
         let Some(phase) = entry.serves(wanted.terms, wanted.now) else { return Verdict::Expired };
-        if self.feedback.is_bad(&wanted.digest(), &entry.digest.id()) {
+        if self.feedback.is_bad(&wanted.digest(), &entry.id) {
             return Verdict::Feedback;
         }
         let texts = asking.guarded(candidate);

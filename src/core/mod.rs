@@ -6,6 +6,7 @@ mod body;
 pub mod cache;
 pub mod census;
 pub mod codec;
+mod copies;
 pub mod dictionary;
 pub mod effects;
 pub mod entry;

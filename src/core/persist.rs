@@ -22,6 +22,7 @@
 use super::body::{Body, Rare};
 use super::cache::Cache;
 use super::codec::{is_block, Codec, Encoding, PackedRef, MAX_ANSWER};
+use super::copies::Place;
 use super::dictionary::{Dictionaries, Dictionary, Facts, Shown, MAX_DICTIONARIES};
 use super::effects::Effects;
 use super::entry::{Effort, Entry, EntryView, Lifespan};
@@ -595,16 +596,16 @@ impl EntryParts<'_> {
             (Box::<[u8]>::from(model), Box::<[u8]>::from(scope))
         };
         let entry = Entry {
-            digest,
+            id: digest.id(),
             etag: self.etag,
             context,
             model: store.acquire_name(Dimension::Model, &model),
             scope: store.acquire_name(Dimension::Scope, &scope),
             strategy: store.acquire_name(Dimension::Strategy, self.strategy),
-            rule: self.rule.map_or(Symbol::NONE, |rule| store.acquire_rule(rule)),
             typ: store.acquire_name(Dimension::Type, self.typ.unwrap_or_default()),
             body: Body::new(
                 &Rare { effort: self.effort, stale_ms: self.life.stale_ms, created: self.created },
+                self.rule.map_or(Symbol::NONE, |rule| store.acquire_rule(rule)),
                 self.tags.into_iter().map(|tag| store.acquire_name(Dimension::Tag, tag)),
                 self.meta,
                 self.prompt,
@@ -614,7 +615,7 @@ impl EntryParts<'_> {
             dictionary: self.dictionary,
             raw_len: self.raw_len,
             incompressible: false,
-            hot: None,
+            hot: Place::NONE,
             fresh_until: self.life.fresh_until,
             dead_at: self.life.dead_at,
             hits: self.hits,

@@ -258,10 +258,11 @@ fn hottest(store: &Store, wish: &Wish<'_>, count: usize, is_wanted: impl Fn(&Dig
         .by_expiry()
         .take(LOOKED_AT)
         .filter_map(|slot| {
-            let entry = store.get(slot)?;
+            let view = store.view(slot)?;
+            let entry = view.entry;
             let asked = UnixMs(entry.fresh_until.0.saturating_sub(wish.within_ms));
             let is_due = asked <= wish.now && entry.phase(wish.now) != Phase::Dead;
-            (entry.hits > 0 && is_due && is_wanted(&entry.digest)).then_some((entry.hits, slot))
+            (entry.hits > 0 && is_due && is_wanted(&view.digest())).then_some((entry.hits, slot))
         })
         .collect();
     found.sort_unstable_by(|a, b| b.cmp(a));
@@ -288,7 +289,7 @@ fn hottest(store: &Store, wish: &Wish<'_>, count: usize, is_wanted: impl Fn(&Dig
             words.extend(tags);
         }
         let options = words.into_iter().map(Box::from).collect();
-        let item = Planned { digest: entry.digest, prompt: entry.body.prompt().into(), options };
+        let item = Planned { digest: view.digest(), prompt: entry.body.prompt().into(), options };
         (context.shape == Shape::Plain).then_some(item)
     });
     plain.take(count).collect()

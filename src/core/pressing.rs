@@ -232,7 +232,7 @@ impl Cache {
         let stored = entry.answer().to_packed();
         let read_with = entry.answer().dictionary().and_then(|place| dictionaries.get(place).cloned());
         let dictionary = dictionaries.current().map(|(_, dictionary)| dictionary.clone());
-        Pressing { id: entry.digest.id(), etag: entry.etag, level, stored, read_with, dictionary, why }
+        Pressing { id: entry.id, etag: entry.etag, level, stored, read_with, dictionary, why }
     }
 
     /// Brings a compressed answer back. One that is not there any more, or not the same, is forgotten.
@@ -297,7 +297,7 @@ impl Cache {
         let length = entry.body.answer_len();
         let Some(level) = self.pressing_level(length).filter(|_| length <= INLINE) else { return };
         let packed = codec.pack(entry.body.answer(), Some(level.min(INLINE_LEVEL)));
-        let (id, etag) = (entry.digest.id(), entry.etag);
+        let (id, etag) = (entry.id, entry.etag);
         self.bring_back(Pressed { id, etag, packed, dictionary: None, why: Why::New });
     }
 

@@ -46,12 +46,12 @@ impl Cache {
             return Ok(Got::NotModified);
         }
         // Whatever can fail comes before anything is counted.
-        if let Some(entry) = entry.filter(|entry| entry.hot.is_none()) {
+        if let Some(entry) = entry.filter(|entry| !entry.hot.is_some()) {
             codec.prepare(entry.answer(), self.store.dictionary_of(entry.answer()))?;
         }
         // What is asked once does not take the place of another.
         let warms = !terms.no_touch
-            && entry.is_some_and(|entry| entry.hot.is_none() && entry.hits > 0 && entry.encoding != Encoding::Raw);
+            && entry.is_some_and(|entry| !entry.hot.is_some() && entry.hits > 0 && entry.encoding != Encoding::Raw);
         self.hit(found, 1, terms, wanted.now);
         if warms && self.makes_room(slot, wanted.now) {
             let copy = self.store.get(slot).map(|entry| codec.prepared(entry.answer()).into());

@@ -15,6 +15,7 @@
 
 use super::census::{Census, Holding};
 use super::codec::{Packed, PackedRef};
+use super::copies::{Copies, Hot, Place};
 use super::dictionary::{Dictionaries, Dictionary};
 use super::entry::{Entry, EntryView, Lifespan, Slot};
 use super::eviction::order::Order;
@@ -70,20 +71,11 @@ pub struct Store {
     contexts: Interner,
     rules: Interner,
     census: Census,
-    hot: Hot,
+    copies: Copies,
     dictionaries: Dictionaries,
     likeness: Option<Box<Index>>,
     /// Entries below this slot are in the index, as far as they can be.
     indexed_to: u64,
-}
-
-/// The uncompressed copies that entries keep beside their answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hot {
-    /// How many there are.
-    pub entries: usize,
-    /// Their bytes.
-    pub bytes: usize,
 }
 
 fn spread(lot: u32) -> u64 {
@@ -123,7 +115,7 @@ impl Store {
 
     /// The slot of a digest.
     pub fn find(&self, digest: &Digest) -> Option<Slot> {
-        self.find_id(&digest.id()).filter(|slot| self.get(*slot).is_some_and(|entry| entry.digest == *digest))
+        self.find_id(&digest.id())
     }
 
     /// The slot of a question, and its digest where that had to be made.
@@ -132,7 +124,7 @@ impl Store {
         if let Some(slot) = self.shortcuts.find(hash).filter(|slot| self.is_question(*slot, question)) {
             return Some(slot);
         }
-        let slot = self.find(&digest())?;
+        let slot = self.find(&digest()).filter(|slot| self.is_question(*slot, question))?;
         self.shortcuts.note(hash, slot);
         Some(slot)
     }
@@ -146,7 +138,7 @@ impl Store {
     /// The slot of an id.
     pub fn find_id(&self, id: &EntryId) -> Option<Slot> {
         let lot = id.lot();
-        let same = |i: &Indexed| i.lot == lot && self.get(i.slot).is_some_and(|entry| entry.digest.id() == *id);
+        let same = |i: &Indexed| i.lot == lot && self.get(i.slot).is_some_and(|entry| entry.id == *id);
         self.index.find(spread(lot), same).map(|i| i.slot)
     }
 
@@ -185,10 +177,7 @@ impl Store {
         self.order.remove(slot);
         self.census.change(&entry, &Holding::of(&entry), &Holding::default());
         entry.answer().dictionary().into_iter().for_each(|place| self.dictionaries.release(place));
-        if let Some(copy) = &entry.hot {
-            self.hot.entries -= 1;
-            self.hot.bytes -= copy.len();
-        }
+        self.copies.take(entry.hot);
         self.expiry.remove(&Deadline::new(entry.dead_at, slot));
         for tag in entry.body.tags() {
             self.tagged.remove(&(tag, slot));
@@ -200,7 +189,7 @@ impl Store {
         self.free.push(slot.0);
         self.contexts.release(entry.context);
         self.census.release(&entry);
-        self.rules.release(entry.rule);
+        self.rules.release(entry.body.rule());
         self.shrink();
         Some(entry)
     }
@@ -352,24 +341,25 @@ impl Store {
         self.dictionaries.get(answer.dictionary()?).map(|dictionary| &**dictionary)
     }
 
-    /// Puts an uncompressed copy beside an entry's answer, or takes it away; the one that was there.
-    pub(super) fn set_hot(&mut self, slot: Slot, copy: Option<Box<[u8]>>) -> Option<Box<[u8]>> {
-        let length = copy.as_ref().map(|copy| copy.len());
-        let old = self.change(slot, |entry| std::mem::replace(&mut entry.hot, copy))?;
-        if let Some(length) = length {
-            self.hot.entries += 1;
-            self.hot.bytes += length;
+    /// Puts an uncompressed copy beside an entry's answer, or takes it away.
+    pub(super) fn set_hot(&mut self, slot: Slot, copy: Option<Box<[u8]>>) {
+        if self.get(slot).is_none() {
+            return;
         }
-        if let Some(copy) = &old {
-            self.hot.entries -= 1;
-            self.hot.bytes -= copy.len();
+        let place = copy.map_or(Place::NONE, |copy| self.copies.put(copy));
+        if let Some(before) = self.change(slot, |entry| std::mem::replace(&mut entry.hot, place)) {
+            self.copies.take(before);
         }
-        old
     }
 
     /// The uncompressed copies that there are.
     pub fn hot(&self) -> Hot {
-        self.hot
+        self.copies.sum()
+    }
+
+    /// The copy in a place.
+    pub(super) fn hot_copy(&self, place: Place) -> Option<&[u8]> {
+        self.copies.get(place)
     }
 
     /// Counts hits, which make the entry the newest in use.
@@ -560,7 +550,7 @@ impl Store {
         for place in self.slots.iter_mut().skip(start).take(budget) {
             let Some(mut entry) = place.take() else { continue };
             entry.body.relocate(|bytes| mover.bytes(bytes));
-            entry.hot = entry.hot.take().map(|copy| mover.bytes(copy));
+            self.copies.relocate(entry.hot, |copy| mover.bytes(copy));
             *place = Some(mover.entry(entry));
         }
         let next = start.saturating_add(budget);
@@ -582,9 +572,9 @@ impl Store {
         let (mut mortal, mut tags) = (0, 0);
         for (slot, view) in &live {
             let entry = view.entry;
-            check(self.find(&entry.digest) == Some(*slot), "an entry is found by its digest")?;
+            check(self.find_id(&entry.id) == Some(*slot), "an entry is found by its id")?;
             let identity = super::identity::Identity { context: view.context(), prompt: view.prompt() };
-            check(identity.digest() == entry.digest, "an entry's digest is that of its identity")?;
+            check(identity.digest().id() == entry.id, "an entry's id is that of its identity")?;
             check(entry.fresh_until <= entry.dead_at, "nothing is fresh when it is dead")?;
             mortal += usize::from(!entry.dead_at.is_never());
             let expires = self.expiry.contains(&Deadline::new(entry.dead_at, *slot));
@@ -597,10 +587,13 @@ impl Store {
         }
         check(mortal == self.expiry.len(), "nothing else stands in the order of expiry")?;
         check(tags == self.tagged.len(), "nothing else is tagged")?;
-        let copies = live.iter().filter_map(|(_, view)| view.entry.hot.as_ref());
+        let copies = live.iter().filter(|(_, view)| view.entry.hot.is_some());
+        let is_right = |view: &EntryView<'_>| view.hot().map(<[u8]>::len) == Some(view.entry.raw_len as usize);
+        check(copies.clone().all(|(_, view)| is_right(view)), "a hot copy is as long as the answer")?;
+        let copies = copies.filter_map(|(_, view)| view.hot());
         let hot =
             copies.fold(Hot::default(), |hot, copy| Hot { entries: hot.entries + 1, bytes: hot.bytes + copy.len() });
-        check(hot == self.hot, "hot copies add up")?;
+        check(hot == self.hot(), "hot copies add up")?;
         check(self.free.iter().all(|i| matches!(self.slots.get(*i as usize), Some(None))), "free slots are empty")?;
         let mut free = self.free.clone();
         free.sort_unstable();
@@ -612,8 +605,10 @@ impl Store {
             None => check(marked.count() == 0, "without an index nothing is in it")?,
         }
         self.contexts.validate("contexts", live.iter().map(|(_, view)| view.entry.context))?;
-        self.rules
-            .validate("rules", live.iter().map(|(_, view)| view.entry.rule).filter(|rule| *rule != Symbol::NONE))?;
+        self.rules.validate(
+            "rules",
+            live.iter().map(|(_, view)| view.entry.body.rule()).filter(|rule| *rule != Symbol::NONE),
+        )?;
         self.dictionaries.validate(live.iter().filter_map(|(_, view)| view.packed().dictionary()))?;
         self.census.validate(live.iter().map(|(_, view)| view.entry))
     }

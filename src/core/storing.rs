@@ -4,6 +4,7 @@ use super::body::{Body, Rare};
 use super::cache::Cache;
 use super::census::Census;
 use super::codec::{Codec, Encoding};
+use super::copies::Place;
 use super::effects::Effects;
 use super::entry::{Effort, Entry, Lifespan, Phase, Slot};
 use super::eviction::order::Order;
@@ -202,16 +203,16 @@ impl Cache {
             + if limit > 0 { Order::GHOSTS } else { 0 };
         let effort = self.effort(answer);
         let mut entry = Entry {
-            digest: answer.digest,
+            id: answer.digest.id(),
             etag: etag(answer.response),
             context: Symbol::NONE,
             model: Symbol::NONE,
             scope: Symbol::NONE,
             strategy: Symbol::NONE,
-            rule: Symbol::NONE,
             typ: Symbol::NONE,
             body: Body::new(
                 &Rare { effort, stale_ms: life.stale_ms, created: now },
+                Symbol::NONE,
                 tags.iter().map(|_| Symbol::NONE),
                 answer.meta,
                 answer.identity.prompt,
@@ -221,7 +222,7 @@ impl Cache {
             dictionary: 0,
             raw_len: u32::try_from(answer.response.len()).unwrap_or(u32::MAX),
             incompressible: false,
-            hot: None,
+            hot: Place::NONE,
             fresh_until: life.fresh_until,
             dead_at: life.dead_at,
             hits: 0,
@@ -262,9 +263,9 @@ impl Cache {
         entry.model = self.store.acquire_name(Dimension::Model, context.model);
         entry.scope = self.store.acquire_name(Dimension::Scope, context.scope);
         entry.strategy = self.store.acquire_name(Dimension::Strategy, strategy.as_bytes());
-        entry.rule = rule.map_or(Symbol::NONE, |rule| self.store.acquire_rule(rule.as_bytes()));
         entry.typ = self.store.acquire_name(Dimension::Type, typ);
-        entry.body.set_tags(tags.iter().map(|tag| self.store.acquire_name(Dimension::Tag, tag)));
+        let rule = rule.map_or(Symbol::NONE, |rule| self.store.acquire_rule(rule.as_bytes()));
+        entry.body.set_names(rule, tags.iter().map(|tag| self.store.acquire_name(Dimension::Tag, tag)));
         let cost = effort.cost;
         let (pending, etag) = (level.is_some() && !short_of_room, entry.etag);
         if let (Kind::Vector, None, Some(vector)) = (self.policy.similarity, self.policy.dim, &vector) {
@@ -417,7 +418,7 @@ impl Cache {
         }
         let Some(entry) = self.store.remove(slot) else { return };
         if visible {
-            effects.deleted.push(entry.digest.id());
+            effects.deleted.push(entry.id);
         } else {
             effects.expired += 1;
         }

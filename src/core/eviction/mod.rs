@@ -136,7 +136,7 @@ impl Cache {
         self.count_slot(victim, now, |counters| counters.evictions += 1);
         self.store.remember(victim, true);
         let Some(entry) = self.store.remove(victim) else { return false };
-        effects.evicted.push(entry.digest.id());
+        effects.evicted.push(entry.id);
         true
     }
 

@@ -139,7 +139,7 @@ impl Order {
     pub fn enter(&mut self, entry: &mut Entry) {
         self.clock = self.clock.saturating_add(1);
         entry.used = self.clock;
-        entry.asked = match self.ghosts.recall(entry.digest.lot(), self.clock) {
+        entry.asked = match self.ghosts.recall(entry.id.far_lot(), self.clock) {
             Some(before) if entry.asked == 0.0 => 1.0 + before,
             _ => entry.asked.clamp(NEWCOMER, VETERAN),
         };
@@ -169,7 +169,7 @@ impl Order {
         if !evicted && self.ghosts.is_empty() {
             return;
         }
-        self.ghosts.remember(entry.digest.lot(), By::Frequency.rank(entry), self.heap.len());
+        self.ghosts.remember(entry.id.far_lot(), By::Frequency.rank(entry), self.heap.len());
     }
 
     /// Something has changed that may lower the rank of an entry: it takes more bytes than before.
