@@ -47,7 +47,7 @@ fn settle(cache: &mut Cache, codec: &mut Codec) {
     for pressing in cache.take_pressings(usize::MAX) {
         cache.bring_back(pressing.press(codec));
     }
-    if let Some(mut training) = cache.begin_training() {
+    if let Some(mut training) = cache.begin_training(usize::MAX) {
         let started = Instant::now();
         while !cache.gather(&mut training, 256) {}
         let gathered = started.elapsed();

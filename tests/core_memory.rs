@@ -148,7 +148,7 @@ fn memory_is_right_while_answers_are_compressed() {
     compare("compressed, with hot copies", |codec| {
         let mut cache = filled(&shape, 10_000, codec);
         cache.press_some(usize::MAX, codec);
-        assert!(cache.store().hot().entries > 200, "what was just stored");
+        assert!(cache.store().hot().entries > 100, "what was just stored");
         // What is asked for a second time is kept.
         for i in (0..4000).chain(0..4000) {
             let (prompt, scope) = (format!("{i:0width$}", width = shape.prompt), [b'0'; 20]);
@@ -248,8 +248,9 @@ fn what_a_cache_keeps_of_its_better_days_is_bounded() {
         let before = held();
         let cache = Box::new(thinned(&PLAIN, keep, &mut codec));
         let (real, said) = (held() - before, cache.memory() as isize);
-        // 8 bytes for the slot and 4 for its number in the list of free ones, with the slack of both.
-        let tables = (20_000_usize.next_power_of_two() * 12) as isize;
+        // 8 bytes for the slot, 4 for its number in the list of free ones and 4 for its place in the order of eviction, with
+        // the slack of all three.
+        let tables = (20_000_usize.next_power_of_two() * 16) as isize;
         println!("one of {keep} left: {real} held, {said} said");
         assert!(real - said < tables + said / 20 + 4096, "one of {keep} left: {real} held, {said} said");
         drop(cache);

@@ -241,12 +241,16 @@ impl Cache {
 
     /// Bytes behind the whole cache.
     pub fn memory(&self) -> usize {
-        self.store.entries_memory()
+        self.entries_memory()
             + self.store.shared_memory()
             + self.store.likeness_memory()
             + self.store.dictionaries().memory()
-            + self.store.ghosts_memory(self.policy.max_memory > 0)
             + self.policy_memory()
+    }
+
+    /// Bytes of its entries, and of what is remembered of those that had to go.
+    pub fn entries_memory(&self) -> usize {
+        self.store.entries_memory() + self.store.ghosts_memory(self.policy.max_memory > 0)
     }
 
     /// The same without the statistics, which nobody evicts.

@@ -7,6 +7,7 @@ use super::copies::Place;
 use super::dictionary::Dictionary;
 use super::eviction::order::Order;
 use super::identity::{Context, Digest, EntryId, Identity, Shape};
+use super::ids;
 use super::interner::Symbol;
 use super::ledger::pending::Key;
 use super::ledger::{Dimension, Labels};
@@ -181,7 +182,7 @@ impl Entry {
     /// Bytes that this entry takes: its own, its hot copy, and its part of the store's tables.
     ///
     /// The tables are charged by the entry rather than by their capacity, so that the sum neither jumps when a table
-    /// doubles nor stays up when entries go: a slot (8 bytes and its slack), an index cell (9 bytes, half of them in
+    /// doubles nor stays up when entries go: a slot (8 bytes and its slack), an index cell (5 bytes, half of them in
     /// use), a shortcut, a place in the order of eviction, one in that of expiry and one for each tag.
     pub(super) fn memory(&self) -> usize {
         // Its place, and one in the line of copies, with the slack of vectors that grow.
@@ -193,7 +194,7 @@ impl Entry {
     /// The same without a hot copy, which goes before the entry does.
     pub(super) fn cold_memory(&self) -> usize {
         const OWN: usize = memory::allocated(size_of::<Entry>());
-        const TABLES: usize = 12 + 16 + shortcuts::CHARGE + Order::CHARGE;
+        const TABLES: usize = 12 + ids::CHARGE + shortcuts::CHARGE + Order::CHARGE;
         let expiry = if self.dead_at.is_never() { 0 } else { memory::of_btree::<Deadline>(1) };
         OWN + TABLES + expiry + self.body.memory() + memory::of_btree::<(Symbol, Slot)>(self.body.tags().len())
     }

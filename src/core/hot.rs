@@ -18,7 +18,7 @@ const SHARE: u64 = 2;
 const FLOOR: u64 = 64 << 10;
 
 /// What was just stored and nobody has asked for yet has a copy while all of them take less than this part.
-const FRESH_SHARE: u64 = 32;
+const FRESH_SHARE: u64 = 64;
 
 /// They never take more than this part of a cache's limit.
 const LIMIT_SHARE: u64 = 4;
@@ -47,7 +47,7 @@ impl Cache {
     /// Whether what was just stored may have a copy.
     pub(super) fn keeps_fresh(&self, length: usize) -> bool {
         let (all, _) = self.store.answer_bytes();
-        self.is_room(length, self.hot_budget().min(FLOOR.max(all / FRESH_SHARE)))
+        self.is_room(length, self.hot_budget().min(all / FRESH_SHARE))
     }
 
     /// Keeps a copy of what was just stored.

@@ -39,7 +39,7 @@ struct Interned<T> {
 
 /// A counted set of byte strings, each with a value that goes with it. Symbols are reused once nobody holds them, so a
 /// holder must give each one back.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Interner<T = ()> {
     slots: Vec<Option<Interned<T>>>,
     free: Vec<u32>,
@@ -47,6 +47,15 @@ pub struct Interner<T = ()> {
     hasher: RandomState,
     bytes: usize,
     given_up: u64,
+}
+
+/// A copy takes what the original takes.
+impl<T: Clone> Clone for Interner<T> {
+    fn clone(&self) -> Self {
+        let Self { table, hasher, bytes, given_up, .. } = self;
+        let (slots, free) = (memory::copy_of(&self.slots), self.free.clone());
+        Self { slots, free, table: table.clone(), hasher: hasher.clone(), bytes: *bytes, given_up: *given_up }
+    }
 }
 
 impl<T: Default> Interner<T> {

@@ -21,6 +21,13 @@ pub const fn of_vec<T>(capacity: usize) -> usize {
     allocated(capacity * size_of::<T>())
 }
 
+/// A copy of a vector that has as much room as the original, so that it takes as much.
+pub fn copy_of<T: Clone>(vector: &Vec<T>) -> Vec<T> {
+    let mut copy = Vec::with_capacity(vector.capacity());
+    copy.extend_from_slice(vector);
+    copy
+}
+
 /// Bytes behind a B-tree set of `len` elements: nodes of up to eleven, about seven in each as they split when elements
 /// come in order, and a node of twelve links above every seven of them.
 pub const fn of_btree<T>(len: usize) -> usize {

@@ -15,6 +15,7 @@ pub mod feedback;
 pub mod glob;
 pub mod hot;
 pub mod identity;
+mod ids;
 mod interner;
 pub mod invalidation;
 pub mod json;

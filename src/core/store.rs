@@ -3,7 +3,7 @@
 //! Every entry has a slot that never moves while it lives, so that a SCAN's cursor stays true. The orders hold slots:
 //!
 //! ```text
-//!   index    digest -> slot      a hash table; digests are SHA-256, so their own bits are the hash
+//!   index    id -> slot          hash tables; ids are bits of a SHA-256, so they are their own hash
 //!   shortcuts question -> slot   for questions that were found before, which spares them their digest
 //!   expiry   (dead_at, slot)     a B-tree: what dies first stands first
 //!   order    (rank, slot)        a heap: what goes first stands on top
@@ -20,6 +20,7 @@ use super::dictionary::{Dictionaries, Dictionary};
 use super::entry::{Entry, EntryView, Lifespan, Slot};
 use super::eviction::order::Order;
 use super::identity::{Context, Digest, EntryId, Identity, Shape};
+use super::ids::Ids;
 use super::interner::{Interner, Symbol};
 use super::ledger::Dimension;
 use super::policy::Evict;
@@ -28,15 +29,7 @@ use super::similarity::dense::Codes;
 use super::similarity::index::{Index, Item};
 use super::similarity::Method;
 use super::time::UnixMs;
-use hashbrown::HashTable;
 use std::collections::BTreeSet;
-
-/// A slot and enough of its digest to place it again when the table grows, without a look at the entry.
-#[derive(Clone, Copy, Debug)]
-struct Indexed {
-    slot: Slot,
-    lot: u32,
-}
 
 /// An entry and when it dies, in twelve bytes: the time in two halves, the higher first, and the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,7 +56,7 @@ impl Deadline {
 pub struct Store {
     slots: Vec<Option<Box<Entry>>>,
     free: Vec<u32>,
-    index: HashTable<Indexed>,
+    index: Ids,
     shortcuts: Shortcuts,
     expiry: BTreeSet<Deadline>,
     tagged: BTreeSet<(Symbol, Slot)>,
@@ -78,11 +71,6 @@ pub struct Store {
     indexed_to: u64,
 }
 
-fn spread(lot: u32) -> u64 {
-    // The table takes its bucket from the low bits and its tag from the high ones.
-    u64::from(lot) << 32 | u64::from(lot)
-}
-
 impl Store {
     /// How many entries there are, dead ones that still hold memory among them.
     pub fn len(&self) -> usize {
@@ -91,7 +79,7 @@ impl Store {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.index.len() == 0
     }
 
     /// Whether there is no slot left.
@@ -137,9 +125,7 @@ impl Store {
 
     /// The slot of an id.
     pub fn find_id(&self, id: &EntryId) -> Option<Slot> {
-        let lot = id.lot();
-        let same = |i: &Indexed| i.lot == lot && self.get(i.slot).is_some_and(|entry| entry.id == *id);
-        self.index.find(spread(lot), same).map(|i| i.slot)
+        self.index.find(id.lot(), |slot| self.get(slot).is_some_and(|entry| entry.id == *id))
     }
 
     /// Puts an entry in; its digest must not be there. The entry is the newest in use. Its vector is made here where it is
@@ -164,7 +150,8 @@ impl Store {
         if let Some(place) = self.slots.get_mut(slot.0 as usize) {
             *place = Some(Box::new(entry));
         }
-        self.index.insert_unique(spread(lot), Indexed { slot, lot }, |i| spread(i.lot));
+        let slots = &self.slots;
+        self.index.insert(lot, slot, |slot| lot_at(slots, slot));
         self.shortcuts.fit(self.index.len());
         self.index_entry(slot, vector);
         slot
@@ -183,9 +170,8 @@ impl Store {
             self.tagged.remove(&(tag, slot));
         }
         let lot = entry.stamp();
-        if let Ok(found) = self.index.find_entry(spread(lot), |i| i.slot == slot) {
-            found.remove();
-        }
+        let slots = &self.slots;
+        self.index.remove(lot, slot, |slot| lot_at(slots, slot));
         self.free.push(slot.0);
         self.contexts.release(entry.context);
         self.census.release(&entry);
@@ -196,15 +182,11 @@ impl Store {
 
     /// Gives table memory back when little of it is in use.
     fn shrink(&mut self) {
-        const SPARE: usize = 64;
         self.shortcuts.fit(self.index.len());
-        if self.index.is_empty() {
+        if self.is_empty() {
             self.slots = Vec::new();
             self.free = Vec::new();
             self.indexed_to = 0;
-        }
-        if self.index.capacity() > SPARE && self.index.len() < self.index.capacity() / 4 {
-            self.index.shrink_to(self.index.len() * 3 / 2, |i| spread(i.lot));
         }
     }
 
@@ -612,6 +594,11 @@ impl Store {
         self.dictionaries.validate(live.iter().filter_map(|(_, view)| view.packed().dictionary()))?;
         self.census.validate(live.iter().map(|(_, view)| view.entry))
     }
+}
+
+/// The bits of an entry's id by which the index places it.
+fn lot_at(slots: &[Option<Box<Entry>>], slot: Slot) -> u32 {
+    slots.get(slot.0 as usize).and_then(Option::as_ref).map_or(0, |entry| entry.stamp())
 }
 
 /// An entry as the index sees it.

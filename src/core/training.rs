@@ -30,6 +30,10 @@ const DRIFT_PERCENT: u64 = 10;
 /// Over about how many answers that is looked at.
 const RECENT: u64 = 500;
 
+/// How large a dictionary is: so many bytes, and this part of all answers as they came.
+const SIZE: u64 = 12 << 10;
+const SIZE_PART: u64 = 100;
+
 /// The smallest content that is worth its tables, and which part of all answers it is to be at least.
 const LEAST_CONTENT: usize = 8 << 10;
 
@@ -108,6 +112,7 @@ pub struct Training {
     next: u64,
     step: u64,
     samples: Vec<Pressing>,
+    most: usize,
     bytes: usize,
     /// Answers that are there twice are one sample.
     seen: HashSet<u64>,
@@ -176,8 +181,9 @@ impl Cache {
         Some(size).filter(|size| *size >= LEAST_CONTENT)
     }
 
-    /// Begins to gather what a dictionary is made from. It is this cache's last until there is another reason.
-    pub fn begin_training(&mut self) -> Option<Training> {
+    /// Begins to gather what a dictionary is made from, of so many bytes at most. It is this cache's last until there is another
+    /// reason.
+    pub fn begin_training(&mut self, most: usize) -> Option<Training> {
         let size = self.content_size().filter(|_| self.wants_training())?;
         let entries = self.store.len() as u64;
         self.schedule.entries = entries;
@@ -190,6 +196,7 @@ impl Cache {
             next: 0,
             step: (self.store.end_slot() / SAMPLES).max(1),
             samples: Vec::new(),
+            most: most.min(SAMPLE_BYTES),
             bytes: 0,
             seen: HashSet::new(),
             base: dictionaries.current().map(|(_, dictionary)| dictionary.clone()),
@@ -199,7 +206,7 @@ impl Cache {
     /// Gathers more, looking at `looks` entries at most; whether that is all.
     pub fn gather(&self, training: &mut Training, looks: usize) -> bool {
         for _ in 0..looks {
-            if training.next >= self.store.end_slot() || training.bytes >= SAMPLE_BYTES {
+            if training.next >= self.store.end_slot() || training.bytes >= training.most {
                 return true;
             }
             let entry = self.store.slot_at(training.next).and_then(|slot| self.store.get(slot));
@@ -287,10 +294,10 @@ impl Cache {
     }
 }
 
-/// How large a dictionary is to be for answers of so many bytes: 18 KiB for the first 200 of about 800 bytes, 45 KiB for a
-/// thousand, and for four times as many twice as large, since what more it holds is asked for more rarely.
+/// How large a dictionary is to be for answers of so many bytes. What more it holds is asked for more rarely: twice the size
+/// saves 1.5 percent more, so it must not grow faster than what it is used for.
 fn wanted_size(raw: u64) -> usize {
-    usize::try_from(raw.saturating_mul(2048).isqrt()).unwrap_or(usize::MAX).min(MAX_CONTENT)
+    usize::try_from(SIZE + raw / SIZE_PART).unwrap_or(usize::MAX).min(MAX_CONTENT)
 }
 
 impl Training {

@@ -27,6 +27,10 @@ use std::time::Duration;
 const BATCH: usize = 8 << 20;
 const BATCH_PART: usize = 64;
 
+/// Which part of `maxmemory` may be learned from at once, for the same reason, and how little is not worth it.
+const TRAINING_PART: usize = 128;
+const LEAST_TRAINING: usize = 64 << 10;
+
 /// The same for answers that only move to a newer dictionary: what one tick copies in a fraction of a millisecond.
 const MOVES: usize = 512 << 10;
 
@@ -114,7 +118,14 @@ pub fn begin_training(resident: &mut Resident) {
     if !resident.cache.wants_training() || is_training() {
         return;
     }
-    let training = resident.cache.begin_training().map(|training| (resident.number(), training));
+    let most = match server::limit() {
+        0 => usize::MAX,
+        limit => limit / TRAINING_PART,
+    };
+    if most < LEAST_TRAINING {
+        return;
+    }
+    let training = resident.cache.begin_training(most).map(|training| (resident.number(), training));
     GATHERING.with_borrow_mut(|gathering| *gathering = training);
 }
 

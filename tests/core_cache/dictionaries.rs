@@ -43,7 +43,7 @@ fn press(cache: &mut Cache, codec: &mut Codec) {
 }
 
 fn train(cache: &mut Cache, codec: &mut Codec) -> Option<Trained> {
-    let mut training = cache.begin_training()?;
+    let mut training = cache.begin_training(usize::MAX)?;
     while !cache.gather(&mut training, 7) {}
     Some(training.train(codec))
 }
@@ -91,7 +91,7 @@ fn a_cache_trains_at_two_hundred_answers_and_again_at_a_thousand() {
     let (mut cache, mut codec) = (Cache::default(), Codec::new());
     fill(&mut cache, 0..199, 1);
     press(&mut cache, &mut codec);
-    assert!(!cache.wants_training() && cache.begin_training().is_none());
+    assert!(!cache.wants_training() && cache.begin_training(usize::MAX).is_none());
     fill(&mut cache, 199..200, 1);
     press(&mut cache, &mut codec);
     let (raw, by_zstd) = cache.store().answer_bytes();

@@ -543,7 +543,9 @@ impl Twin {
             false => llmcache::core::storing::Lifetime::After(1000),
         };
         answer.condition = Condition::Always;
-        super::support::store(&mut cache, &answer, UnixMs(1));
+        // Numbers take as many bytes as they need.
+        answer.stale_ms = Some(seen.life.stale_ms);
+        super::support::store(&mut cache, &answer, seen.created);
         let named = |strategy: &str| charge(strategy.len()) + HOLDING;
         let names = named(&seen.strategy) + seen.rule.as_deref().map_or(0, |rule| charge(rule.len()));
         let ghost = if self.policy.max_memory > 0 { GHOST } else { 0 };

@@ -207,7 +207,7 @@ impl Bench {
                 self.elsewhere.extend(taken.iter().map(|pressing| pressing.press(&mut self.codec)));
             }
             Op::Train => {
-                if let Some(mut training) = self.cache.begin_training() {
+                if let Some(mut training) = self.cache.begin_training(usize::MAX) {
                     while !self.cache.gather(&mut training, 50) {}
                     let trained = training.train(&mut self.codec);
                     return (Said::Nothing, self.cache.adopt(trained, Room::Evict, self.now));

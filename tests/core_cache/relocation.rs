@@ -38,6 +38,9 @@ fn a_cache_that_is_moved_piece_by_piece_stays_the_same() {
     }
     // Half of them compressed with a hot copy, and some slots empty.
     cache.press_some(30_000, &mut codec);
+    for ask in asks[..30].iter().chain(&asks[..30]) {
+        cache.get(&ask.identity(), &Default::default(), NOW, &mut codec).unwrap();
+    }
     cache.delete(&asks.iter().step_by(7).map(Ask::id).collect::<Vec<_>>(), NOW);
     let (before, hot) = (saved(&cache), cache.store().hot());
     assert!(hot.entries > 10, "{hot:?}");

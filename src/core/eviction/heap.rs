@@ -5,6 +5,7 @@
 //! use stands here once; `places` says where, so that an entry that goes takes nothing with it but its own cell.
 
 use crate::core::entry::Slot;
+use crate::core::memory;
 
 /// How many children a cell has. Four lie in one cache line, so a walk through the heap is half as long as that of two.
 const CHILDREN: usize = 4;
@@ -31,10 +32,17 @@ impl Cell {
 }
 
 /// The heap.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Heap {
     cells: Vec<Cell>,
     places: Vec<u32>,
+}
+
+/// A copy takes what the original takes.
+impl Clone for Heap {
+    fn clone(&self) -> Self {
+        Self { cells: memory::copy_of(&self.cells), places: memory::copy_of(&self.places) }
+    }
 }
 
 impl Heap {
@@ -73,8 +81,8 @@ impl Heap {
         }
         if self.cells.is_empty() {
             *self = Self::default();
-        } else if self.cells.capacity() > 64 && self.cells.len() < self.cells.capacity() / 4 {
-            self.cells.shrink_to(self.cells.len() * 3 / 2);
+        } else if self.cells.capacity() > 64 && self.cells.len() < self.cells.capacity() / 2 {
+            self.cells.shrink_to(self.cells.len() * 5 / 4);
         }
     }
 

@@ -58,7 +58,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
         "waiting" => |r: Reply<'_>| r.count(waiting as u64),
         "memory_bytes" => |r: Reply<'_>| r.count(bytes as u64),
         "memory" => |r: Reply<'_>| reply_map!(r, {
-            "entries" => |r: Reply<'_>| r.count((store.entries_memory() - store.hot().bytes) as u64),
+            "entries" => |r: Reply<'_>| r.count((cache.entries_memory() - store.hot().bytes) as u64),
             "hot" => |r: Reply<'_>| r.count(store.hot().bytes as u64),
             "index" => |r: Reply<'_>| r.count(store.likeness_memory() as u64),
             "dictionaries" => |r: Reply<'_>| r.count(store.dictionaries().memory() as u64),
