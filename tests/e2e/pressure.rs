@@ -130,7 +130,12 @@ fn hot_copies_go_before_entries() {
         (0..1800).map(|i| args!["LLMCACHE.SET", "faq", i, &text[i * 50..i * 50 + 1200], "PERSIST"]).collect();
     server.client().pipeline(&commands).iter().for_each(|reply| reply.ok());
     let hot = |c: &mut Client| c.words("LLMCACHE.INFO faq").field("memory").field("hot").int();
-    until("the answers are compressed", PATIENCE, || hot(&mut c) > 600_000);
+    let stored = |c: &mut Client| c.words("LLMCACHE.INFO faq").field("bytes_stored").int();
+    until("the answers are compressed", PATIENCE, || stored(&mut c) < 1800 * 900);
+    // What is asked for a second time has a hot copy.
+    let asks: Vec<_> = (0..1800).chain(0..1800).map(|i| args!["LLMCACHE.GET", "faq", i]).collect();
+    assert!(c.pipeline(&asks).iter().all(|reply| !reply.is_null()));
+    assert!(hot(&mut c) > 600_000);
     let (full, before) = (settled(&mut c), hot(&mut c));
     let limit = fill_to(&mut c, full, 1.0);
     relieved(&mut c, limit);

@@ -176,7 +176,8 @@ fn a_small_cache_displaces_what_a_large_one_has() {
     let mut c = server.client();
     let before = entries(&mut c, "k0");
     for i in 0..200 {
-        cmd!(c, "LLMCACHE.SET", "small", i, Dice::new("small").skip(i).bytes(1500)).ok();
+        // What it has cost more than what the large one has.
+        cmd!(c, "LLMCACHE.SET", "small", i, Dice::new("small").skip(i).bytes(1500), "COST", "0.01").ok();
         assert_eq!(entries(&mut c, "small"), i as i64 + 1, "it keeps what it has");
     }
     let left = entries(&mut c, "k0");
@@ -197,7 +198,7 @@ fn replicas_and_the_file_are_told_what_other_caches_gave() {
     for db in [0, 3] {
         cmd!(c, "SELECT", db).ok();
         for i in 0..100 {
-            cmd!(c, "LLMCACHE.SET", "small", i, Dice::new("told").skip(i).bytes(1500)).ok();
+            cmd!(c, "LLMCACHE.SET", "small", i, Dice::new("told").skip(i).bytes(1500), "COST", "0.01").ok();
         }
     }
     c.words("SELECT 0").ok();

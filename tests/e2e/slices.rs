@@ -98,7 +98,7 @@ fn others_carry_on_meanwhile() {
     // While a cache shrinks, stores into it do not wait for that.
     c.words("LLMCACHE.ALTER faq MAXENTRIES 0").ok();
     fill(&mut c, "faq", MANY);
-    let mut waiting = begin(&server, "LLMCACHE.ALTER faq MAXENTRIES 100");
+    let mut waiting = begin(&server, "LLMCACHE.ALTER faq MAXENTRIES 100 EVICT lru");
     cmd!(c, "LLMCACHE.SET", "faq", "late", "answer").ok();
     waiting.read().ok();
     assert_eq!(stat(&mut c, "entries"), 100);

@@ -159,9 +159,10 @@ pub fn with_codec<T>(work: impl FnOnce(&mut Codec) -> T) -> T {
     })
 }
 
-/// Compresses some of the answers that wait for it, so that the figures of a cache that is being looked at are those that
+/// Books what is counted and compresses some of the answers that wait for it, so that the figures of a cache that is being looked at are those that
 /// will stay. With more of them waiting the figures are on their way.
 fn settle_figures(cache: &mut Cache) {
+    cache.ledger_mut().book();
     with_codec(|codec| cache.press_some(INLINE, codec));
 }
 
