@@ -1,7 +1,7 @@
 //! Answers that stay at hand uncompressed.
 //!
 //! What is asked often has a *hot copy* beside its compressed answer, so that GET need not decompress it. There is room for
-//! as many bytes as half of all answers take uncompressed, but a copy that nobody asks for goes after a while: memory is
+//! as many bytes as two thirds of all answers take uncompressed, but a copy that nobody asks for goes after a while: memory is
 //! taken while it buys speed. What was just stored has a copy as well, within a much smaller part. Letting a copy go costs
 //! nothing, so they are the first to go when memory is short.
 //!
@@ -13,8 +13,8 @@ use super::codec::SMALL;
 use super::entry::Slot;
 use super::time::UnixMs;
 
-/// Hot copies may take this part of what all answers would take uncompressed, and this much in any cache.
-const SHARE: u64 = 2;
+/// Hot copies may take two thirds of what all answers would take uncompressed, and this much in any cache.
+const SHARE: (u64, u64) = (2, 3);
 const FLOOR: u64 = 64 << 10;
 
 /// What was just stored and nobody has asked for yet has a copy while all of them take less than this part.
@@ -154,7 +154,7 @@ impl Cache {
             0 => u64::MAX,
             limit => limit / LIMIT_SHARE,
         };
-        FLOOR.max(raw / SHARE).min(most)
+        FLOOR.max(raw / SHARE.1 * SHARE.0).min(most)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::publish::visit;
 use super::registry::{self, Home, Resident};
-use super::{config, relief, server, settle, worker};
+use super::{config, relief, server, settle, stopwatch, worker};
 use crate::core::effects::Effects;
 use crate::core::time::UnixMs;
 use crate::core::training::Room;
@@ -54,6 +54,7 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
     let ctx = Context::new(ctx);
     let mut period = PERIODS_MS.0;
     settle("the timer", || {
+        stopwatch::calibrate();
         if walk(&ctx) {
             period = PERIODS_MS.1;
         }

@@ -26,6 +26,7 @@ mod reply;
 mod search;
 mod server;
 mod slices;
+mod stopwatch;
 mod worker;
 
 use datatype::LLM_CACHE;
@@ -57,6 +58,7 @@ fn load(ctx: &Context, args: &[RedisString]) -> Status {
     events::subscribe(ctx);
     server::note_main_thread();
     server::watch_eviction_policy(ctx);
+    stopwatch::calibrate();
     cron::start(ctx);
     Status::Ok
 }

@@ -22,6 +22,7 @@ use super::keyspace::{home, Intent, Key};
 use super::publish::{announce, replicate};
 use super::reply::Reply;
 use super::search::{self, Sought};
+use super::stopwatch::Stopwatch;
 use super::{config, docs, server, worker};
 use crate::core::cache::Cache;
 use crate::core::codec::Codec;
@@ -49,7 +50,7 @@ pub struct Call<'a> {
     key: *mut raw::RedisModuleString,
     /// When it came.
     pub now: UnixMs,
-    started: SystemTime,
+    started: Stopwatch,
     /// What the server calls for it.
     pub handler: Handler,
     /// What a thread has found for it, when it is run again.
@@ -69,8 +70,8 @@ impl<'a> Call<'a> {
 
     /// How long the server has worked on it, what a thread did for it included.
     pub fn took(&self) -> Duration {
-        // By a clock that may be set: what takes longer than a command can, or less than nothing, was that.
-        let here = self.started.elapsed().ok().filter(|took| *took < LONGEST).unwrap_or_default();
+        // What takes longer than a command can was a counter that jumped.
+        let here = Some(self.started.elapsed()).filter(|took| *took < LONGEST).unwrap_or_default();
         here + self.sought.map_or(Duration::ZERO, |sought| sought.took)
     }
 
@@ -253,7 +254,7 @@ unsafe fn dispatch(
     run: Run,
     handler: Handler,
 ) -> c_int {
-    let (ctx, started) = (Context::new(ctx), SystemTime::now());
+    let (ctx, started) = (Context::new(ctx), Stopwatch::start());
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the server passes `argc` strings, which live as long as the command runs.
         let strings = unsafe { std::slice::from_raw_parts(argv, usize::try_from(argc).unwrap_or(0)) };
@@ -277,7 +278,7 @@ unsafe fn dispatch(
         let key = strings.get(1).copied().unwrap_or(std::ptr::null_mut());
         // SAFETY: the context is that of this command, and so is what was found for it.
         let sought = unsafe { search::brought_back(ctx.ctx) };
-        run(&Call { ctx: &ctx, words, strings, key, now: server::time_of(started), started, handler, sought })
+        run(&Call { ctx: &ctx, words, strings, key, now: server::time_of(SystemTime::now()), started, handler, sought })
     }));
     match outcome.unwrap_or(Err(Failure::Panic)) {
         Ok(()) => {}
