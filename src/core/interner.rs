@@ -1,9 +1,10 @@
 //! Byte strings that many entries share, kept once and counted: contexts, tags, names.
 
 use super::memory;
+use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 /// A string in an [`Interner`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

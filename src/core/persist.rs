@@ -442,7 +442,8 @@ fn read_context(record: &[u8]) -> Result<Context<'_>, WireError> {
 
 /// An entry with its answer stored like this, by a dictionary that has this number or by none.
 fn entry_record(view: &EntryView<'_>, context: u32, packed: PackedRef<'_>, dictionary: Option<u8>) -> Vec<u8> {
-    let mut w = Writer::record(ENTRY, V3);
+    let body = packed.bytes.len() + view.prompt().len() + view.meta().map_or(0, <[u8]>::len);
+    let mut w = Writer::sized(ENTRY, V3, 256 + body);
     let (life, effort) = (view.life(), view.effort());
     w.u32(context).u64(view.created().0);
     w.u64(life.fresh_until.0).u64(life.dead_at.0).u64(life.stale_ms);

@@ -248,7 +248,7 @@ impl Cache {
         if self.store.is_full() || (pressure == Pressure::Over && self.store.is_empty()) {
             return Err(StoreError::OutOfMemory);
         }
-        let before = self.footprint();
+        let before = if pressure == Pressure::None { 0 } else { self.footprint() };
         if short_of_room {
             self.press_some(INLINE, codec);
         }

@@ -44,7 +44,14 @@ pub struct Writer(Vec<u8>);
 impl Writer {
     /// A record of a kind, in the version of its layout.
     pub fn record(kind: u8, version: u8) -> Self {
-        Self(vec![kind, version])
+        Self::sized(kind, version, 0)
+    }
+
+    /// The same for a record of about so many bytes.
+    pub fn sized(kind: u8, version: u8, bytes: usize) -> Self {
+        let mut record = Vec::with_capacity(2 + bytes);
+        record.extend([kind, version]);
+        Self(record)
     }
 
     /// Appends a byte.

@@ -117,10 +117,13 @@ impl Terms {
 }
 
 /// Notes what a store took from the room that others are to make.
-pub fn owe(pressure: Pressure, before: usize, after: usize) {
-    if pressure == Pressure::Granted {
-        OWED.fetch_add(after.saturating_sub(before), Ordering::Relaxed);
-    }
+pub fn owe(before: usize, after: usize) {
+    OWED.fetch_add(after.saturating_sub(before), Ordering::Relaxed);
+}
+
+/// Whether what a store takes is room that others are to make.
+pub fn owes(pressure: Pressure) -> bool {
+    pressure == Pressure::Granted
 }
 
 /// Before the server waits for the next commands.

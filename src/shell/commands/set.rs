@@ -37,9 +37,10 @@ pub fn store(
         if is_lost {
             return Ok((cache.skip_lost(&answer, now), Effects::default()));
         }
-        let (pressure, before) = (terms.pressure(cache), cache.memory());
+        let pressure = terms.pressure(cache);
+        let before = relief::owes(pressure).then(|| cache.memory());
         let stored = with_codec(|codec| cache.set(&answer, now, pressure, codec))?;
-        relief::owe(pressure, before, cache.memory());
+        before.into_iter().for_each(|before| relief::owe(before, cache.memory()));
         if let Some(call) = timed {
             cache.ledger_mut().note(Work::Set, || call.took());
         }
