@@ -2,7 +2,7 @@
 
 use super::cache::{Cache, Found, Got, Miss, Terms};
 use super::codec::{Codec, Damaged, Encoding};
-use super::entry::{Effort, Phase, Slot};
+use super::entry::{Effort, Entry, Phase, Slot};
 use super::identity::Identity;
 use super::ledger::counters::Counters;
 use super::ledger::Labels;
@@ -149,11 +149,9 @@ impl Cache {
     /// Counts something for each of some entries: those that have the same names in one go.
     pub(super) fn count_slots(&mut self, slots: &[Slot], now: UnixMs, add: impl Fn(&mut Counters, u64)) {
         let alike = |a: &Slot, b: &Slot| {
-            let names = |slot: &Slot| {
-                let entry = self.store.get(*slot)?;
-                Some((entry.model, entry.scope, entry.strategy, entry.typ, entry.body.tags().collect::<Vec<_>>()))
-            };
-            names(a) == names(b)
+            let (Some(a), Some(b)) = (self.store.get(*a), self.store.get(*b)) else { return false };
+            let names = |entry: &Entry| (entry.model, entry.scope, entry.strategy, entry.typ);
+            names(a) == names(b) && a.body.tags().eq(b.body.tags())
         };
         let runs: Vec<_> = slots.chunk_by(alike).map(|run| (run.first().copied(), run.len() as u64)).collect();
         for (slot, count) in runs {
