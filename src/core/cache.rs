@@ -379,7 +379,11 @@ impl Cache {
     /// New answers are compressed with the newest dictionary where the policy says so, and with none elsewhere. What is
     /// stored stays as it is.
     pub(super) fn keep_dictionary(&mut self) {
+        let had_one = self.store.dictionaries().current().is_some();
         self.store.dictionaries_mut().choose(self.policy.compress == Compress::Dict);
+        if !had_one && self.store.dictionaries().current().is_some() {
+            self.move_all();
+        }
     }
 
     /// Puts entries into the index that were stored before there was one, a few at a time while it may go on. It makes room

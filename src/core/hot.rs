@@ -12,6 +12,7 @@ use super::cache::Cache;
 use super::codec::SMALL;
 use super::entry::Slot;
 use super::time::UnixMs;
+use std::collections::{HashSet, VecDeque};
 
 /// Hot copies may take two thirds of what all answers would take uncompressed, and this much in any cache.
 const SHARE: (u64, u64) = (2, 3);
@@ -29,9 +30,6 @@ const YOUNG: u32 = 1;
 
 /// How many copies a newcomer may look at in search of a place.
 const LOOKS: usize = 2;
-
-/// How many copies are looked at at once for whether anybody asks for them.
-const SWEPT: usize = 256;
 
 /// A hot copy, as it was when it was last looked at.
 #[derive(Clone, Copy, Debug)]
@@ -100,12 +98,13 @@ impl Cache {
         fits && (self.store.hot().bytes + length) as u64 <= budget
     }
 
-    /// Lets copies go that nobody has asked for lately, looking at some that were not looked at for the longest time.
-    pub fn cool_idle(&mut self, now: UnixMs) {
+    /// Lets copies go that nobody has asked for lately, looking at `budget` that were not looked at for the longest time.
+    pub fn cool_idle(&mut self, now: UnixMs, budget: &mut usize) {
         let now = seconds(now);
-        for _ in 0..SWEPT {
+        while *budget > 0 {
             let Some(copied) = self.copies.front().copied().filter(|copied| copied.since + IDLE <= now) else { break };
             self.copies.pop_front();
+            *budget -= 1;
             let Some(entry) = self.store.get(copied.slot).filter(|entry| entry.hot.is_some()) else { continue };
             if entry.hits > copied.hits || copied.since == 0 {
                 self.copies.push_back(Copied { hits: entry.hits, since: now, ..copied });
@@ -143,8 +142,13 @@ impl Cache {
 
     fn tidy_copies(&mut self) {
         if self.copies.len() > 2 * self.store.hot().entries + 64 {
-            let store = &self.store;
-            self.copies.retain(|copied| store.get(copied.slot).is_some_and(|entry| entry.hot.is_some()));
+            // Of a slot that was used again, the last to be noted is the one that is there.
+            let mut seen = HashSet::new();
+            let is_there = |copied: &&Copied| self.store.get(copied.slot).is_some_and(|entry| entry.hot.is_some());
+            let newest = self.copies.iter().rev().filter(is_there).filter(|copied| seen.insert(copied.slot));
+            let mut left: VecDeque<Copied> = newest.copied().collect();
+            left.make_contiguous().reverse();
+            self.copies = left;
         }
     }
 

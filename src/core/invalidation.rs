@@ -7,6 +7,7 @@ use super::glob;
 use super::identity::Digest;
 use super::ledger::Dimension;
 use super::time::UnixMs;
+use super::training::Schedule;
 
 /// Which entries are meant. All that is given must hold; nothing given is everything.
 #[derive(Clone, Debug, Default)]
@@ -168,11 +169,20 @@ impl Cache {
             effects.expired = dead.len() as u64;
             self.count_slots(&dead, now, |counters, count| counters.expirations += count);
             effects.cleared = count > 0;
-            self.debris = Some(Box::new(std::mem::take(&mut self.store)));
+            self.clear();
         } else {
             self.remove(slots, &mut effects);
         }
         (count, effects)
+    }
+
+    /// Takes all entries out.
+    pub(super) fn clear(&mut self) {
+        // With the names go the meanings of their symbols, and with the answers what was learned from them.
+        self.ledger.forget_symbols();
+        self.schedule = Schedule::default();
+        self.debris = Some(Box::new(std::mem::take(&mut self.store)));
+        self.keep_likeness();
     }
 
     /// Makes the entries that are meant stale: from now on they serve only who asks for stale answers, until the time

@@ -26,6 +26,7 @@ use super::copies::Place;
 use super::dictionary::{Dictionaries, Dictionary, Facts, Shown, MAX_DICTIONARIES};
 use super::effects::Effects;
 use super::entry::{Effort, Entry, EntryView, Lifespan};
+use super::eviction::order::VETERAN;
 use super::feedback::{Pair, MAX_PAIRS};
 use super::identity::{Context, EntryId, Identity, Shape};
 use super::interner::Symbol;
@@ -166,6 +167,7 @@ pub fn load(source: &mut impl Source) -> Result<Cache, WireError> {
         parts.insert(context, digest, &mut cache);
     }
     contexts.into_iter().for_each(|context| cache.store.release_context(context));
+    cache.shrinking = cache.is_over();
     cache.store.dictionaries_mut().sweep();
     cache.keep_dictionary();
     cache.resume_compression();
@@ -185,6 +187,7 @@ impl Cache {
         let before = std::mem::replace(&mut self.policy, policy);
         self.ledger.set_limit(self.policy.max_memory);
         self.strategies = strategies;
+        self.shrinking |= self.is_over();
         self.asked_similar &= before.mode == self.policy.mode || self.policy.mode != Mode::Exact;
         if before.dim != self.policy.dim {
             // What is left here of vectors of another size is dead on the node that decided this.
@@ -309,7 +312,7 @@ impl Cache {
     /// Takes all entries out, as INVALIDATE ALL did elsewhere.
     pub fn repeat_clear(&mut self) -> Effects {
         let cleared = !self.store.is_empty();
-        self.debris = Some(Box::new(std::mem::take(&mut self.store)));
+        self.clear();
         Effects { cleared, ..Effects::default() }
     }
 }
@@ -623,7 +626,7 @@ impl EntryParts<'_> {
             comparable,
             mark: None,
             used: 0,
-            asked: self.hits as f32,
+            asked: (self.hits as f32).min(VETERAN),
         };
         let (etag, waits) = (entry.etag, entry.encoding == Encoding::Raw);
         let length = entry.raw_len as usize;

@@ -94,7 +94,8 @@ impl Pressing {
             (Some(answer), Some(dictionary)) => codec.pack_with(answer, self.level, dictionary),
             (Some(answer), None) => codec.pack(answer, Some(self.level)),
         };
-        let dictionary = self.dictionary.clone();
+        // What is damaged was tried with none.
+        let dictionary = answer.and(self.dictionary.clone());
         Pressed { id: self.id, etag: self.etag, packed, dictionary, why: self.why }
     }
 

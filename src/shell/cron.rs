@@ -24,6 +24,10 @@ const CACHES: usize = 4096;
 /// How many entries one tick frees: a few milliseconds' work.
 const ENTRIES: usize = 3000;
 
+/// How many hot copies one tick looks at, and how many entries of a cache that is over its limits it lets go.
+const COOLING: usize = 2048;
+const SHRINKING: usize = 512;
+
 /// How long one tick puts entries into an index.
 const INDEXING: Duration = Duration::from_millis(2);
 
@@ -68,7 +72,9 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
 /// Frees dead entries, tells subscribers where, and hands answers over to be compressed. Whether more is to be freed.
 fn walk(ctx: &Context) -> bool {
     let now = server::now();
-    let mut budget = ENTRIES;
+    let (mut budget, mut cooling) = (ENTRIES, COOLING);
+    let may_decide = server::may_decide(ctx);
+    let mut too_large: Vec<(*mut Resident, Home)> = Vec::new();
     let turn = NEXT_TO_INDEX.load(Ordering::Relaxed);
     let mut indexing: Option<(u64, *mut Resident, Home)> = None;
     let mut freed: Vec<(*mut Resident, Home, u64)> = Vec::new();
@@ -81,10 +87,14 @@ fn walk(ctx: &Context) -> bool {
             return;
         }
         worker::hand_over(resident);
-        resident.cache.cool_idle(now);
+        resident.cache.cool_idle(now, &mut cooling);
         worker::begin_training(resident);
         if expired > 0 {
             freed.push((resident, resident.home.clone(), expired));
+        }
+        // One that was loaded so, or whose change to a lower limit nobody goes on with.
+        if may_decide && too_large.is_empty() && resident.cache.is_over() {
+            too_large.push((resident, resident.home.clone()));
         }
         // The next one in line, or the first.
         if resident.cache.store().is_indexing() {
@@ -101,6 +111,9 @@ fn walk(ctx: &Context) -> bool {
     for (place, home, expired) in freed {
         let effects = Effects { expired, ..Effects::default() };
         visit(ctx, &home, place, |_| effects);
+    }
+    for (place, home) in too_large {
+        visit(ctx, &home, place, |resident| resident.cache.shrink(SHRINKING, now));
     }
     let advanced = indexing.is_some_and(|(number, place, home)| {
         NEXT_TO_INDEX.store(number + 1, Ordering::Relaxed);

@@ -15,6 +15,9 @@ unsafe extern "C" fn sections(ctx: *mut raw::RedisModuleInfoCtx, for_crash_repor
     super::settle("INFO", || {
         let scope = Asked { by: None, window_s: None }.scope(server::now(), config::memory_price());
         let (mut caches, mut firing, mut total) = (0u64, 0u64, Stats::default());
+        if for_crash_report == 0 {
+            registry::each(|resident| resident.cache.ledger_mut().book());
+        }
         registry::try_each(|resident| {
             caches += 1;
             // After a crash nothing may be allocated, and no cache trusted.

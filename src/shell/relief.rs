@@ -172,9 +172,10 @@ fn give(ctx: &Context) {
         };
         let mut given = 0;
         visit(ctx, &home, place, |resident| {
-            let before = resident.cache.memory();
+            // By its entries: that the first of them are remembered takes memory.
+            let before = resident.cache.store().entries_memory();
             let effects = resident.cache.relieve(left.min(PORTION), ENTRIES, now);
-            given = before.saturating_sub(resident.cache.memory());
+            given = before.saturating_sub(resident.cache.store().entries_memory());
             effects
         });
         if given == 0 {

@@ -17,6 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::{c_int, c_void};
 use std::mem::ManuallyDrop;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
 /// For how long changes are made before others have their turn, and how long that is at least.
@@ -77,7 +78,11 @@ pub fn go_on(call: &Call<'_>, cache: u64, mut step: Step, mut count: u64, told: 
         // SAFETY: called while a command runs that may block; the callbacks have the signatures that the server expects.
         unsafe { raw::RedisModule_BlockClient.map(|block| block(ctx.ctx, Some(answer), None, Some(free), 0)) }
     };
-    let client = search::may_block(call.ctx).then(|| block(call.ctx)).flatten().filter(|client| !client.is_null());
+    let is_primary = call.ctx.get_flags().contains(ContextFlags::MASTER);
+    let client = (is_primary && search::may_block(call.ctx))
+        .then(|| block(call.ctx))
+        .flatten()
+        .filter(|client| !client.is_null());
     let Some(client) = client else {
         // In a transaction or a script all of it is done at once.
         loop {
@@ -129,9 +134,12 @@ fn turn(ctx: &Context) {
         return job.answer(Err(Failure::Demoted));
     }
     let until = Instant::now() + SLICE;
-    while job.step(ctx) {
-        if Instant::now() >= until {
-            return JOBS.with(|jobs| jobs.borrow_mut().push_back(job));
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| job.step(ctx))) {
+            Ok(true) if Instant::now() >= until => return JOBS.with(|jobs| jobs.borrow_mut().push_back(job)),
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(_) => return job.answer(Err(Failure::Panic)),
         }
     }
     let done = (job.told, job.count);

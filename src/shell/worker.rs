@@ -135,6 +135,10 @@ fn is_training() -> bool {
 
 /// Gathers a little more of what a dictionary is made from; with all of it, a thread makes it.
 pub fn gather() {
+    // Where no thread could be had, it is tried again.
+    if exchange().to_train.is_some() {
+        ensure_threads();
+    }
     let Some((number, training)) = GATHERING.take() else { return };
     // Of a cache that is gone, nothing is left to be done.
     registry::deliver(vec![(number, training)], |resident, mut training| {

@@ -267,7 +267,7 @@ impl Twin {
 
     /// A lookup takes time, the more the fewer entries there are.
     fn pass(&mut self) {
-        self.clock += HALF_LIFE / (16 * self.held.len().max(1) as u64);
+        self.clock += HALF_LIFE / (16 * self.held.len().max(64) as u64);
     }
 
     /// Figures by name against sums over all entries, and the sums of all names against the whole.

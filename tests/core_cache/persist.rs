@@ -325,3 +325,30 @@ fn older_versions_have_sums_alone() {
         assert_eq!(told(&again, Dimension::Model).last().map(|(_, stats)| stats.counters), Some(sums));
     }
 }
+
+/// Hits are booked later, by symbols; these mean other names when all entries have gone meanwhile.
+#[test]
+fn hits_that_are_not_booked_yet_belong_to_those_who_were_asked() {
+    let mut codec = Codec::new();
+    for clear in [
+        |cache: &mut Cache| drop(cache.invalidate(&Default::default(), NOW)),
+        |cache: &mut Cache| {
+            cache.repeat_clear();
+        },
+    ] {
+        let mut cache = Cache::default();
+        for model in ["gpt", "claude"] {
+            let ask = Ask { model: model.into(), ..Ask::plain("question") };
+            store(&mut cache, &ask.answer(b"answer"), NOW);
+            for _ in 0..3 {
+                cache.get(&ask.identity(), &Default::default(), NOW, &mut codec).unwrap();
+            }
+            clear(&mut cache);
+        }
+        let ledger = cache.ledger();
+        let hits = |(name, counters): (&[u8], Counters)| (name.to_vec(), counters.hits());
+        let mut by_model: Vec<_> = ledger.counted_by(Dimension::Model, None).0.map(hits).collect();
+        by_model.sort();
+        assert_eq!(by_model, [(b"claude".to_vec(), 3), (b"gpt".to_vec(), 3)]);
+    }
+}

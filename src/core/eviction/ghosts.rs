@@ -13,6 +13,10 @@ const MARK_BITS: u32 = 12;
 /// Bits of the time, in sixteenths of a half-life: 65,536 half-lives go round, and no cell keeps its content that long.
 const TIME_BITS: u32 = 32 - MARK_BITS;
 const PART: u32 = 16;
+
+/// How many half-lives ahead of the time anything lies at most: that many doublings are more than anybody asks.
+const FAR: i32 = 40;
+
 const TIME_MASK: u32 = (1 << TIME_BITS) - 1;
 
 /// Cells, each empty (0) or a mark and a time.
@@ -62,11 +66,10 @@ impl Ghosts {
     pub fn recall(&self, lot: u64, now: u64) -> Option<f32> {
         let cell = *self.0.get(lot as usize & self.0.len().wrapping_sub(1))?;
         let same = cell != 0 && cell & !TIME_MASK == mark(lot);
-        same.then(|| {
-            // What was asked often lies in the future.
-            let ago = time(now).wrapping_sub(cell) << MARK_BITS;
-            (-((ago as i32) >> MARK_BITS) as f32 / PART as f32).exp2()
-        })
+        // What was asked often lies in the future, but not far: what does is what was long ago.
+        let ago = ((time(now).wrapping_sub(cell) << MARK_BITS) as i32) >> MARK_BITS;
+        let is_possible = ago > -(FAR * PART as i32);
+        (same && is_possible).then(|| (-ago as f32 / PART as f32).exp2())
     }
 }
 

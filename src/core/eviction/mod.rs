@@ -49,7 +49,7 @@ impl Cache {
     }
 
     /// Whether there is more than the limits allow.
-    fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         let (entries, memory) = (self.policy.max_entries, self.policy.max_memory);
         (entries > 0 && self.store.len() as u64 > entries) || (memory > 0 && self.memory() as u64 > memory)
     }

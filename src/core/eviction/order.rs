@@ -24,11 +24,14 @@ const LOOKUPS: u64 = 16;
 /// The clock begins here: no rank lies that far before its time.
 const BEGIN: u64 = 1 << 44;
 
+/// Fewer entries are taken for so many, or the clock of a small cache would come to its end in weeks.
+const FEWEST: usize = 64;
+
 /// What a newcomer counts of which nothing is known: less than one that was asked.
 const NEWCOMER: f32 = 0.5;
 
 /// What one counts at most that was asked before, when nobody knows how long before: it was read from a file.
-const VETERAN: f32 = 10_000.0;
+pub(in crate::core) const VETERAN: f32 = 10_000.0;
 
 /// How many ranks are set right for one victim. Where more are out of date, the least of those that were looked at goes.
 const LOOKED_AT: usize = 256;
@@ -141,7 +144,7 @@ impl Order {
         entry.used = self.clock;
         entry.asked = match self.ghosts.recall(entry.id.far_lot(), self.clock) {
             Some(before) if entry.asked == 0.0 => 1.0 + before,
-            _ => entry.asked.clamp(NEWCOMER, VETERAN),
+            _ => entry.asked.max(NEWCOMER),
         };
     }
 
@@ -161,7 +164,7 @@ impl Order {
     }
 
     fn keep_pace(&mut self) {
-        self.step = (HALF_LIFE / (LOOKUPS * self.heap.len().max(1) as u64)).max(1);
+        self.step = (HALF_LIFE / (LOOKUPS * self.heap.len().max(FEWEST) as u64)).max(1);
     }
 
     /// An entry is about to go that somebody may ask for again. Where none was evicted yet, those that expire are forgotten.
@@ -184,11 +187,11 @@ impl Order {
     pub fn least<'a>(&mut self, kept: Option<Slot>, entry: impl Fn(Slot) -> Option<&'a Entry>) -> Option<Slot> {
         let (by, mut least, mut aside) = (self.by, None, None);
         for _ in 0..LOOKED_AT {
-            let Some((bound, slot)) = self.heap.top().filter(|(_, slot)| aside != Some(*slot)) else { break };
+            let Some((bound, slot)) = self.heap.top() else { break };
             let Some(rank) = entry(slot).map(|entry| by.rank(entry)) else { break };
             if kept == Some(slot) {
                 aside = kept;
-                self.heap.set(slot, u64::MAX);
+                self.heap.remove(slot);
             } else if rank <= bound {
                 // Nobody's bound is lower, so nobody's rank is.
                 least = Some((rank, slot));

@@ -215,6 +215,12 @@ impl Ledger {
         }
     }
 
+    /// Books what is pending, and forgets by which symbols it was known.
+    pub(super) fn forget_symbols(&mut self) {
+        self.book();
+        self.pending = Pending::default();
+    }
+
     fn turn(&mut self, second: u64, generation: u64) {
         let (counted_in, due) = self.pending.turn(second, generation);
         self.book_all(counted_in, due);
