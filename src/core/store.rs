@@ -1,4 +1,4 @@
-//! Where entries live, and the orders they stand in: by digest, by end of life, by last use, by tag.
+//! Where entries live, and the orders they stand in: by id, by end of life, by what they are worth, by tag.
 //!
 //! Every entry has a slot that never moves while it lives, so that a SCAN's cursor stays true. The orders hold slots:
 //!

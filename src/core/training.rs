@@ -34,7 +34,7 @@ const RECENT: u64 = 500;
 const SIZE: u64 = 12 << 10;
 const SIZE_PART: u64 = 100;
 
-/// The smallest content that is worth its tables, and which part of all answers it is to be at least.
+/// The smallest content that is worth its tables.
 const LEAST_CONTENT: usize = 8 << 10;
 
 /// Which part of a cache's limit a dictionary may take.
