@@ -123,6 +123,8 @@ fn the_checksum_is_the_servers() {
 fn a_truncated_payload_is_an_error_wherever_it_ends() {
     let server = Server::start();
     let mut c = server.client();
+    // What the server has compressed may say the same with another last byte.
+    c.words("CONFIG SET rdbcompression no").ok();
     let payload = dump(&mut c);
     let (body, version) = body(&payload);
     let cut: Vec<_> = (HEAD..body.len()).map(|end| body[..end].to_vec()).collect();
