@@ -70,7 +70,7 @@ impl Feedback {
 
     /// Bytes behind it.
     pub(super) fn memory(&self) -> usize {
-        memory::of_btree::<Pair>(self.bad.len()) + memory::of_vec::<Pair>(self.order.capacity())
+        memory::of_btree::<Pair>(self.bad.len()) + memory::of_vec::<Pair>(self.order.len() * 3 / 2)
     }
 }
 
