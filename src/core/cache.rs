@@ -328,7 +328,9 @@ impl Cache {
     pub fn alter(&mut self, change: &PolicyChange, now: UnixMs) -> Result<Effects, AlterError> {
         let mut effects = self.begin_to_alter(change, now)?;
         while self.shrinking {
-            effects.evicted.append(&mut self.shrink(usize::MAX, now).evicted);
+            let mut more = self.shrink(usize::MAX, now);
+            effects.evicted.append(&mut more.evicted);
+            effects.expired += more.expired;
         }
         Ok(effects)
     }

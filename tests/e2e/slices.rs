@@ -105,6 +105,30 @@ fn others_carry_on_meanwhile() {
     assert_eq!(cmd!(c, "LLMCACHE.GET", "faq", "late"), "answer", "it is the newest");
 }
 
+/// Whoever takes over a cache in the middle of a change to a lower limit has nobody who goes on with it but the timer.
+#[test]
+fn a_cache_that_is_taken_over_while_it_shrinks_goes_on() {
+    let pair = Pair::with(|builder| builder);
+    let mut c = pair.primary.client();
+    fill(&mut c, "faq", 3 * MANY);
+    pair.wait_in_sync();
+    let mut waiting = begin(&pair.primary, "LLMCACHE.ALTER faq MAXENTRIES 10");
+    until("it has begun", PATIENCE, || stat(&mut c, "entries") < 3 * MANY as i64);
+    c.words("COPY faq copied");
+    let payload = cmd!(c, "DUMP", "faq").bytes().to_vec();
+    cmd!(c, "RESTORE", "restored", 0, payload).ok();
+    let entries = |c: &mut Client, key: &str| cmd!(c, "LLMCACHE.INFO", key).field("entries").int();
+    assert!(entries(&mut c, "copied") > 10, "in the middle of it");
+    for key in ["copied", "restored"] {
+        until("the limit holds", PATIENCE, || entries(&mut c, key) <= 10);
+    }
+    waiting.read().ok();
+    pair.wait_in_sync();
+    for key in ["faq", "copied", "restored"] {
+        assert_eq!(digest(&mut pair.replica.client(), key), digest(&mut c, key), "{key}");
+    }
+}
+
 #[test]
 fn nobody_waits_for_a_change_of_very_many_entries() {
     let server = Server::start();
