@@ -24,9 +24,11 @@ const CACHES: usize = 4096;
 /// How many entries one tick frees: a few milliseconds' work.
 const ENTRIES: usize = 3000;
 
-/// How many hot copies one tick looks at, and how many entries of a cache that is over its limits it lets go.
+/// How many hot copies one tick looks at; how long it lets entries go of a cache that is over its limits, and how many at
+/// once.
 const COOLING: usize = 2048;
-const SHRINKING: usize = 512;
+const SHRINKING: Duration = Duration::from_millis(2);
+const AT_ONCE: usize = 64;
 
 /// How long one tick puts entries into an index.
 const INDEXING: Duration = Duration::from_millis(2);
@@ -112,14 +114,27 @@ fn walk(ctx: &Context) -> bool {
         let effects = Effects { expired, ..Effects::default() };
         visit(ctx, &home, place, |_| effects);
     }
+    let mut is_shrinking = false;
     for (place, home) in too_large {
-        visit(ctx, &home, place, |resident| resident.cache.shrink(SHRINKING, now));
+        visit(ctx, &home, place, |resident| {
+            let (started, mut gone) = (Instant::now(), Effects::default());
+            while resident.cache.is_over() && started.elapsed() < SHRINKING {
+                let mut more = resident.cache.shrink(AT_ONCE, now);
+                if more == Effects::default() {
+                    break;
+                }
+                gone.evicted.append(&mut more.evicted);
+                gone.expired += more.expired;
+            }
+            is_shrinking = gone.expired > 0 || !gone.evicted.is_empty();
+            gone
+        });
     }
     let advanced = indexing.is_some_and(|(number, place, home)| {
         NEXT_TO_INDEX.store(number + 1, Ordering::Relaxed);
         index(ctx, &home, place, now)
     });
-    budget == 0 || advanced
+    budget == 0 || advanced || is_shrinking
 }
 
 /// Takes a dictionary that is done into use. Who decides makes room for it; while nobody may, it must find room; a replica
