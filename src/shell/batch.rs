@@ -213,7 +213,7 @@ impl Batch {
                 if ctx.get_flags().contains(ContextFlags::OOM) {
                     return Err(Failure::OutOfMemory);
                 }
-                edit(ctx, key, |cache, _| Ok(((), cache.plan(profile, plan.clone(), bounds.now)?)))?;
+                edit(ctx, key, false, |cache, _| Ok(((), cache.plan(profile, plan.clone(), bounds.now)?)))?;
                 self.totals.planned = true;
                 Ok(false)
             }

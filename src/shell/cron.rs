@@ -5,7 +5,7 @@
 
 use super::publish::visit;
 use super::registry::{self, Home, Resident};
-use super::{config, relief, server, settle, stopwatch, worker};
+use super::{audience, config, relief, server, settle, stopwatch, worker};
 use crate::core::effects::Effects;
 use crate::core::time::UnixMs;
 use crate::core::training::Room;
@@ -32,6 +32,9 @@ const AT_ONCE: usize = 64;
 
 /// How long one tick puts entries into an index.
 const INDEXING: Duration = Duration::from_millis(2);
+
+/// How often it is looked at who hears what is replicated.
+const LISTENING: Duration = Duration::from_secs(1);
 
 /// Between the beginnings of two rounds over the alerts of all caches, half of what is promised; how long one tick goes on
 /// with a round, and after how many caches it looks at the time.
@@ -66,6 +69,7 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
         }
         adopt(&ctx);
         relief::tick(&ctx);
+        listen(&ctx);
         watch(&ctx);
     });
     arm(&ctx, period);
@@ -172,6 +176,15 @@ fn index(ctx: &Context, home: &Home, place: *mut Resident, now: UnixMs) -> bool 
         });
     }
     advanced
+}
+
+/// Looks now and then whether anybody hears what is replicated.
+fn listen(ctx: &Context) {
+    thread_local!(static LAST: Cell<Option<Instant>> = const { Cell::new(None) });
+    if LAST.get().is_none_or(|last| last.elapsed() >= LISTENING) {
+        LAST.set(Some(Instant::now()));
+        audience::look(ctx);
+    }
 }
 
 /// Looks at the alerts of all caches, some in each tick: which of them begin to fire, and which stop. Only a cache in which

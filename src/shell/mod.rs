@@ -7,6 +7,7 @@
 
 mod access;
 pub mod alloc;
+mod audience;
 mod batch;
 mod commands;
 mod config;
@@ -56,6 +57,7 @@ fn load(ctx: &Context, args: &[RedisString]) -> Status {
     crate::core::similarity::prepare();
     info::register(ctx);
     events::subscribe(ctx);
+    audience::subscribe(ctx);
     server::note_main_thread();
     server::watch_eviction_policy(ctx);
     stopwatch::calibrate();

@@ -23,7 +23,7 @@ use super::publish::{announce, replicate};
 use super::reply::Reply;
 use super::search::{self, Sought};
 use super::stopwatch::Stopwatch;
-use super::{config, docs, server, worker};
+use super::{audience, config, docs, server, worker};
 use crate::core::cache::Cache;
 use crate::core::codec::Codec;
 use crate::core::effects::Effects;
@@ -89,7 +89,7 @@ impl<'a> Call<'a> {
     /// Changes the cache at its key, and tells everyone who must know. `act` is told whether the cache is new: one that
     /// is not there is made, and stays if anything has happened to it.
     pub fn edit<T>(&self, act: impl FnOnce(&mut Cache, bool) -> Result<(T, Effects), Failure>) -> Result<T, Failure> {
-        edit(self.ctx, self.key, act)
+        edit(self.ctx, self.key, true, act)
     }
 
     /// The same for what another node decided: passed on as it came.
@@ -106,17 +106,23 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Changes the cache at a key of the context's database, as a command or behind one. As [`Call::edit`].
+/// Changes the cache at a key of the context's database, as the command that runs or behind one. As [`Call::edit`].
 pub fn edit<T>(
     ctx: &Context,
     key: *mut raw::RedisModuleString,
+    is_command: bool,
     act: impl FnOnce(&mut Cache, bool) -> Result<(T, Effects), Failure>,
 ) -> Result<T, Failure> {
+    let flags = ctx.get_flags();
     // What comes from a primary goes on as it came: this node's clock may see less in it than the primary's did.
-    let from_primary = ctx.get_flags().contains(ContextFlags::REPLICATED);
-    change(ctx, key, act, |name, cache, effects| match from_primary {
-        true => ctx.replicate_verbatim(),
-        false => replicate(ctx, name, cache, effects),
+    let from_primary = flags.contains(ContextFlags::REPLICATED);
+    change(ctx, key, act, |name, cache, effects| {
+        // And a record that nobody is to read need not be made.
+        let is_unheard = is_command && effects.stored.is_some() && !audience::listens(flags);
+        match from_primary || is_unheard {
+            true => ctx.replicate_verbatim(),
+            false => replicate(ctx, name, cache, effects),
+        }
     })
 }
 

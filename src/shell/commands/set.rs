@@ -33,7 +33,7 @@ pub fn store(
     let home = home(ctx, RedisString::string_as_slice(key));
     let terms = Terms::of(&home);
     let is_lost = set.token.is_some_and(|token| !fetch::is_holder(&home, &answer, token, now));
-    let stored = super::edit(ctx, key, |cache, _| {
+    let stored = super::edit(ctx, key, timed.is_some(), |cache, _| {
         if is_lost {
             return Ok((cache.skip_lost(&answer, now), Effects::default()));
         }
