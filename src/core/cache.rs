@@ -41,7 +41,7 @@ pub struct Cache {
     pub(super) policy: Policy,
     pub(super) strategies: Strategies,
     pub(super) ledger: Ledger,
-    /// Answers that wait to be compressed, by slot and etag. Here and below a name may be that of an entry that is gone or has
+    /// Answers that wait to be compressed, by slot and version. Here and below a name may be that of an entry that is gone or has
     /// changed, which is seen when its turn comes; they are swept before such names outnumber the others.
     pub(super) pending: VecDeque<(Slot, u64)>,
     /// Entries with a hot copy.
@@ -53,6 +53,8 @@ pub struct Cache {
     pub(super) feedback: Feedback,
     pub(super) plans: Plans,
     pub(super) alerts: Alerts,
+    /// How many answers were stored before their etag was known.
+    pub(super) versions: u64,
     /// Whether a similar lookup came to a cache whose own mode is exact.
     pub(super) asked_similar: bool,
     /// Whether a limit has become lower than what there is, and entries go bit by bit.

@@ -16,6 +16,7 @@ use super::money::MicroUsd;
 use super::shortcuts;
 use super::similarity::index::Mark;
 use super::store::{Deadline, Store};
+use super::storing::etag;
 use super::time::{rounded_seconds, UnixMs};
 
 /// Where an entry lives in its store.
@@ -83,12 +84,24 @@ pub struct Effort {
     pub latency_ms: u64,
 }
 
+/// What is known of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Nothing: it lies as it came.
+    Nothing,
+    /// Its etag.
+    Etag,
+    /// Its etag, and that compression was tried and did not pay.
+    Incompressible,
+}
+
 /// One answer: 128 bytes, which a hit looks at, and a body of its own length. Strings that entries share are symbols of the
 /// store's interners.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub(super) id: EntryId,
-    pub(super) etag: u64,
+    /// Which answer it has: its etag, or a number that no other answer of this cache has until that is known.
+    pub(super) version: u64,
     pub(super) context: Symbol,
     pub(super) model: Symbol,
     pub(super) scope: Symbol,
@@ -102,8 +115,8 @@ pub struct Entry {
     pub(super) dictionary: u8,
     /// The answer's own length.
     pub(super) raw_len: u32,
-    /// Whether compression was tried and did not pay.
-    pub(super) incompressible: bool,
+    /// What is known of it.
+    pub(super) known: Known,
     /// Where the answer is uncompressed, if it is compressed and there is room.
     pub(super) hot: Place,
     pub(super) fresh_until: UnixMs,
@@ -123,6 +136,19 @@ pub struct Entry {
 const _: () = assert!(size_of::<Entry>() <= 128);
 
 impl Entry {
+    /// Names its answer by its content.
+    pub(super) fn etag(&self) -> u64 {
+        match self.known {
+            Known::Nothing => etag(self.body.answer()),
+            Known::Etag | Known::Incompressible => self.version,
+        }
+    }
+
+    /// Notes its etag, and whether it gets no smaller.
+    pub(super) fn set_known(&mut self, etag: u64, known: Known) {
+        (self.version, self.known) = (etag, known);
+    }
+
     /// Bits of its digest, for those that keep no more.
     pub(super) fn stamp(&self) -> u32 {
         self.id.lot()
@@ -175,6 +201,7 @@ impl Entry {
 
     /// Stores the answer in another way.
     pub(super) fn set_answer(&mut self, answer: &Packed) {
+        self.set_known(self.etag(), Known::Etag);
         self.body = self.body.with_answer(&answer.bytes);
         (self.encoding, self.dictionary, self.raw_len) = (answer.encoding, answer.dictionary, answer.raw_len);
     }
@@ -255,7 +282,7 @@ impl<'a> EntryView<'a> {
 
     /// Names this very answer: equal bytes have equal tags.
     pub fn etag(&self) -> u64 {
-        self.entry.etag
+        self.entry.etag()
     }
 
     /// The strategy that gave it its time, or `explicit`.

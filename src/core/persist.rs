@@ -25,7 +25,7 @@ use super::codec::{is_block, Codec, Encoding, PackedRef, MAX_ANSWER};
 use super::copies::Place;
 use super::dictionary::{Dictionaries, Dictionary, Facts, Shown, MAX_DICTIONARIES};
 use super::effects::Effects;
-use super::entry::{Effort, Entry, EntryView, Lifespan};
+use super::entry::{Effort, Entry, EntryView, Known, Lifespan};
 use super::eviction::order::VETERAN;
 use super::feedback::{Pair, MAX_PAIRS};
 use super::identity::{Context, EntryId, Identity, Shape};
@@ -267,7 +267,7 @@ impl Cache {
         let (_, parts) = read_entry(entry, &Dictionaries::default())?;
         let digest = Identity { context: read_context(context)?, prompt: parts.prompt }.digest();
         let there = self.store.find(&digest);
-        let same = there.filter(|slot| self.store.get(*slot).is_some_and(|entry| entry.etag == parts.etag));
+        let same = there.filter(|slot| self.store.get(*slot).is_some_and(|entry| entry.etag() == parts.etag));
         let mut effects = Effects { renewed: Some(digest.id()), ..Effects::default() };
         match same {
             Some(slot) => self.store.set_life(slot, parts.life),
@@ -601,7 +601,7 @@ impl EntryParts<'_> {
         };
         let entry = Entry {
             id: digest.id(),
-            etag: self.etag,
+            version: self.etag,
             context,
             model: store.acquire_name(Dimension::Model, &model),
             scope: store.acquire_name(Dimension::Scope, &scope),
@@ -618,7 +618,7 @@ impl EntryParts<'_> {
             encoding: self.encoding,
             dictionary: self.dictionary,
             raw_len: self.raw_len,
-            incompressible: false,
+            known: Known::Etag,
             hot: Place::NONE,
             fresh_until: self.life.fresh_until,
             dead_at: self.life.dead_at,
@@ -628,12 +628,12 @@ impl EntryParts<'_> {
             used: 0,
             asked: (self.hits as f32).min(VETERAN),
         };
-        let (etag, waits) = (entry.etag, entry.encoding == Encoding::Raw);
+        let (version, waits) = (entry.version, entry.encoding == Encoding::Raw);
         let length = entry.raw_len as usize;
         let slot = store.insert(entry, vector.as_ref());
         cache.schedule.stored(length);
         if waits && cache.pressing_level(length).is_some() {
-            cache.await_pressing(slot, etag);
+            cache.await_pressing(slot, version);
         }
     }
 }

@@ -15,8 +15,9 @@
 use super::cache::Cache;
 use super::codec::{Codec, Encoding, Packed, BLOCK, SMALL, SMALL_WITH_DICTIONARY};
 use super::dictionary::Dictionary;
-use super::entry::{Entry, Slot};
+use super::entry::{Entry, Known, Slot};
 use super::identity::EntryId;
+use super::storing::etag;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -36,7 +37,9 @@ pub struct Pressing {
     /// Whose answer it is.
     pub id: EntryId,
     /// Which answer it is.
-    pub etag: u64,
+    pub version: u64,
+    /// Whether its etag is to be made.
+    pub(super) wants_etag: bool,
     /// The level to compress at.
     pub level: i32,
     /// The answer as it is stored.
@@ -65,7 +68,9 @@ pub struct Pressed {
     /// Whose answer it is.
     pub id: EntryId,
     /// Which answer it is.
-    pub etag: u64,
+    pub version: u64,
+    /// Its etag, if it was made.
+    pub(super) etag: Option<u64>,
     /// The answer as it is to be stored.
     pub packed: Packed,
     /// The dictionary that was tried.
@@ -89,6 +94,7 @@ impl Pressing {
                 unpacked.as_deref().ok()
             }
         };
+        let etag = answer.filter(|_| self.wants_etag).map(etag);
         let packed = match (answer, &self.dictionary) {
             (None, _) => self.stored.clone(),
             (Some(answer), Some(dictionary)) => codec.pack_with(answer, self.level, dictionary),
@@ -96,19 +102,20 @@ impl Pressing {
         };
         // What is damaged was tried with none.
         let dictionary = answer.and(self.dictionary.clone());
-        Pressed { id: self.id, etag: self.etag, packed, dictionary, why: self.why }
+        Pressed { id: self.id, version: self.version, etag, packed, dictionary, why: self.why }
     }
 
     /// This answer, compressed with a dictionary.
     pub(super) fn pressed_with(&self, packed: Packed, dictionary: &Arc<Dictionary>) -> Pressed {
-        Pressed { id: self.id, etag: self.etag, packed, dictionary: Some(dictionary.clone()), why: Why::Move }
+        let dictionary = Some(dictionary.clone());
+        Pressed { id: self.id, version: self.version, etag: None, packed, dictionary, why: Why::Move }
     }
 }
 
 /// Answers that are compressed, but not in the best way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Moving {
-    /// Those that are known, by slot and etag.
+    /// Those that are known, by slot and version.
     queue: VecDeque<(Slot, u64)>,
     /// From this slot on there may be more.
     next: Option<u64>,
@@ -123,25 +130,24 @@ impl Cache {
     }
 
     /// Notes that an entry was stored as it came though it is to be compressed.
-    pub(super) fn await_pressing(&mut self, slot: Slot, etag: u64) {
+    pub(super) fn await_pressing(&mut self, slot: Slot, version: u64) {
         let store = &self.store;
         let queue = &mut self.pending;
-        queue.push_back((slot, etag));
+        queue.push_back((slot, version));
         if queue.len() > 2 * store.len() + 64 {
-            queue.retain(|(slot, etag)| is_pending(store.get(*slot), *etag));
+            queue.retain(|(slot, version)| is_pending(store.get(*slot), *version));
         }
     }
 
     /// Notes that an entry was compressed without the dictionary that there is.
-    pub(super) fn await_move(&mut self, slot: Slot, etag: u64) {
-        if !self.store.get(slot).is_some_and(|entry| self.is_movable(entry)) {
-            return;
-        }
+    pub(super) fn await_move(&mut self, slot: Slot) {
+        let movable = self.store.get(slot).filter(|entry| self.is_movable(entry));
+        let Some(version) = movable.map(|entry| entry.version) else { return };
         let store = &self.store;
         let queue = &mut self.moving.queue;
-        queue.push_back((slot, etag));
+        queue.push_back((slot, version));
         if queue.len() > 2 * store.len() + 64 {
-            queue.retain(|(slot, etag)| store.get(*slot).is_some_and(|entry| entry.etag == *etag));
+            queue.retain(|(slot, version)| store.get(*slot).is_some_and(|entry| entry.version == *version));
         }
     }
 
@@ -171,9 +177,9 @@ impl Cache {
 
     /// Lists all answers anew that wait for a compressor, also those that are with one: what a copy of a cache needs.
     pub fn resume_compression(&mut self) {
-        let waiting = self.store.from_slot(0).filter(|(_, view)| is_pending(Some(view.entry), view.entry.etag));
+        let waiting = self.store.from_slot(0).filter(|(_, view)| is_pending(Some(view.entry), view.entry.version));
         let waiting = waiting.filter(|(_, view)| self.pressing_level(view.entry.body.answer_len()).is_some());
-        self.pending = waiting.map(|(slot, view)| (slot, view.entry.etag)).collect();
+        self.pending = waiting.map(|(slot, view)| (slot, view.entry.version)).collect();
         self.move_all();
         self.resume_training();
     }
@@ -188,8 +194,8 @@ impl Cache {
         let mut taken = Vec::new();
         let mut left = bytes;
         while left > 0 {
-            let Some((slot, etag)) = self.pending.pop_front() else { break };
-            let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), etag)) else { continue };
+            let Some((slot, version)) = self.pending.pop_front() else { break };
+            let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), version)) else { continue };
             let length = entry.body.answer_len();
             let Some(level) = self.pressing_level(length) else { continue };
             left = left.saturating_sub(length);
@@ -207,8 +213,8 @@ impl Cache {
         while left > 0 && looks > 0 && self.is_moving() {
             looks -= 1;
             let (slot, why) = match self.moving.queue.pop_front() {
-                Some((slot, etag)) => {
-                    let is_there = self.store.get(slot).is_some_and(|entry| entry.etag == etag);
+                Some((slot, version)) => {
+                    let is_there = self.store.get(slot).is_some_and(|entry| entry.version == version);
                     (Some(slot).filter(|_| is_there), Why::Haste)
                 }
                 None => (self.next_to_move(), Why::Move),
@@ -233,15 +239,20 @@ impl Cache {
         let stored = entry.answer().to_packed();
         let read_with = entry.answer().dictionary().and_then(|place| dictionaries.get(place).cloned());
         let dictionary = dictionaries.current().map(|(_, dictionary)| dictionary.clone());
-        Pressing { id: entry.id, etag: entry.etag, level, stored, read_with, dictionary, why }
+        let (id, version, wants_etag) = (entry.id, entry.version, entry.known == Known::Nothing);
+        Pressing { id, version, wants_etag, level, stored, read_with, dictionary, why }
     }
 
     /// Brings a compressed answer back. One that is not there any more, or not the same, is forgotten.
     pub fn bring_back(&mut self, pressed: Pressed) {
         let Some(slot) = self.store.find_id(&pressed.id) else { return };
-        let Some(entry) = self.store.get(slot).filter(|entry| entry.etag == pressed.etag) else { return };
-        let is_pending = is_pending(Some(entry), pressed.etag);
-        let Pressed { etag, mut packed, .. } = pressed;
+        let Some(entry) = self.store.get(slot).filter(|entry| entry.version == pressed.version) else { return };
+        let is_pending = is_pending(Some(entry), pressed.version);
+        let mut packed = pressed.packed;
+        let version = pressed.etag.unwrap_or(pressed.version);
+        if let Some(etag) = pressed.etag {
+            self.store.set_etag(slot, etag);
+        }
         let current = self.store.dictionaries().current();
         let tried_current = match (&pressed.dictionary, current) {
             (Some(tried), Some((_, current))) => Arc::ptr_eq(tried, current),
@@ -251,7 +262,7 @@ impl Cache {
             match current {
                 Some((place, _)) if tried_current => packed.dictionary = place,
                 // Its dictionary is not in use any more, and nobody is to refer to it again.
-                _ if is_pending && pressed.why == Why::New => return self.await_pressing(slot, etag),
+                _ if is_pending && pressed.why == Why::New => return self.await_pressing(slot, version),
                 _ => return,
             }
         }
@@ -270,7 +281,7 @@ impl Cache {
             raw.into_iter().for_each(|raw| self.keep_fresh(slot, raw));
         }
         if !tried_current {
-            self.await_move(slot, etag);
+            self.await_move(slot);
         }
     }
 
@@ -294,19 +305,19 @@ impl Cache {
     /// Compresses one answer here and now, if it still waits for that and is small enough to be done on the way. A
     /// dictionary is nothing to be prepared here, so it moves over later.
     pub fn press_now(&mut self, slot: Slot, codec: &mut Codec) {
-        let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), entry.etag)) else { return };
+        let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), entry.version)) else { return };
         let length = entry.body.answer_len();
         let Some(level) = self.pressing_level(length).filter(|_| length <= INLINE) else { return };
         let packed = codec.pack(entry.body.answer(), Some(level.min(INLINE_LEVEL)));
-        let (id, etag) = (entry.id, entry.etag);
-        self.bring_back(Pressed { id, etag, packed, dictionary: None, why: Why::New });
+        let (id, version) = (entry.id, entry.version);
+        self.bring_back(Pressed { id, version, etag: None, packed, dictionary: None, why: Why::New });
     }
 
     /// Compresses up to `bytes` of the answers that wait, here and now, but none that is too large for that.
     pub fn press_some(&mut self, bytes: usize, codec: &mut Codec) {
         let mut left = bytes;
-        while let Some((slot, etag)) = self.pending.front().copied() {
-            if let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), etag)) {
+        while let Some((slot, version)) = self.pending.front().copied() {
+            if let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), version)) {
                 let length = entry.body.answer_len();
                 if length > left.min(INLINE) {
                     return;
@@ -320,6 +331,8 @@ impl Cache {
 }
 
 /// Whether this is the answer that was to be compressed, and nobody has tried yet.
-fn is_pending(entry: Option<&Entry>, etag: u64) -> bool {
-    entry.is_some_and(|entry| entry.etag == etag && entry.encoding == Encoding::Raw && !entry.incompressible)
+fn is_pending(entry: Option<&Entry>, version: u64) -> bool {
+    entry.is_some_and(|entry| {
+        entry.version == version && entry.encoding == Encoding::Raw && entry.known != Known::Incompressible
+    })
 }

@@ -41,7 +41,7 @@ impl Cache {
             }
         };
         let entry = self.store.get(slot);
-        if entry.is_some_and(|entry| terms.if_none_match == Some(entry.etag)) {
+        if entry.is_some_and(|entry| terms.if_none_match.is_some_and(|etag| etag == entry.etag())) {
             self.hit(found, 1, terms, wanted.now);
             return Ok(Got::NotModified);
         }

@@ -17,7 +17,7 @@ use super::census::{Census, Holding};
 use super::codec::{Packed, PackedRef};
 use super::copies::{Copies, Hot, Place};
 use super::dictionary::{Dictionaries, Dictionary};
-use super::entry::{Entry, EntryView, Lifespan, Slot};
+use super::entry::{Entry, EntryView, Known, Lifespan, Slot};
 use super::eviction::order::Order;
 use super::identity::{Context, Digest, EntryId, Identity, Shape};
 use super::ids::Ids;
@@ -301,10 +301,17 @@ impl Store {
         before.into_iter().for_each(|place| self.dictionaries.release(place));
     }
 
+    /// Notes the etag of an answer, which was not known.
+    pub(super) fn set_etag(&mut self, slot: Slot, etag: u64) {
+        if let Some(entry) = self.get_mut(slot) {
+            entry.set_known(etag, Known::Etag);
+        }
+    }
+
     /// Notes that an answer does not get smaller.
     pub(super) fn set_incompressible(&mut self, slot: Slot) {
         if let Some(entry) = self.get_mut(slot) {
-            entry.incompressible = true;
+            entry.set_known(entry.etag(), Known::Incompressible);
         }
     }
 

@@ -3,10 +3,10 @@
 use super::body::{Body, Rare};
 use super::cache::Cache;
 use super::census::Census;
-use super::codec::{Codec, Encoding};
+use super::codec::{Codec, Encoding, BLOCK};
 use super::copies::Place;
 use super::effects::Effects;
-use super::entry::{Effort, Entry, Lifespan, Phase, Slot};
+use super::entry::{Effort, Entry, Known, Lifespan, Phase, Slot};
 use super::eviction::order::Order;
 use super::eviction::Pressure;
 use super::identity::{Digest, EntryId, Identity, Shape};
@@ -202,9 +202,15 @@ impl Cache {
             + Interner::<()>::charge(self.store.context_len(&context))
             + if limit > 0 { Order::GHOSTS } else { 0 };
         let effort = self.effort(answer);
+        let level = self.pressing_level(answer.response.len());
+        let (version, known) = match level {
+            // Whoever compresses the answer makes its etag.
+            Some(_) if answer.response.len() <= BLOCK => (self.next_version(), Known::Nothing),
+            _ => (etag(answer.response), Known::Etag),
+        };
         let mut entry = Entry {
             id: answer.digest.id(),
-            etag: etag(answer.response),
+            version,
             context: Symbol::NONE,
             model: Symbol::NONE,
             scope: Symbol::NONE,
@@ -221,7 +227,7 @@ impl Cache {
             encoding: Encoding::Raw,
             dictionary: 0,
             raw_len: u32::try_from(answer.response.len()).unwrap_or(u32::MAX),
-            incompressible: false,
+            known,
             hot: Place::NONE,
             fresh_until: life.fresh_until,
             dead_at: life.dead_at,
@@ -232,12 +238,13 @@ impl Cache {
             // A new answer to a question that is asked often.
             asked: there.and_then(|slot| self.store.asked(slot)).unwrap_or_default(),
         };
-        let level = self.pressing_level(answer.response.len());
         let fits = |needed: usize| limit == 0 || (self.memory() + needed) as u64 <= limit;
         let short_of_room = pressure != Pressure::None || !fits(entry.memory() + shared);
         if short_of_room && level.is_some() {
             entry.set_answer(&codec.pack(answer.response, level.map(|level| level.min(INLINE_LEVEL))));
-            entry.incompressible = entry.encoding == Encoding::Raw;
+            if entry.encoding == Encoding::Raw {
+                entry.set_known(entry.etag(), Known::Incompressible);
+            }
         }
         self.keep_likeness();
         let vector = self.vector_for(answer, there);
@@ -267,7 +274,7 @@ impl Cache {
         let rule = rule.map_or(Symbol::NONE, |rule| self.store.acquire_rule(rule.as_bytes()));
         entry.body.set_names(rule, tags.iter().map(|tag| self.store.acquire_name(Dimension::Tag, tag)));
         let cost = effort.cost;
-        let (pending, etag) = (level.is_some() && !short_of_room, entry.etag);
+        let (pending, version) = (level.is_some() && !short_of_room, entry.version);
         if let (Kind::Vector, None, Some(vector)) = (self.policy.similarity, self.policy.dim, &vector) {
             self.policy.dim = u32::try_from(vector.shape().dim).ok();
             effects.policy = true;
@@ -275,9 +282,9 @@ impl Cache {
         let slot = self.store.insert(entry, vector.as_ref());
         self.count_slot(slot, now, |counters| counters.stored(cost));
         if pending {
-            self.await_pressing(slot, etag);
+            self.await_pressing(slot, version);
         } else {
-            self.await_move(slot, etag);
+            self.await_move(slot);
         }
         self.schedule.stored(answer.response.len());
         effects.stored = Some(answer.digest.id());
@@ -408,6 +415,12 @@ impl Cache {
         });
         let Usage { input: tokens_in, output: tokens_out, .. } = usage;
         Effort { tokens_in, tokens_out, estimated: told.is_none(), cost, latency_ms: answer.latency_ms }
+    }
+
+    /// A name for an answer whose etag is not known yet. No other answer of this cache has it.
+    fn next_version(&mut self) -> u64 {
+        self.versions += 1;
+        self.versions
     }
 
     /// Takes an entry out, if there is one: as deleted if anybody could see it, as expired if not.

@@ -213,7 +213,7 @@ impl Cache {
             training.next += training.step;
             let fits = |length: u32| (SMALL_WITH_DICTIONARY..=LONGEST_SAMPLE).contains(&(length as usize));
             let Some(entry) = entry.filter(|entry| fits(entry.raw_len)) else { continue };
-            if training.seen.insert(entry.etag) {
+            if training.seen.insert(entry.etag()) {
                 training.bytes += entry.raw_len as usize;
                 training.samples.push(self.pressing(entry, i32::from(self.policy.level), Why::Move));
             }

@@ -6,7 +6,6 @@ use crate::core::time::UnixMs;
 use redis_module::{raw, CallOptionResp, CallOptionsBuilder, CallReply, CallResult, Context, ContextFlags};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
-use std::time::SystemTime;
 
 /// Which keys the server may evict by its `maxmemory-policy`: none, those that expire, or all.
 static EVICTS: AtomicU8 = AtomicU8::new(NOTHING);
@@ -22,12 +21,6 @@ pub fn now() -> UnixMs {
     // SAFETY: takes nothing, changes nothing, and is there on every server that a module can load into.
     let ms = unsafe { raw::RedisModule_Milliseconds.map(|milliseconds| milliseconds()) };
     UnixMs(ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or_default())
-}
-
-/// A time of day as the cache sees it. It is the clock that [`now`] reads.
-pub fn time_of(time: SystemTime) -> UnixMs {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    UnixMs(u64::try_from(since.as_millis()).unwrap_or_default())
 }
 
 thread_local! {

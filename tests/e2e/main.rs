@@ -8,6 +8,7 @@ mod harness;
 mod support;
 
 mod alerts;
+mod audience;
 mod costs;
 mod crowd;
 mod dictionaries;

@@ -23,7 +23,7 @@ use super::publish::{announce, replicate};
 use super::reply::Reply;
 use super::search::{self, Sought};
 use super::stopwatch::Stopwatch;
-use super::{audience, config, docs, server, worker};
+use super::{audience, config, docs, worker};
 use crate::core::cache::Cache;
 use crate::core::codec::Codec;
 use crate::core::effects::Effects;
@@ -36,7 +36,7 @@ use redis_module::{raw, Context, ContextFlags, RedisString};
 use std::cell::RefCell;
 use std::ffi::{c_int, CString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// A command on its way.
 pub struct Call<'a> {
@@ -284,7 +284,7 @@ unsafe fn dispatch(
         let key = strings.get(1).copied().unwrap_or(std::ptr::null_mut());
         // SAFETY: the context is that of this command, and so is what was found for it.
         let sought = unsafe { search::brought_back(ctx.ctx) };
-        run(&Call { ctx: &ctx, words, strings, key, now: server::time_of(SystemTime::now()), started, handler, sought })
+        run(&Call { ctx: &ctx, words, strings, key, now: started.started_at(), started, handler, sought })
     }));
     match outcome.unwrap_or(Err(Failure::Panic)) {
         Ok(()) => {}
