@@ -162,7 +162,7 @@ fn memory_is_right_while_answers_are_compressed() {
     });
     compare("compressed elsewhere, in part", |codec| {
         let mut cache = filled(&shape, 10_000, codec);
-        let pressings = cache.take_pressings(8_000_000);
+        let pressings = cache.take_pressings(8_000_000, None);
         pressings.iter().map(|pressing| pressing.press(codec)).for_each(|pressed| cache.bring_back(pressed));
         cache
     });

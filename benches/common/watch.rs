@@ -10,13 +10,16 @@ pub fn cpu_us(client: &mut Client) -> f64 {
     (seconds("used_cpu_user") + seconds("used_cpu_sys")) * 1e6
 }
 
-/// Waits until the server's threads have nothing left to do.
+/// Waits until the server's threads have nothing left to do: new answers rest for a moment before they are compressed.
 pub fn settle(client: &mut Client) {
     const LOOK: Duration = Duration::from_millis(20);
+    const LOOKS: u32 = 20;
+    let mut idle = 0;
     until("the server is idle", PATIENCE * 15, || {
         let before = cpu_us(client);
         std::thread::sleep(LOOK);
-        cpu_us(client) - before < LOOK.as_micros() as f64 / 10.0
+        idle = if cpu_us(client) - before < LOOK.as_micros() as f64 / 10.0 { idle + 1 } else { 0 };
+        idle >= LOOKS
     });
 }
 

@@ -36,9 +36,6 @@ pub(super) struct Body {
     estimated: bool,
 }
 
-/// Seven numbers of up to ten bytes each.
-const MOST_RARE: usize = 7 * 10;
-
 const SYMBOL: usize = size_of::<u32>();
 
 impl Body {
@@ -46,30 +43,29 @@ impl Body {
     pub fn new(
         rare: &Rare,
         rule: Symbol,
-        tags: impl Iterator<Item = Symbol>,
+        tags: impl ExactSizeIterator<Item = Symbol>,
         meta: Option<&[u8]>,
         prompt: &[u8],
         answer: &[u8],
     ) -> Self {
-        let mut head = Vec::with_capacity(MOST_RARE);
         let Rare { effort, stale_ms, created } = *rare;
         let Effort { tokens_in, tokens_out, estimated, cost, latency_ms } = effort;
         let meta_length = meta.map_or(0, |meta| meta.len() as u64 + 1);
-        for number in [tokens_in, tokens_out, cost.micros(), latency_ms, stale_ms, meta_length, created.0] {
-            push(&mut head, number);
-        }
-        let rare = head.len() as u8;
-        head.extend(rule.to_bytes());
-        let mut count = 0;
-        for tag in tags {
-            head.extend(tag.to_bytes());
-            count += 1;
-        }
-        let parts = [prompt, &head, meta.unwrap_or_default(), answer];
+        let numbers = [tokens_in, tokens_out, cost.micros(), latency_ms, stale_ms, meta_length, created.0];
+        let rare: usize = numbers.into_iter().map(length).sum();
+        let meta = meta.unwrap_or_default();
+        let names = (1 + tags.len()) * SYMBOL;
+        let mut bytes = Vec::with_capacity(prompt.len() + rare + names + meta.len() + answer.len());
+        bytes.extend_from_slice(prompt);
+        numbers.into_iter().for_each(|number| push(&mut bytes, number));
+        let count = tags.len() as u8;
+        std::iter::once(rule).chain(tags).for_each(|symbol| bytes.extend(symbol.to_bytes()));
+        bytes.extend_from_slice(meta);
+        bytes.extend_from_slice(answer);
         Self {
-            bytes: parts.concat().into(),
+            bytes: bytes.into(),
             prompt: u32::try_from(prompt.len()).unwrap_or(u32::MAX),
-            rare,
+            rare: rare as u8,
             tags: count,
             estimated,
         }
@@ -197,6 +193,12 @@ impl Body {
     pub fn relocate(&mut self, mover: impl FnOnce(Box<[u8]>) -> Box<[u8]>) {
         self.bytes = mover(std::mem::take(&mut self.bytes));
     }
+}
+
+/// How many bytes a number takes.
+fn length(number: u64) -> usize {
+    let bits = u64::BITS - (number | 1).leading_zeros();
+    bits.div_ceil(7) as usize
 }
 
 fn push(bytes: &mut Vec<u8>, mut number: u64) {

@@ -14,7 +14,7 @@ use super::ledger::Ledger;
 use super::matching::Wanted;
 use super::plans::{Plans, MAX_PROFILES};
 use super::policy::{Compress, Mode, Policy, PolicyChange};
-use super::pressing::Moving;
+use super::pressing::{Moving, Waiting};
 use super::similarity::guards::Guard;
 use super::similarity::index::Index;
 use super::similarity::{Kind, Method};
@@ -41,9 +41,9 @@ pub struct Cache {
     pub(super) policy: Policy,
     pub(super) strategies: Strategies,
     pub(super) ledger: Ledger,
-    /// Answers that wait to be compressed, by slot and version. Here and below a name may be that of an entry that is gone or has
+    /// Answers that wait to be compressed, the oldest first. Here and below a name may be that of an entry that is gone or has
     /// changed, which is seen when its turn comes; they are swept before such names outnumber the others.
-    pub(super) pending: VecDeque<(Slot, u64)>,
+    pub(super) pending: VecDeque<Waiting>,
     /// Entries with a hot copy.
     pub(super) copies: VecDeque<Copied>,
     /// Answers that are to be stored in another way, and when a dictionary is trained.
@@ -330,9 +330,7 @@ impl Cache {
     pub fn alter(&mut self, change: &PolicyChange, now: UnixMs) -> Result<Effects, AlterError> {
         let mut effects = self.begin_to_alter(change, now)?;
         while self.shrinking {
-            let mut more = self.shrink(usize::MAX, now);
-            effects.evicted.append(&mut more.evicted);
-            effects.expired += more.expired;
+            effects.merge(self.shrink(usize::MAX, now));
         }
         Ok(effects)
     }

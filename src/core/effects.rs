@@ -37,6 +37,36 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// Adds what happened after that.
+    pub fn merge(&mut self, more: Self) {
+        let Self {
+            policy,
+            cleared,
+            deleted,
+            evicted,
+            stored,
+            moved,
+            renewed,
+            judged,
+            planned,
+            unplanned,
+            alerts,
+            turned,
+            expired,
+        } = more;
+        (self.policy, self.cleared, self.alerts) = (self.policy | policy, self.cleared | cleared, self.alerts | alerts);
+        self.deleted.extend(deleted);
+        self.evicted.extend(evicted);
+        self.moved.extend(moved);
+        self.turned.extend(turned);
+        self.stored = stored.or(self.stored);
+        self.renewed = renewed.or(self.renewed);
+        self.judged = judged.or(self.judged);
+        self.planned = planned.or(self.planned.take());
+        self.unplanned = unplanned.or(self.unplanned.take());
+        self.expired += expired;
+    }
+
     /// Whether anything happened that others must be told.
     pub fn is_silent(&self) -> bool {
         *self == Self { expired: self.expired, ..Self::default() }

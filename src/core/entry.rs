@@ -149,6 +149,11 @@ impl Entry {
         (self.version, self.known) = (etag, known);
     }
 
+    /// Notes that its answer gets no smaller.
+    pub(super) fn set_incompressible(&mut self) {
+        self.set_known(self.etag(), Known::Incompressible);
+    }
+
     /// Bits of its digest, for those that keep no more.
     pub(super) fn stamp(&self) -> u32 {
         self.id.lot()

@@ -633,7 +633,7 @@ impl EntryParts<'_> {
         let slot = store.insert(entry, vector.as_ref());
         cache.schedule.stored(length);
         if waits && cache.pressing_level(length).is_some() {
-            cache.await_pressing(slot, version);
+            cache.await_pressing(slot, version, UnixMs(0));
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Compression behind the reply.
 //!
-//! A new answer is stored as it came, so that SET does not wait for a compressor. Whoever owns the cache takes the
-//! [`Pressing`]s that are due, compresses them wherever it likes and brings them back; an answer that has changed
+//! A new answer is stored as it came, so that SET does not wait for a compressor, and rests until no other comes for a moment,
+//! or for two seconds: a burst of stores does not share the processor with its own compression, and what is overwritten at once
+//! is not compressed for nothing. Whoever
+//! owns the cache takes the [`Pressing`]s that are due, compresses them wherever it likes and brings them back; an answer that has changed
 //! meanwhile is left alone. What was uncompressed stays beside the compressed answer as a hot copy (see [`super::hot`]).
 //!
 //! ```text
@@ -18,12 +20,17 @@ use super::dictionary::Dictionary;
 use super::entry::{Entry, Known, Slot};
 use super::identity::EntryId;
 use super::storing::etag;
+use super::time::UnixMs;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// How many bytes a command may compress on its way, and the highest level for that.
 pub const INLINE: usize = 256 << 10;
 pub(super) const INLINE_LEVEL: i32 = 3;
+
+/// For how many ticks of 64 ms no answer may have come that new ones are compressed, and after how many they are in any case.
+const QUIET: u32 = 3;
+const LONGEST_REST: u32 = 31;
 
 /// How many slots are looked at for answers to be moved, for each of these that may be taken.
 const LOOKS: usize = 4;
@@ -37,9 +44,7 @@ pub struct Pressing {
     /// Whose answer it is.
     pub id: EntryId,
     /// Which answer it is.
-    pub version: u64,
-    /// Whether its etag is to be made.
-    pub(super) wants_etag: bool,
+    pub(super) version: Version,
     /// The level to compress at.
     pub level: i32,
     /// The answer as it is stored.
@@ -62,15 +67,39 @@ pub(super) enum Why {
     Move,
 }
 
+/// Which of an entry's answers: by its number, as long as its etag was not known, and by its etag.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Version {
+    number: Option<u64>,
+    etag: Option<u64>,
+}
+
+impl Version {
+    /// That of the answer which an entry has.
+    fn of(entry: &Entry) -> Self {
+        let is_etag = entry.known != Known::Nothing;
+        Self { number: Some(entry.version).filter(|_| !is_etag), etag: Some(entry.version).filter(|_| is_etag) }
+    }
+
+    /// The same once the answer has been read.
+    fn read(self, answer: Option<&[u8]>) -> Self {
+        Self { etag: self.etag.or_else(|| answer.map(etag)), ..self }
+    }
+
+    /// Whether an entry still has it.
+    fn is_of(self, entry: &Entry) -> bool {
+        let known = if entry.known == Known::Nothing { self.number } else { self.etag };
+        known == Some(entry.version)
+    }
+}
+
 /// An answer that has been compressed, or that is not worth it.
 #[derive(Clone, Debug)]
 pub struct Pressed {
     /// Whose answer it is.
     pub id: EntryId,
     /// Which answer it is.
-    pub version: u64,
-    /// Its etag, if it was made.
-    pub(super) etag: Option<u64>,
+    pub(super) version: Version,
     /// The answer as it is to be stored.
     pub packed: Packed,
     /// The dictionary that was tried.
@@ -94,7 +123,7 @@ impl Pressing {
                 unpacked.as_deref().ok()
             }
         };
-        let etag = answer.filter(|_| self.wants_etag).map(etag);
+        let version = self.version.read(answer);
         let packed = match (answer, &self.dictionary) {
             (None, _) => self.stored.clone(),
             (Some(answer), Some(dictionary)) => codec.pack_with(answer, self.level, dictionary),
@@ -102,14 +131,23 @@ impl Pressing {
         };
         // What is damaged was tried with none.
         let dictionary = answer.and(self.dictionary.clone());
-        Pressed { id: self.id, version: self.version, etag, packed, dictionary, why: self.why }
+        Pressed { id: self.id, version, packed, dictionary, why: self.why }
     }
 
-    /// This answer, compressed with a dictionary.
-    pub(super) fn pressed_with(&self, packed: Packed, dictionary: &Arc<Dictionary>) -> Pressed {
-        let dictionary = Some(dictionary.clone());
-        Pressed { id: self.id, version: self.version, etag: None, packed, dictionary, why: Why::Move }
+    /// This answer, which has been read, compressed with a dictionary.
+    pub(super) fn pressed_with(&self, answer: &[u8], packed: Packed, dictionary: &Arc<Dictionary>) -> Pressed {
+        let (version, dictionary) = (self.version.read(Some(answer)), Some(dictionary.clone()));
+        Pressed { id: self.id, version, packed, dictionary, why: Why::Move }
     }
+}
+
+/// An answer that waits to be compressed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    slot: Slot,
+    /// The tick in which it was stored; 0 where that is long ago.
+    since: u32,
+    version: u64,
 }
 
 /// Answers that are compressed, but not in the best way.
@@ -130,12 +168,12 @@ impl Cache {
     }
 
     /// Notes that an entry was stored as it came though it is to be compressed.
-    pub(super) fn await_pressing(&mut self, slot: Slot, version: u64) {
+    pub(super) fn await_pressing(&mut self, slot: Slot, version: u64, stored: UnixMs) {
         let store = &self.store;
         let queue = &mut self.pending;
-        queue.push_back((slot, version));
+        queue.push_back(Waiting { slot, since: tick(stored), version });
         if queue.len() > 2 * store.len() + 64 {
-            queue.retain(|(slot, version)| is_pending(store.get(*slot), *version));
+            queue.retain(|waiting| store.get(waiting.slot).is_some_and(|entry| is_pending(entry, waiting.version)));
         }
     }
 
@@ -177,9 +215,9 @@ impl Cache {
 
     /// Lists all answers anew that wait for a compressor, also those that are with one: what a copy of a cache needs.
     pub fn resume_compression(&mut self) {
-        let waiting = self.store.from_slot(0).filter(|(_, view)| is_pending(Some(view.entry), view.entry.version));
+        let waiting = self.store.from_slot(0).filter(|(_, view)| is_pending(view.entry, view.entry.version));
         let waiting = waiting.filter(|(_, view)| self.pressing_level(view.entry.body.answer_len()).is_some());
-        self.pending = waiting.map(|(slot, view)| (slot, view.entry.version)).collect();
+        self.pending = waiting.map(|(slot, view)| Waiting { slot, since: 0, version: view.entry.version }).collect();
         self.move_all();
         self.resume_training();
     }
@@ -189,16 +227,30 @@ impl Cache {
         !self.pending.is_empty()
     }
 
-    /// Takes the answers that are due to be compressed, of about `bytes` at most.
-    pub fn take_pressings(&mut self, bytes: usize) -> Vec<Pressing> {
+    /// Takes the answers that are due to be compressed, of about `bytes` at most: those that have rested, where there is room
+    /// for them to rest, or all.
+    pub fn take_pressings(&mut self, bytes: usize, rested: Option<UnixMs>) -> Vec<Pressing> {
         let mut taken = Vec::new();
         let mut left = bytes;
+        // With a clock that was set back, what seems to come has rested.
+        let has_rested =
+            |waiting: &Waiting, ticks| rested.is_none_or(|now| tick(now).wrapping_sub(waiting.since) >= ticks);
+        let is_quiet = self.pending.back().is_none_or(|last| has_rested(last, QUIET));
+        let is_due = |waiting: &Waiting| is_quiet || has_rested(waiting, LONGEST_REST);
         while left > 0 {
-            let Some((slot, version)) = self.pending.pop_front() else { break };
-            let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), version)) else { continue };
+            let Some(&Waiting { slot, version, .. }) = self.pending.front().filter(|waiting| is_due(waiting)) else {
+                break;
+            };
+            self.pending.pop_front();
+            let Some(entry) = self.store.get(slot).filter(|entry| is_pending(entry, version)) else { continue };
             let length = entry.body.answer_len();
-            let Some(level) = self.pressing_level(length) else { continue };
             left = left.saturating_sub(length);
+            let Some(level) = self.pressing_level(length) else {
+                // It stays as it came, and nobody else will make its etag.
+                let etag = entry.etag();
+                self.store.set_etag(slot, etag);
+                continue;
+            };
             taken.push(self.pressing(entry, level, Why::New));
         }
         taken
@@ -239,20 +291,19 @@ impl Cache {
         let stored = entry.answer().to_packed();
         let read_with = entry.answer().dictionary().and_then(|place| dictionaries.get(place).cloned());
         let dictionary = dictionaries.current().map(|(_, dictionary)| dictionary.clone());
-        let (id, version, wants_etag) = (entry.id, entry.version, entry.known == Known::Nothing);
-        Pressing { id, version, wants_etag, level, stored, read_with, dictionary, why }
+        let (id, version) = (entry.id, Version::of(entry));
+        Pressing { id, version, level, stored, read_with, dictionary, why }
     }
 
     /// Brings a compressed answer back. One that is not there any more, or not the same, is forgotten.
     pub fn bring_back(&mut self, pressed: Pressed) {
         let Some(slot) = self.store.find_id(&pressed.id) else { return };
-        let Some(entry) = self.store.get(slot).filter(|entry| entry.version == pressed.version) else { return };
-        let is_pending = is_pending(Some(entry), pressed.version);
-        let mut packed = pressed.packed;
-        let version = pressed.etag.unwrap_or(pressed.version);
-        if let Some(etag) = pressed.etag {
+        let Some(entry) = self.store.get(slot).filter(|entry| pressed.version.is_of(entry)) else { return };
+        let is_pending = is_pending(entry, entry.version);
+        if let (Known::Nothing, Some(etag)) = (entry.known, pressed.version.etag) {
             self.store.set_etag(slot, etag);
         }
+        let mut packed = pressed.packed;
         let current = self.store.dictionaries().current();
         let tried_current = match (&pressed.dictionary, current) {
             (Some(tried), Some((_, current))) => Arc::ptr_eq(tried, current),
@@ -262,15 +313,15 @@ impl Cache {
             match current {
                 Some((place, _)) if tried_current => packed.dictionary = place,
                 // Its dictionary is not in use any more, and nobody is to refer to it again.
-                _ if is_pending && pressed.why == Why::New => return self.await_pressing(slot, version),
-                _ => return,
+                _ => return self.await_again(slot),
             }
         }
         if tried_current && pressed.why != Why::Move {
             self.schedule.pressed(packed.raw_len, packed.bytes.len());
         }
         if pressed.why != Why::New || !is_pending {
-            return self.move_over(slot, packed);
+            self.move_over(slot, packed);
+            return self.await_again(slot);
         }
         if packed.encoding == Encoding::Raw {
             self.store.set_incompressible(slot);
@@ -282,6 +333,15 @@ impl Cache {
         }
         if !tried_current {
             self.await_move(slot);
+        }
+    }
+
+    /// Puts an answer in line once more that still waits for a compressor: under the name by which it was there, nobody may know
+    /// it any more.
+    fn await_again(&mut self, slot: Slot) {
+        let waiting = self.store.get(slot).filter(|entry| is_pending(entry, entry.version));
+        if let Some(version) = waiting.map(|entry| entry.version) {
+            self.await_pressing(slot, version, UnixMs(0));
         }
     }
 
@@ -305,19 +365,19 @@ impl Cache {
     /// Compresses one answer here and now, if it still waits for that and is small enough to be done on the way. A
     /// dictionary is nothing to be prepared here, so it moves over later.
     pub fn press_now(&mut self, slot: Slot, codec: &mut Codec) {
-        let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), entry.version)) else { return };
+        let Some(entry) = self.store.get(slot).filter(|entry| is_pending(entry, entry.version)) else { return };
         let length = entry.body.answer_len();
         let Some(level) = self.pressing_level(length).filter(|_| length <= INLINE) else { return };
         let packed = codec.pack(entry.body.answer(), Some(level.min(INLINE_LEVEL)));
-        let (id, version) = (entry.id, entry.version);
-        self.bring_back(Pressed { id, version, etag: None, packed, dictionary: None, why: Why::New });
+        let (id, version) = (entry.id, Version::of(entry));
+        self.bring_back(Pressed { id, version, packed, dictionary: None, why: Why::New });
     }
 
     /// Compresses up to `bytes` of the answers that wait, here and now, but none that is too large for that.
     pub fn press_some(&mut self, bytes: usize, codec: &mut Codec) {
         let mut left = bytes;
-        while let Some((slot, version)) = self.pending.front().copied() {
-            if let Some(entry) = self.store.get(slot).filter(|entry| is_pending(Some(entry), version)) {
+        while let Some(Waiting { slot, version, .. }) = self.pending.front().copied() {
+            if let Some(entry) = self.store.get(slot).filter(|entry| is_pending(entry, version)) {
                 let length = entry.body.answer_len();
                 if length > left.min(INLINE) {
                     return;
@@ -330,9 +390,11 @@ impl Cache {
     }
 }
 
+fn tick(time: UnixMs) -> u32 {
+    (time.0 / 64) as u32
+}
+
 /// Whether this is the answer that was to be compressed, and nobody has tried yet.
-fn is_pending(entry: Option<&Entry>, version: u64) -> bool {
-    entry.is_some_and(|entry| {
-        entry.version == version && entry.encoding == Encoding::Raw && entry.known != Known::Incompressible
-    })
+fn is_pending(entry: &Entry, version: u64) -> bool {
+    entry.version == version && entry.encoding == Encoding::Raw && entry.known != Known::Incompressible
 }

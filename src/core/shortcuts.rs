@@ -16,7 +16,7 @@ pub(super) const CHARGE: usize = size_of::<u64>() * 3 / 2;
 const GROUP: usize = 4;
 
 /// How many shortcuts are moved at most to make place for one.
-const MOVES: usize = 8;
+const MOVES: usize = 4;
 
 /// The shortcuts of a store: a table with up to two places for each entry. A hash may be in either of two
 /// groups of four: a table that is full to the last place leaves a quarter of all questions without one if each has only two.
@@ -67,6 +67,18 @@ impl Shortcuts {
                 noted = self.put(group ^ at, noted);
             }
             group = other(group, noted);
+        }
+    }
+
+    /// Forgets that a question is in a slot: others need the place.
+    pub fn forget(&mut self, hash: u64, slot: Slot) {
+        let noted = hash >> 32 << 32 | u64::from(slot.0.wrapping_add(1));
+        let first = hash as usize & !(GROUP - 1);
+        for group in [first, other(first, hash)] {
+            let at = self.group(group).position(|place| place == noted);
+            if let Some(at) = at {
+                self.put(group ^ at, 0);
+            }
         }
     }
 
@@ -141,6 +153,12 @@ mod tests {
             }
         }
         assert!(missing < 80, "{missing} of 1000 were pushed out by others");
+        // What is given up makes place.
+        let (gone, left) = hashes.split_at(500);
+        (0..).zip(gone).for_each(|(slot, hash)| shortcuts.forget(*hash, Slot(slot)));
+        let there = left.iter().filter(|hash| shortcuts.find(**hash).is_some()).count();
+        assert_eq!(shortcuts.places.iter().filter(|place| **place != 0).count(), there);
+        assert!(gone.iter().all(|hash| shortcuts.find(*hash).is_none()));
     }
 
     #[test]

@@ -169,6 +169,9 @@ impl Store {
         for tag in entry.body.tags() {
             self.tagged.remove(&(tag, slot));
         }
+        let question = Identity { context: self.context(entry.context), prompt: entry.body.prompt() };
+        let hash = self.shortcuts.hash(&question);
+        self.shortcuts.forget(hash, slot);
         let lot = entry.stamp();
         let slots = &self.slots;
         self.index.remove(lot, slot, |slot| lot_at(slots, slot));
@@ -311,7 +314,7 @@ impl Store {
     /// Notes that an answer does not get smaller.
     pub(super) fn set_incompressible(&mut self, slot: Slot) {
         if let Some(entry) = self.get_mut(slot) {
-            entry.set_known(entry.etag(), Known::Incompressible);
+            entry.set_incompressible();
         }
     }
 

@@ -21,6 +21,7 @@ use super::similarity::{Kind, Method};
 use super::strategy::{jittered, Decision, Question, StrategyError, Ttl};
 use super::time::UnixMs;
 use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
 
 /// What must be there, or must not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,7 +155,7 @@ const NOCACHE: &str = "nocache";
 /// How a lifetime was resolved.
 struct Resolved {
     life: Lifespan,
-    strategy: Box<str>,
+    strategy: Cow<'static, str>,
     rule: Option<Box<str>>,
 }
 
@@ -243,7 +244,7 @@ impl Cache {
         if short_of_room && level.is_some() {
             entry.set_answer(&codec.pack(answer.response, level.map(|level| level.min(INLINE_LEVEL))));
             if entry.encoding == Encoding::Raw {
-                entry.set_known(entry.etag(), Known::Incompressible);
+                entry.set_incompressible();
             }
         }
         self.keep_likeness();
@@ -282,7 +283,7 @@ impl Cache {
         let slot = self.store.insert(entry, vector.as_ref());
         self.count_slot(slot, now, |counters| counters.stored(cost));
         if pending {
-            self.await_pressing(slot, version);
+            self.await_pressing(slot, version, now);
         } else {
             self.await_move(slot);
         }
@@ -347,11 +348,11 @@ impl Cache {
     }
 
     /// The strategy that an answer has, or would have if it were stored.
-    pub(super) fn strategy_of(&self, answer: &Answer<'_>, now: UnixMs) -> Box<str> {
+    pub(super) fn strategy_of(&self, answer: &Answer<'_>, now: UnixMs) -> Cow<'static, str> {
         match self.resolve(answer, now) {
             Ok(Some(resolved)) => resolved.strategy,
             Ok(None) => NOCACHE.into(),
-            Err(_) => Box::default(),
+            Err(_) => "".into(),
         }
     }
 
@@ -390,7 +391,7 @@ impl Cache {
             Ttl::Millis(ms) => now.plus(jittered(ms, jitter, answer.digest.lot())),
         };
         let stale_ms = answer.stale_ms.or(strategy.stale_ms).unwrap_or(self.policy.stale_ms);
-        let strategy = strategy.name.clone();
+        let strategy = String::from(strategy.name.clone()).into();
         Ok(Some(Resolved { life: Lifespan::new(fresh_until, stale_ms), strategy, rule }))
     }
 

@@ -11,6 +11,7 @@ use super::cache::Cache;
 use super::codec::{Codec, Encoding, SMALL_WITH_DICTIONARY};
 use super::dictionary::{Dictionary, Facts, MAX_CONTENT};
 use super::effects::Effects;
+use super::entry::Known;
 use super::policy::Compress;
 use super::pressing::{Pressed, Pressing, Why};
 use super::time::UnixMs;
@@ -42,6 +43,9 @@ const LIMIT_SHARE: u64 = 16;
 
 /// How many answers are learned from, of how many bytes in all, and how long one may be.
 const SAMPLES: u64 = 2000;
+
+/// How many bytes of answers are hashed at once to tell which are the same.
+const HASHED: usize = 1 << 20;
 const SAMPLE_BYTES: usize = 3 << 20;
 const LONGEST_SAMPLE: usize = 32 << 10;
 
@@ -205,7 +209,12 @@ impl Cache {
 
     /// Gathers more, looking at `looks` entries at most; whether that is all.
     pub fn gather(&self, training: &mut Training, looks: usize) -> bool {
+        // What was just stored has no etag yet, and to make some takes longer than to look at many.
+        let mut hashed = 0;
         for _ in 0..looks {
+            if hashed >= HASHED {
+                break;
+            }
             if training.next >= self.store.end_slot() || training.bytes >= training.most {
                 return true;
             }
@@ -213,6 +222,7 @@ impl Cache {
             training.next += training.step;
             let fits = |length: u32| (SMALL_WITH_DICTIONARY..=LONGEST_SAMPLE).contains(&(length as usize));
             let Some(entry) = entry.filter(|entry| fits(entry.raw_len)) else { continue };
+            hashed += if entry.known == Known::Nothing { entry.raw_len as usize } else { 0 };
             if training.seen.insert(entry.etag()) {
                 training.bytes += entry.raw_len as usize;
                 training.samples.push(self.pressing(entry, i32::from(self.policy.level), Why::Move));
@@ -336,14 +346,15 @@ impl Training {
             .bytes
             .len() as u64;
             if packed.encoding == Encoding::Dict && first_users.len() < FIRST_USERS {
-                first_users.push((*sample, packed));
+                first_users.push((*sample, answer.as_slice(), packed));
             }
         }
         let whole = |sum: usize| u32::try_from(sum).ok();
         let facts = Facts { tried_raw: whole(tried_raw)?, tried_stored: whole(tried_stored)?, ..facts };
         // Now that it is known how well it does, it is a whole one.
         let dictionary = Arc::new(Arc::into_inner(dictionary)?.with_facts(facts));
-        let pressed = |(sample, packed): (&Pressing, _)| sample.pressed_with(packed, &dictionary);
+        let pressed =
+            |(sample, answer, packed): (&Pressing, &[u8], _)| sample.pressed_with(answer, packed, &dictionary);
         let first_users = first_users.into_iter().map(pressed).collect();
         Some(Made { dictionary, before, first_users })
     }

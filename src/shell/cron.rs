@@ -123,14 +123,13 @@ fn walk(ctx: &Context) -> bool {
         visit(ctx, &home, place, |resident| {
             let (started, mut gone) = (Instant::now(), Effects::default());
             while resident.cache.is_over() && started.elapsed() < SHRINKING {
-                let mut more = resident.cache.shrink(AT_ONCE, now);
+                let more = resident.cache.shrink(AT_ONCE, now);
                 if more == Effects::default() {
                     break;
                 }
-                gone.evicted.append(&mut more.evicted);
-                gone.expired += more.expired;
+                gone.merge(more);
             }
-            is_shrinking = gone.expired > 0 || !gone.evicted.is_empty();
+            is_shrinking = gone != Effects::default();
             gone
         });
     }

@@ -1,6 +1,6 @@
 //! What the server is: its clock, its memory, and what it lacks.
 
-use super::{config, log};
+use super::{config, log, stopwatch};
 use crate::core::eviction::Pressure;
 use crate::core::time::UnixMs;
 use redis_module::{raw, CallOptionResp, CallOptionsBuilder, CallReply, CallResult, Context, ContextFlags};
@@ -16,11 +16,9 @@ const EVERYTHING: u8 = 2;
 /// `maxmemory` as it was last seen; 0 for none.
 static MAXMEMORY: AtomicU64 = AtomicU64::new(0);
 
-/// The time of day.
+/// The time of day. No command that comes later is told an earlier one.
 pub fn now() -> UnixMs {
-    // SAFETY: takes nothing, changes nothing, and is there on every server that a module can load into.
-    let ms = unsafe { raw::RedisModule_Milliseconds.map(|milliseconds| milliseconds()) };
-    UnixMs(ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or_default())
+    stopwatch::look(is_main_thread())
 }
 
 thread_local! {

@@ -26,6 +26,15 @@ impl Stopwatch {
     }
 }
 
+/// Looks at the clock, and shares that with the commands that come right after.
+pub fn look(shared: bool) -> UnixMs {
+    let told = read_clock();
+    if shared {
+        counter::share(told);
+    }
+    UnixMs(told)
+}
+
 /// The time of day in milliseconds.
 fn read_clock() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -80,10 +89,16 @@ mod counter {
     pub fn clock(moment: Moment) -> u64 {
         let looked = LOOKED.load(Ordering::Relaxed);
         if moment < looked || RATE.load(Ordering::Relaxed) == 0 || between(looked, moment) > GOOD {
+            let told = read_clock();
             LOOKED.store(moment, Ordering::Relaxed);
-            TOLD.store(read_clock(), Ordering::Relaxed);
+            TOLD.store(told, Ordering::Relaxed);
         }
         TOLD.load(Ordering::Relaxed)
+    }
+
+    pub fn share(told: u64) {
+        LOOKED.store(now(), Ordering::Relaxed);
+        TOLD.store(told, Ordering::Relaxed);
     }
 
     pub fn calibrate() {
@@ -116,6 +131,8 @@ mod counter {
     pub fn clock(_: Moment) -> u64 {
         read_clock()
     }
+
+    pub fn share(_: u64) {}
 
     pub fn calibrate() {}
 }

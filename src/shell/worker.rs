@@ -97,7 +97,9 @@ pub fn hand_over(resident: &mut Resident) {
         limit => BATCH.min(limit / BATCH_PART),
     };
     let due = exchange().due_bytes;
-    let mut pressings = resident.cache.take_pressings(batch.saturating_sub(due));
+    let has_room = !server::is_filling() && !resident.cache.is_filling();
+    let rested = Some(server::now()).filter(|_| has_room);
+    let mut pressings = resident.cache.take_pressings(batch.saturating_sub(due), rested);
     if pressings.is_empty() {
         // New answers come first.
         pressings = resident.cache.take_moves(batch.min(MOVES).saturating_sub(due));

@@ -37,7 +37,7 @@ fn fill(cache: &mut Cache, range: std::ops::Range<usize>, kind: u64) {
 }
 
 fn press(cache: &mut Cache, codec: &mut Codec) {
-    for pressing in cache.take_pressings(usize::MAX) {
+    for pressing in cache.take_pressings(usize::MAX, None) {
         cache.bring_back(pressing.press(codec));
     }
 }
@@ -212,7 +212,7 @@ fn what_an_older_dictionary_made_is_made_again() {
     let (mut cache, mut codec) = trained(250);
     fill(&mut cache, 250..1000, 2);
     let before = entries(&cache, &mut codec);
-    let late: Vec<Pressed> = cache.take_pressings(20_000).iter().map(|one| one.press(&mut codec)).collect();
+    let late: Vec<Pressed> = cache.take_pressings(20_000, None).iter().map(|one| one.press(&mut codec)).collect();
     assert!(late.len() > 5 && late.iter().all(|pressed| pressed.packed.encoding == Encoding::Dict));
     press(&mut cache, &mut codec);
     let made = train(&mut cache, &mut codec).unwrap();
@@ -232,7 +232,7 @@ fn what_an_older_dictionary_made_is_made_again() {
 fn what_comes_back_when_dictionaries_are_no_longer_wanted_is_compressed_without() {
     let (mut cache, mut codec) = trained(250);
     fill(&mut cache, 250..300, 1);
-    let late: Vec<Pressed> = cache.take_pressings(usize::MAX).iter().map(|one| one.press(&mut codec)).collect();
+    let late: Vec<Pressed> = cache.take_pressings(usize::MAX, None).iter().map(|one| one.press(&mut codec)).collect();
     cache.alter(&PolicyChange { compress: Some(Compress::Zstd), ..PolicyChange::default() }, NOW).unwrap();
     late.into_iter().for_each(|pressed| cache.bring_back(pressed));
     assert_eq!(encodings(&cache), [50, 0, 250]);
@@ -511,7 +511,7 @@ fn dictionaries_come_and_go_at_random() {
                     cache.delete(&[Ask::plain(format!("prompt {i}")).id()], NOW);
                     twin.remove(&i);
                 }
-                60..=69 => away.extend(cache.take_pressings(60_000).iter().map(|one| one.press(&mut codec))),
+                60..=69 => away.extend(cache.take_pressings(60_000, None).iter().map(|one| one.press(&mut codec))),
                 70..=76 => away.extend(cache.take_moves(300_000).iter().map(|one| one.press(&mut codec))),
                 77..=88 => {
                     let count = rng.below(300).min(away.len() as u64) as usize;

@@ -56,7 +56,7 @@ fn limits_hold_after_each_step() {
                 changed = cache.alter(&change, now).unwrap().evicted.len();
                 cache.validate().unwrap_or_else(|why| panic!("{why} after ALTER, {}", place()));
             }
-            let pressed: Vec<_> = cache.take_pressings(10_000).iter().map(|one| one.press(&mut codec)).collect();
+            let pressed: Vec<_> = cache.take_pressings(10_000, None).iter().map(|one| one.press(&mut codec)).collect();
             for one in pressed {
                 cache.bring_back(one);
                 cache.validate().unwrap_or_else(|why| panic!("{why} after compression, {}", place()));
@@ -66,6 +66,35 @@ fn limits_hold_after_each_step() {
         }
         assert!(gone > 100 && full > 5, "{gone} evicted, {full} at most");
     });
+}
+
+#[test]
+fn a_new_answer_rests_while_others_come_but_not_for_long() {
+    let mut cache = Cache::with_policy(Policy { compress: Compress::Zstd, ..Policy::default() });
+    let mut codec = Codec::new();
+    let response = b"the same words again and again ".repeat(20);
+    let at = |ms| UnixMs(START + ms);
+    let mut due = |cache: &mut Cache, ms| {
+        let taken = cache.take_pressings(usize::MAX, Some(at(ms)));
+        let count = taken.len();
+        taken.iter().for_each(|one| cache.bring_back(one.press(&mut codec)));
+        count
+    };
+    // One every 100 ms, each question twice; each tick looks.
+    let mut taken = Vec::new();
+    for step in 0..40 {
+        store(&mut cache, &Ask::plain(format!("question {}", step / 2)).answer(&response), at(step * 100));
+        taken.push(due(&mut cache, step * 100 + 50));
+    }
+    assert_eq!(taken[..18].iter().sum::<usize>(), 0, "they rest: {taken:?}");
+    // What was overwritten within two seconds was never compressed.
+    let rested = taken.iter().sum::<usize>();
+    assert!((5..=11).contains(&rested), "those that have rested are taken while others come: {taken:?}");
+    assert_eq!(due(&mut cache, 3900 + 100), 0, "another may come at once");
+    assert_eq!(due(&mut cache, 3900 + 260) + rested, 20, "nobody comes: all that is left");
+    // A clock that is set back makes nobody wait.
+    store(&mut cache, &Ask::plain("one more").answer(&response), at(10_000));
+    assert_eq!(due(&mut cache, 9_000), 1);
 }
 
 #[test]

@@ -194,7 +194,7 @@ impl Bench {
             Op::Clock(by) => self.now = UnixMs(self.now.0.saturating_add_signed(*by)),
             Op::Reload => self.cache = loaded(&saved(&self.cache)).unwrap(),
             Op::Take(bytes) => {
-                let taken = self.cache.take_pressings(*bytes);
+                let taken = self.cache.take_pressings(*bytes, None);
                 self.elsewhere.extend(taken.iter().map(|pressing| pressing.press(&mut self.codec)));
             }
             Op::Bring(count) => {

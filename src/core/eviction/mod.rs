@@ -54,6 +54,12 @@ impl Cache {
         (entries > 0 && self.store.len() as u64 > entries) || (memory > 0 && self.memory() as u64 > memory)
     }
 
+    /// Whether more than half of the memory is taken that it may take: only then may that limit be reached soon.
+    pub fn is_filling(&self) -> bool {
+        let limit = self.policy.max_memory;
+        limit > 0 && self.memory() as u64 > limit / 2
+    }
+
     /// Makes the limits hold: hot copies go first, then entries, but never `kept`. While a cache shrinks to a lower limit,
     /// this goes on with that for a few entries only.
     pub(super) fn keep_limits(&mut self, kept: Option<Slot>, now: UnixMs, effects: &mut Effects) {

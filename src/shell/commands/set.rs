@@ -21,7 +21,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
 }
 
 /// Stores an answer at a key of the context's database, and tells those who wait for it. `timed` is the command that does
-/// nothing else.
+/// nothing else; as it came it says the same, unless its token means something on this node only.
 pub fn store(
     ctx: &Context,
     key: *mut raw::RedisModuleString,
@@ -33,7 +33,7 @@ pub fn store(
     let home = home(ctx, RedisString::string_as_slice(key));
     let terms = Terms::of(&home);
     let is_lost = set.token.is_some_and(|token| !fetch::is_holder(&home, &answer, token, now));
-    let stored = super::edit(ctx, key, timed.is_some(), |cache, _| {
+    let stored = super::edit(ctx, key, timed.is_some() && set.token.is_none(), |cache, _| {
         if is_lost {
             return Ok((cache.skip_lost(&answer, now), Effects::default()));
         }
