@@ -44,7 +44,7 @@ fn put(cache: &mut Cache, prompt: &str, response: &[u8], codec: &mut Codec) {
 
 /// What the timer and the threads do in the server.
 fn settle(cache: &mut Cache, codec: &mut Codec) {
-    for pressing in cache.take_pressings(usize::MAX) {
+    for pressing in cache.take_pressings(usize::MAX, None) {
         cache.bring_back(pressing.press(codec));
     }
     if let Some(mut training) = cache.begin_training(usize::MAX) {
@@ -105,7 +105,7 @@ fn main() {
         for (i, (prompt, response)) in unseen.iter().enumerate() {
             put(&mut probe, &format!("u{i} {prompt}"), response.as_bytes(), &mut codec);
         }
-        let taken: Vec<Pressing> = probe.take_pressings(usize::MAX);
+        let taken: Vec<Pressing> = probe.take_pressings(usize::MAX, None);
         let started = Instant::now();
         let pressed: Vec<_> = taken.iter().map(|pressing| pressing.press(&mut codec)).collect();
         let nanos = started.elapsed().as_nanos() / pressed.len() as u128;

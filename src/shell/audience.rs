@@ -5,8 +5,7 @@
 //! an append-only file, or a cluster. So the timer looks for replicas and for the backlog that one could go on from. While
 //! there is neither, what a later replica or file gets begins with a fork, and of a fork the module is told at once.
 //!
-//! In doubt somebody listens. And what is told when nobody does is the command as it came: it counts as a change, and
-//! would say nearly the same.
+//! In doubt somebody listens. And what is told when nobody does is the command as it came: it counts as a change.
 
 use redis_module::{raw, Context, ContextFlags};
 use std::ffi::{c_int, c_void, CStr};
