@@ -18,6 +18,7 @@ mod explain;
 mod feedback;
 mod harness_itself;
 mod identity;
+mod isolation;
 mod kinds;
 mod lexical;
 mod lifecycle;
