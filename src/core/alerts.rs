@@ -6,6 +6,7 @@
 
 use super::cache::{AlterError, Cache};
 use super::effects::Effects;
+use super::fault;
 use super::ledger::LONGEST_WINDOW;
 use super::memory::{allocated, of_vec};
 use super::money::MicroUsd;
@@ -231,6 +232,7 @@ impl Cache {
 
     /// Keeps an alert, in the place of one of the same name. One that fired stops with that.
     pub fn set_alert(&mut self, alert: Alert, now: UnixMs, memory_price: MicroUsd) -> Result<Effects, AlterError> {
+        fault::point();
         let before = self.alerts.clone();
         let mut effects = Effects { alerts: true, ..Effects::default() };
         match self.alerts.find(&alert.name) {
@@ -258,6 +260,7 @@ impl Cache {
 
     /// Gives up an alert; whether there was one. One that fired stops with that.
     pub fn delete_alert(&mut self, name: &str, now: UnixMs, memory_price: MicroUsd) -> (bool, Effects) {
+        fault::point();
         let Some(at) = self.alerts.find(name) else { return (false, Effects::default()) };
         let turned = self.stopped(at, now, memory_price).into_iter().collect();
         self.alerts.0.remove(at);

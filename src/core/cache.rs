@@ -44,6 +44,8 @@ pub struct Cache {
     /// Answers that wait to be compressed, the oldest first. Here and below a name may be that of an entry that is gone or has
     /// changed, which is seen when its turn comes; they are swept before such names outnumber the others.
     pub(super) pending: VecDeque<Waiting>,
+    /// How many of them, from the first on, are with a compressor.
+    pub(super) out: usize,
     /// Entries with a hot copy.
     pub(super) copies: VecDeque<Copied>,
     /// Answers that are to be stored in another way, and when a dictionary is trained.

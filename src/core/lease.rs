@@ -12,6 +12,7 @@
 //!              └── clear     the cache is gone: all who wait are told
 //! ```
 
+use super::fault;
 use super::identity::Digest;
 use super::time::UnixMs;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -124,6 +125,7 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
 
     /// Asks for the right to compute an answer, for so long.
     pub fn take(&mut self, place: &P, digest: &Digest, token: Token, ms: u64, now: UnixMs) -> Taken {
+        fault::point();
         match self.lease(place, digest) {
             // One whose time is over goes to the first who waits, and is free where nobody does.
             Some(lease) if lease.until > now || !lease.queue.is_empty() => return Taken::Held,
@@ -162,6 +164,7 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
 
     /// Whether it is this one who has it.
     pub fn holds(&self, place: &P, digest: &Digest, token: Token, now: UnixMs) -> bool {
+        fault::point();
         self.lease(place, digest).is_some_and(|lease| lease.until > now && lease.token == token)
     }
 
@@ -192,6 +195,7 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
 
     /// Gives a lease to the first who waits, under this token; where nobody does, it ends.
     pub fn pass_on(&mut self, place: &P, digest: &Digest, token: Token, now: UnixMs) -> Option<Waiter> {
+        fault::point();
         let Some((waiter, ms)) = self.lease_mut(place, digest)?.queue.pop_first() else {
             self.remove(place, digest);
             return None;
@@ -206,6 +210,7 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
 
     /// Ends a lease: those who waited for it.
     pub fn end(&mut self, place: &P, digest: &Digest) -> Vec<Waiter> {
+        fault::point();
         self.remove(place, digest).into_keys().collect()
     }
 

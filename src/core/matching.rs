@@ -14,6 +14,7 @@
 
 use super::cache::{Cache, Found, Miss, Terms, INDEXED_AT_ONCE};
 use super::entry::{Entry, Phase, Slot};
+use super::fault;
 use super::identity::{Digest, Identity};
 use super::policy::Mode;
 use super::similarity::builtin::pair::{self, Side};
@@ -219,6 +220,7 @@ impl Cache {
 
     /// Looks for an answer as far as that goes without a search.
     pub fn look(&mut self, wanted: &Wanted<'_>) -> Result<Look, VectorError> {
+        fault::point();
         let is_similar = self.is_similar(wanted)?;
         let exact = self.recall(wanted);
         if !is_similar || !matches!(exact, Found::Miss(_)) {

@@ -7,6 +7,7 @@
 use super::cache::{AlterError, Cache};
 use super::effects::Effects;
 use super::entry::Phase;
+use super::fault;
 use super::identity::{Digest, Shape};
 use super::memory::{allocated, of_btree, of_vec};
 use super::store::Store;
@@ -303,6 +304,7 @@ impl Cache {
 
     /// Keeps a plan, in place of one of the same name.
     pub fn plan(&mut self, name: &[u8], profile: Profile, now: UnixMs) -> Result<Effects, AlterError> {
+        fault::point();
         if self.plans.len() >= MAX_PROFILES && !self.plans.profiles.contains_key(name) {
             return Err(AlterError::Profiles);
         }
@@ -321,6 +323,7 @@ impl Cache {
 
     /// Forgets a plan; whether there was one.
     pub fn unplan(&mut self, name: &[u8]) -> (bool, Effects) {
+        fault::point();
         let gone = self.plans.take(name).is_some();
         (gone, Effects { unplanned: gone.then(|| name.into()), ..Effects::default() })
     }

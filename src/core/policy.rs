@@ -1,6 +1,7 @@
 //! What a cache may do: its limits and defaults, changed by CREATE and ALTER.
 
 use super::cache::AlterError;
+use super::fault;
 use super::memory;
 use super::money::Price;
 use super::similarity::lexical::Metric;
@@ -151,6 +152,7 @@ pub struct PolicyChange {
 impl Policy {
     /// This policy with the change made.
     pub fn changed(&self, change: &PolicyChange) -> Result<Self, AlterError> {
+        fault::point();
         let mut policy = self.clone();
         policy.mode = change.mode.unwrap_or(policy.mode);
         policy.similarity = change.similarity.unwrap_or(policy.similarity);

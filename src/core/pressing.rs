@@ -173,7 +173,14 @@ impl Cache {
         let queue = &mut self.pending;
         queue.push_back(Waiting { slot, since: tick(stored), version });
         if queue.len() > 2 * store.len() + 64 {
-            queue.retain(|waiting| store.get(waiting.slot).is_some_and(|entry| is_pending(entry, waiting.version)));
+            let (mut at, mut out) = (0, 0);
+            queue.retain(|waiting| {
+                let stays = store.get(waiting.slot).is_some_and(|entry| is_pending(entry, waiting.version));
+                out += usize::from(stays && at < self.out);
+                at += 1;
+                stays
+            });
+            self.out = out;
         }
     }
 
@@ -217,19 +224,38 @@ impl Cache {
     pub fn resume_compression(&mut self) {
         let waiting = self.store.from_slot(0).filter(|(_, view)| is_pending(view.entry, view.entry.version));
         let waiting = waiting.filter(|(_, view)| self.pressing_level(view.entry.body.answer_len()).is_some());
-        self.pending = waiting.map(|(slot, view)| Waiting { slot, since: 0, version: view.entry.version }).collect();
+        let waiting = waiting.map(|(slot, view)| Waiting { slot, since: 0, version: view.entry.version }).collect();
+        (self.pending, self.out) = (waiting, 0);
         self.move_all();
         self.resume_training();
     }
 
     /// Whether an answer waits for a compressor.
     pub fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+        self.pending.len() > self.out
+    }
+
+    /// How many answers may lie as they came that will soon be smaller, those that are with a compressor among them.
+    pub fn unpressed(&mut self) -> usize {
+        self.forget_pressed();
+        self.pending.len()
+    }
+
+    /// Takes those off the head of the line that wait no more.
+    fn forget_pressed(&mut self) {
+        while let Some(Waiting { slot, version, .. }) = self.pending.front().copied() {
+            if self.store.get(slot).is_some_and(|entry| is_pending(entry, version)) {
+                break;
+            }
+            self.pending.pop_front();
+            self.out = self.out.saturating_sub(1);
+        }
     }
 
     /// Takes the answers that are due to be compressed, of about `bytes` at most: those that have rested, where there is room
     /// for them to rest, or all.
     pub fn take_pressings(&mut self, bytes: usize, rested: Option<UnixMs>) -> Vec<Pressing> {
+        self.forget_pressed();
         let mut taken = Vec::new();
         let mut left = bytes;
         // With a clock that was set back, what seems to come has rested.
@@ -238,10 +264,12 @@ impl Cache {
         let is_quiet = self.pending.back().is_none_or(|last| has_rested(last, QUIET));
         let is_due = |waiting: &Waiting| is_quiet || has_rested(waiting, LONGEST_REST);
         while left > 0 {
-            let Some(&Waiting { slot, version, .. }) = self.pending.front().filter(|waiting| is_due(waiting)) else {
+            let Some(&Waiting { slot, version, .. }) = self.pending.get(self.out).filter(|waiting| is_due(waiting))
+            else {
                 break;
             };
-            self.pending.pop_front();
+            // It stays in line until it has come back: who is short of room compresses it himself.
+            self.out += 1;
             let Some(entry) = self.store.get(slot).filter(|entry| is_pending(entry, version)) else { continue };
             let length = entry.body.answer_len();
             left = left.saturating_sub(length);
@@ -380,12 +408,13 @@ impl Cache {
             if let Some(entry) = self.store.get(slot).filter(|entry| is_pending(entry, version)) {
                 let length = entry.body.answer_len();
                 if length > left.min(INLINE) {
-                    return;
+                    break;
                 }
                 left -= length;
                 self.press_now(slot, codec);
             }
             self.pending.pop_front();
+            self.out = self.out.saturating_sub(1);
         }
     }
 }

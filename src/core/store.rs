@@ -19,6 +19,7 @@ use super::copies::{Copies, Hot, Place};
 use super::dictionary::{Dictionaries, Dictionary};
 use super::entry::{Entry, EntryView, Known, Lifespan, Slot};
 use super::eviction::order::Order;
+use super::fault;
 use super::identity::{Context, Digest, EntryId, Identity, Shape};
 use super::ids::Ids;
 use super::interner::{Interner, Symbol};
@@ -89,10 +90,12 @@ impl Store {
 
     /// The entry in a slot.
     pub(super) fn get(&self, slot: Slot) -> Option<&Entry> {
+        fault::point();
         self.slots.get(slot.0 as usize)?.as_deref()
     }
 
     fn get_mut(&mut self, slot: Slot) -> Option<&mut Entry> {
+        fault::point();
         self.slots.get_mut(slot.0 as usize)?.as_deref_mut()
     }
 
@@ -131,6 +134,7 @@ impl Store {
     /// Puts an entry in; its digest must not be there. The entry is the newest in use. Its vector is made here where it is
     /// needed and not given.
     pub(super) fn insert(&mut self, mut entry: Entry, vector: Option<&Codes>) -> Slot {
+        fault::point();
         let lot = entry.stamp();
         let slot = match self.free.pop() {
             Some(index) => Slot(index),
@@ -139,7 +143,9 @@ impl Store {
                 Slot(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
             }
         };
+        fault::point();
         self.census.change(&entry, &Holding::default(), &Holding::of(&entry));
+        fault::point();
         self.order.enter(&mut entry);
         self.order.insert(slot, &entry);
         entry.answer().dictionary().into_iter().for_each(|place| self.dictionaries.acquire(place));
@@ -159,10 +165,13 @@ impl Store {
 
     /// Takes an entry out.
     pub(super) fn remove(&mut self, slot: Slot) -> Option<Box<Entry>> {
+        fault::point();
         self.unindex(slot);
         let entry = self.slots.get_mut(slot.0 as usize)?.take()?;
+        fault::point();
         self.order.remove(slot);
         self.census.change(&entry, &Holding::of(&entry), &Holding::default());
+        fault::point();
         entry.answer().dictionary().into_iter().for_each(|place| self.dictionaries.release(place));
         self.copies.take(entry.hot);
         self.expiry.remove(&Deadline::new(entry.dead_at, slot));
@@ -175,6 +184,7 @@ impl Store {
         let lot = entry.stamp();
         let slots = &self.slots;
         self.index.remove(lot, slot, |slot| lot_at(slots, slot));
+        fault::point();
         self.free.push(slot.0);
         self.contexts.release(entry.context);
         self.census.release(&entry);
@@ -267,6 +277,7 @@ impl Store {
 
     /// Moves an entry's end of life.
     pub(super) fn set_life(&mut self, slot: Slot, life: Lifespan) {
+        fault::point();
         let change = |entry: &mut Entry| {
             let dead_at = entry.dead_at;
             entry.set_life(life);
@@ -281,6 +292,7 @@ impl Store {
 
     /// Changes something about an entry that changes what it takes.
     fn change<T>(&mut self, slot: Slot, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        fault::point();
         let entry = self.slots.get_mut(slot.0 as usize)?.as_deref_mut()?;
         let before = Holding::of(entry);
         let done = change(entry);
@@ -356,6 +368,7 @@ impl Store {
 
     /// Counts hits, which make the entry the newest in use.
     pub(super) fn touch(&mut self, slot: Slot, hits: u64) {
+        fault::point();
         if let Some(entry) = self.slots.get_mut(slot.0 as usize).and_then(Option::as_deref_mut) {
             self.order.touch(entry, hits);
             entry.hits += hits;
@@ -380,6 +393,7 @@ impl Store {
     /// Entries from the one that was used the longest time ago. That order is not kept but made, so this is for those who
     /// want all of them.
     pub fn by_recency(&self) -> impl Iterator<Item = Slot> {
+        fault::point();
         let mut order: Vec<_> = self.from_slot(0).map(|(slot, view)| (view.entry.used, slot)).collect();
         order.sort_unstable();
         order.into_iter().map(|(_, slot)| slot)
@@ -448,6 +462,7 @@ impl Store {
 
     /// A symbol for a context, one more user of it.
     pub(super) fn acquire_context(&mut self, context: &Context<'_>) -> Symbol {
+        fault::point();
         self.contexts.acquire(&pack_context(context))
     }
 
@@ -483,6 +498,7 @@ impl Store {
 
     /// A symbol for a name, one more user of it.
     pub(super) fn acquire_name(&mut self, dimension: Dimension, name: &[u8]) -> Symbol {
+        fault::point();
         self.census.acquire(dimension, name)
     }
 
@@ -493,6 +509,7 @@ impl Store {
 
     /// A symbol for the name of a rule, one more user of it.
     pub(super) fn acquire_rule(&mut self, rule: &[u8]) -> Symbol {
+        fault::point();
         self.rules.acquire(rule)
     }
 

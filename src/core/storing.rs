@@ -9,6 +9,7 @@ use super::effects::Effects;
 use super::entry::{Effort, Entry, Known, Lifespan, Phase, Slot};
 use super::eviction::order::Order;
 use super::eviction::Pressure;
+use super::fault;
 use super::identity::{Digest, EntryId, Identity, Shape};
 use super::interner::{Interner, Symbol};
 use super::ledger::Dimension;
@@ -168,6 +169,7 @@ impl Cache {
         pressure: Pressure,
         codec: &mut Codec,
     ) -> Result<(Stored, Effects), StoreError> {
+        fault::point();
         let mut effects = Effects::default();
         self.check_vector(answer.vector).map_err(StoreError::Vector)?;
         let resolved = self.resolve(answer, now)?;
@@ -358,6 +360,7 @@ impl Cache {
 
     /// The life, the strategy's name and the rule; none where nothing is to be stored.
     fn resolve(&self, answer: &Answer<'_>, now: UnixMs) -> Result<Option<Resolved>, StoreError> {
+        fault::point();
         let explicit = |fresh_until| {
             let life = Lifespan::new(fresh_until, answer.stale_ms.unwrap_or(self.policy.stale_ms));
             Ok(Some(Resolved { life, strategy: EXPLICIT.into(), rule: None }))
@@ -440,6 +443,7 @@ impl Cache {
 
     /// Moves an entry's expiry; one that is not in the future deletes it. Answers whether there was one.
     pub fn expire_at(&mut self, id: &EntryId, at: UnixMs, now: UnixMs) -> (bool, Effects) {
+        fault::point();
         let mut effects = Effects::default();
         let Some(slot) = self.visible(id, now) else { return (false, effects) };
         if at <= now {
@@ -460,6 +464,7 @@ impl Cache {
 
     /// Deletes entries by name; how many there were.
     pub fn delete(&mut self, ids: &[EntryId], now: UnixMs) -> (u64, Effects) {
+        fault::point();
         let mut effects = Effects::default();
         for id in ids {
             let slot = self.store.find_id(id);

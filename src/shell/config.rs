@@ -43,15 +43,17 @@ struct Number {
     flags: ConfigurationFlags,
 }
 
-fn numbers() -> [Number; 4] {
+fn numbers() -> Vec<Number> {
     let number = |name, value, default, (min, max), flags| Number { name, value, default, min, max, flags };
     let (count, bytes) = (|| ConfigurationFlags::DEFAULT, || ConfigurationFlags::MEMORY);
     let bulk = (1, 512 << 20);
-    [
+    vec![
         number("max-prompt-bytes", &MAX_PROMPT_BYTES, 1 << 20, bulk, bytes()),
         number("max-response-bytes", &MAX_RESPONSE_BYTES, 64 << 20, bulk, bytes()),
         number("threads", &THREADS, processors(), (1, 128), count()),
         number("memory-reserve-percent", &MEMORY_RESERVE_PERCENT, 5, (0, 50), count()),
+        #[cfg(feature = "panics")]
+        number("panic-after", &crate::core::fault::LEFT, 0, (0, i64::MAX), count()),
     ]
 }
 

@@ -3,10 +3,12 @@
 //!
 //! A timer of the server's calls ten times a second; each time the work is bounded, and goes on where it stopped.
 
+use super::commands::with_codec;
 use super::publish::visit;
 use super::registry::{self, Home, Resident};
 use super::{audience, config, relief, server, settle, stopwatch, worker};
 use crate::core::effects::Effects;
+use crate::core::pressing::INLINE;
 use crate::core::time::UnixMs;
 use crate::core::training::Room;
 use redis_module::{raw, Context, ContextFlags};
@@ -123,13 +125,24 @@ fn walk(ctx: &Context) -> bool {
         visit(ctx, &home, place, |resident| {
             let (started, mut gone) = (Instant::now(), Effects::default());
             while resident.cache.is_over() && started.elapsed() < SHRINKING {
+                // What can get smaller need not go.
+                let unpressed = resident.cache.unpressed();
+                if unpressed > 0 {
+                    is_shrinking = true;
+                    with_codec(|codec| resident.cache.press_some(INLINE, codec));
+                    if resident.cache.unpressed() == unpressed {
+                        // The first in line is a large one, and with a compressor.
+                        break;
+                    }
+                    continue;
+                }
                 let more = resident.cache.shrink(AT_ONCE, now);
                 if more == Effects::default() {
                     break;
                 }
                 gone.merge(more);
             }
-            is_shrinking = gone != Effects::default();
+            is_shrinking |= gone != Effects::default();
             gone
         });
     }

@@ -10,6 +10,7 @@ use crate::core::codec::Codec;
 use crate::core::entry::{Entry, Phase};
 use crate::core::eviction::Pressure;
 use crate::core::persist::{self, Sink, Source};
+use crate::core::retelling::retell;
 use crate::core::store::Mover;
 use crate::core::wire::WireError;
 use redis_module::native_types::RedisType;
@@ -187,21 +188,7 @@ unsafe extern "C" fn aof_rewrite(aof: *mut raw::RedisModuleIO, key: *mut raw::Re
         // SAFETY: the server hands out a key's value, and waits for us.
         let cache = unsafe { &resident(value).cache };
         let aof = Aof { io: aof, key };
-        aof.apply("POLICY", &[&cache.policy_record()]);
-        aof.apply("FEEDBACK", &[&cache.feedback_record()]);
-        for record in cache.plans().list().filter_map(|(name, _)| cache.plan_record(name)) {
-            aof.apply("PLAN", &[&record]);
-        }
-        if !cache.alerts().list().is_empty() {
-            aof.apply("ALERTS", &[&cache.alerts_record()]);
-        }
-        let store = cache.store();
-        let mut codec = Codec::new();
-        for id in store.by_recency().filter_map(|slot| store.view(slot)).map(|view| view.id()) {
-            if let Some((context, entry)) = cache.entry_records(&id, &mut codec) {
-                aof.apply("STORE", &[&context, &entry]);
-            }
-        }
+        retell(cache, |what, records| aof.apply(what, records));
         aof.apply("COUNTERS", &[&cache.counters_record()]);
     });
 }

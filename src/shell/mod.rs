@@ -20,6 +20,7 @@ mod info;
 mod keyspace;
 mod leases;
 mod log;
+mod mend;
 mod publish;
 mod registry;
 mod relief;

@@ -2,24 +2,42 @@
 
 use redis_module::{raw, Context};
 use std::ffi::{c_char, CStr, CString};
+use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Writes the reply of one command. Nothing that can fail may come after the first word of it.
+/// How many values of the reply that is being written are still to come. Replies are written on the main thread, one after
+/// the other.
+static OWED: AtomicI64 = AtomicI64::new(0);
+
+/// One value less is to come, and so many more that are in it.
+fn pay(more: usize) {
+    OWED.store(OWED.load(Ordering::Relaxed) - 1 + more as i64, Ordering::Relaxed);
+}
+
+/// A command begins: it owes one value.
+pub fn begin() {
+    OWED.store(1, Ordering::Relaxed);
+}
+
+/// Writes the reply of one command.
 #[derive(Clone, Copy)]
 pub struct Reply<'c>(pub &'c Context);
 
 impl Reply<'_> {
     /// A map of so many pairs, which follow.
     pub fn map(self, pairs: usize) {
+        pay(2 * pairs);
         raw::reply_with_map(self.0.ctx, pairs as i64);
     }
 
     /// An array of so many elements, which follow.
     pub fn array(self, elements: usize) {
+        pay(elements);
         raw::reply_with_array(self.0.ctx, elements as i64);
     }
 
     /// A bulk string.
     pub fn bulk(self, bytes: &[u8]) {
+        pay(0);
         raw::reply_with_string_buffer(self.0.ctx, bytes.as_ptr().cast::<c_char>(), bytes.len());
     }
 
@@ -38,6 +56,7 @@ impl Reply<'_> {
 
     /// A simple string.
     pub fn simple(self, text: &CStr) {
+        pay(0);
         raw::reply_with_simple_string(self.0.ctx, text.as_ptr());
     }
 
@@ -48,6 +67,7 @@ impl Reply<'_> {
 
     /// A number.
     pub fn integer(self, number: i64) {
+        pay(0);
         raw::reply_with_long_long(self.0.ctx, number);
     }
 
@@ -58,23 +78,35 @@ impl Reply<'_> {
 
     /// A number with a fraction.
     pub fn double(self, number: f64) {
+        pay(0);
         raw::reply_with_double(self.0.ctx, number);
     }
 
     /// Yes or no.
     pub fn boolean(self, yes: bool) {
+        pay(0);
         raw::reply_with_bool(self.0.ctx, yes.into());
     }
 
     /// Nothing.
     pub fn null(self) {
+        pay(0);
         raw::reply_with_null(self.0.ctx);
+    }
+
+    /// What is still to come of the reply becomes an error: all of it, or the values that were not reached. A reply that is
+    /// whole stays as it is.
+    pub fn give_up(self, text: &str) {
+        for _ in 0..OWED.load(Ordering::Relaxed) {
+            self.error(text);
+        }
     }
 
     /// An error, its code in front.
     pub fn error(self, text: &str) {
         let line: Vec<u8> = text.bytes().map(|b| if b.is_ascii_control() { b' ' } else { b }).collect();
         let Ok(line) = CString::new(line) else { return };
+        pay(0);
         // SAFETY: the context is that of the running command, the text ends with a NUL.
         if let Some(reply) = unsafe { raw::RedisModule_ReplyWithError } {
             // SAFETY: as above.

@@ -25,6 +25,7 @@ mod lifecycle;
 mod load;
 mod lookup;
 mod memory;
+mod panics;
 mod payloads;
 mod persistence;
 mod policy;

@@ -26,6 +26,7 @@ use super::memory::allocated;
 use super::policy::named;
 use super::time::UnixMs;
 use super::wire::{Reader, WireError, Writer};
+use crate::core::fault;
 use counters::{Counters, MOST};
 use groups::Groups;
 use latency::{Latencies, Work};
@@ -160,6 +161,7 @@ impl Ledger {
 
     /// Notes that a lookup has come.
     pub(super) fn looked_up(&mut self, now: UnixMs) {
+        fault::point();
         self.first_lookup.get_or_insert(now);
     }
 
@@ -171,6 +173,7 @@ impl Ledger {
         tags: impl Iterator<Item = &'a [u8]>,
         add: impl Fn(&mut Counters),
     ) {
+        fault::point();
         if cfg!(feature = "uncounted") {
             return;
         }
@@ -190,6 +193,7 @@ impl Ledger {
         names: impl FnOnce() -> (Labels<'a>, T),
         add: impl FnOnce(&mut Counters),
     ) -> bool {
+        fault::point();
         if cfg!(feature = "uncounted") {
             return true;
         }
@@ -312,6 +316,7 @@ impl Ledger {
 
     /// Notes how long a command kept the server.
     pub fn note(&mut self, work: Work, took: impl FnOnce() -> Duration) {
+        fault::point();
         if cfg!(feature = "uncounted") {
             return;
         }

@@ -1,8 +1,9 @@
 //! `APPLY`: what another node decided, repeated. Replicas and the append-only file send it; what it carries is checked as
 //! if anyone had.
 
-use super::Call;
+use super::{with_codec, Call};
 use crate::core::effects::Effects;
+use crate::core::pressing::INLINE;
 use crate::shell::failure::Outcome;
 use crate::syntax::apply::Apply;
 
@@ -14,7 +15,14 @@ pub fn run(call: &Call<'_>) -> Outcome {
                 cache.read_policy(record)?;
                 Effects { policy: true, ..Effects::default() }
             }
-            Apply::Store(context, entry) => cache.repeat_store(context, entry, call.now)?,
+            Apply::Store(context, entry) => {
+                let effects = cache.repeat_store(context, entry, call.now)?;
+                // Answers come as they lay with whoever sent them, and he may have compressed them since to keep the limit.
+                if cache.is_over() {
+                    with_codec(|codec| cache.press_some(INLINE, codec));
+                }
+                effects
+            }
             Apply::Renew(context, entry) => cache.repeat_renewal(context, entry, call.now)?,
             Apply::Lives(record) => cache.repeat_lives(record)?,
             Apply::Counters(record) => {

@@ -19,8 +19,9 @@ pub mod warm;
 
 use super::failure::{Failure, Outcome};
 use super::keyspace::{home, Intent, Key};
+use super::mend::mend;
 use super::publish::{announce, replicate};
-use super::reply::Reply;
+use super::reply::{self, Reply};
 use super::search::{self, Sought};
 use super::stopwatch::Stopwatch;
 use super::{audience, config, docs, worker};
@@ -261,6 +262,7 @@ unsafe fn dispatch(
     handler: Handler,
 ) -> c_int {
     let (ctx, started) = (Context::new(ctx), Stopwatch::start());
+    reply::begin();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the server passes `argc` strings, which live as long as the command runs.
         let strings = unsafe { std::slice::from_raw_parts(argv, usize::try_from(argc).unwrap_or(0)) };
@@ -286,13 +288,18 @@ unsafe fn dispatch(
         let sought = unsafe { search::brought_back(ctx.ctx) };
         run(&Call { ctx: &ctx, words, strings, key, now: started.started_at(), started, handler, sought })
     }));
+    if outcome.is_err() {
+        // SAFETY: the server passes `argc` strings, the second of which is the key where there is one.
+        let key = if argc > 1 { unsafe { *argv.add(1) } } else { std::ptr::null_mut() };
+        mend(&ctx, key);
+    }
     match outcome.unwrap_or(Err(Failure::Panic)) {
         Ok(()) => {}
         // SAFETY: the context is that of the running command.
         Err(Failure::Syntax(SyntaxError::Arity)) => unsafe {
             raw::RedisModule_WrongArity.map(|wrong| wrong(ctx.ctx));
         },
-        Err(failure) => Reply(&ctx).error(&failure.to_string()),
+        Err(failure) => Reply(&ctx).give_up(&failure.to_string()),
     }
     raw::REDISMODULE_OK as c_int
 }

@@ -1,0 +1,50 @@
+//! What is left of a cache in which something broke.
+//!
+//! A command that panics may leave tables that do not agree with each other. Entries are the truth; everything else can be
+//! made of them, as when a file is read. So a broken cache is written and read again, in memory. If that breaks as well, the
+//! entries are given up, and if need be the policy.
+
+use super::cache::Cache;
+use super::persist::{self, Sink, Source};
+use super::wire::WireError;
+use std::collections::VecDeque;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+/// What would be a file.
+#[derive(Default)]
+struct Records {
+    numbers: VecDeque<u64>,
+    records: VecDeque<Vec<u8>>,
+}
+
+impl Sink for Records {
+    fn number(&mut self, number: u64) {
+        self.numbers.push_back(number);
+    }
+
+    fn record(&mut self, record: &[u8]) {
+        self.records.push_back(record.to_vec());
+    }
+}
+
+impl Source for Records {
+    fn number(&mut self) -> Result<u64, WireError> {
+        self.numbers.pop_front().ok_or(WireError::Source)
+    }
+
+    fn record(&mut self) -> Result<impl AsRef<[u8]>, WireError> {
+        self.records.pop_front().ok_or(WireError::Source)
+    }
+}
+
+/// Makes a cache whole again.
+pub fn mend(broken: &Cache) -> Cache {
+    let copy = || {
+        let mut records = Records::default();
+        persist::save(broken, &mut records);
+        persist::load(&mut records).ok().filter(|cache| cache.store().validate().is_ok())
+    };
+    let empty = || Cache::with_policy(broken.policy().clone());
+    let whole = catch_unwind(AssertUnwindSafe(copy)).ok().flatten();
+    whole.or_else(|| catch_unwind(AssertUnwindSafe(empty)).ok()).unwrap_or_default()
+}

@@ -1,0 +1,137 @@
+//! A defect anywhere in the module: the command answers an error, and server, cache and replicas are sound afterwards.
+//!
+//! These run a module that was built to panic on demand (`make build-panics`): a setting says after how many places. Each
+//! command is run again and again, with the panic one place later each time, until it gets through.
+
+use crate::harness::{cmd, until, Builder, Client, Pair, Reply, PATIENCE};
+use crate::support::digest;
+use std::path::PathBuf;
+
+/// The module that can panic.
+fn module() -> PathBuf {
+    let path = std::env::var_os("LLMCACHE_PANICS_SO")
+        .map_or_else(|| PathBuf::from("target/panics/debug/libllmcache.so"), PathBuf::from);
+    assert!(path.exists(), "{} is not there: make build-panics", path.display());
+    path
+}
+
+/// Commands that get far. `ID` is the id of an entry.
+const COMMANDS: [&str; 34] = [
+    "LLMCACHE.GET faq one",
+    "LLMCACHE.GET faq one WITHMETA",
+    "LLMCACHE.GET faq absent",
+    "LLMCACHE.GET faq one! SIMILAR THRESHOLD 0.3 WITHMETA",
+    "LLMCACHE.SET faq one again EX 100 TAGS 2 a new META {}",
+    "LLMCACHE.SET faq brandnew answer SCOPE s MODEL m TYPE t TAGS 1 a STRATEGY realtime",
+    "LLMCACHE.SET faq one answer NX",
+    "LLMCACHE.SET newcache one answer",
+    "LLMCACHE.FETCH faq absent LEASE 1000",
+    "LLMCACHE.FETCH faq one LEASE 1000 WITHMETA",
+    "LLMCACHE.DEL faq ID",
+    "LLMCACHE.INVALIDATE faq TAG 1 a",
+    "LLMCACHE.INVALIDATE faq SOFT MATCH *o*",
+    "LLMCACHE.INVALIDATE faq ALL",
+    "LLMCACHE.INVALIDATE faq ALL DRYRUN",
+    "LLMCACHE.SCAN faq 0 COUNT 100 TAG a",
+    "LLMCACHE.ENTRY faq ID WITHRESPONSE",
+    "LLMCACHE.TTL faq ID",
+    "LLMCACHE.EXPIRE faq ID 10",
+    "LLMCACHE.CREATE other MODE similar",
+    "LLMCACHE.ALTER faq MAXENTRIES 2",
+    "LLMCACHE.ALTER faq EVICT lru COMPRESS zstd",
+    "LLMCACHE.ALTER faq MODE similar SIMILARITY lexical",
+    "LLMCACHE.INFO faq",
+    "LLMCACHE.STRATEGY faq SET mine TTL 7",
+    "LLMCACHE.RULE faq SET mine PROMPT o* STRATEGY realtime",
+    "LLMCACHE.STATS faq",
+    "LLMCACHE.STATS faq BY tag FORMAT json",
+    "LLMCACHE.RESETSTATS faq",
+    "LLMCACHE.EXPLAIN faq one",
+    "LLMCACHE.FEEDBACK faq ID bad PROMPT other",
+    "LLMCACHE.ALERT faq SET low hit_rate BELOW 0.5",
+    "LLMCACHE.WARM faq ITEMS 2 one first five fifth",
+    "LLMCACHE.WARM faq DUE LEASE 1000",
+];
+
+/// What is there before each command.
+const ANSWERS: [(&str, &str); 4] = [("one", "first"), ("two", "second"), ("three", "third"), ("four", "fourth")];
+
+fn fill(c: &mut Client) {
+    c.words("FLUSHALL").ok();
+    c.words("LLMCACHE.CREATE faq MODE similar EVICT cost").ok();
+    for (i, (prompt, response)) in ANSWERS.iter().enumerate() {
+        let text = response.repeat(40);
+        cmd!(c, "LLMCACHE.SET", "faq", prompt, text, "PERSIST", "TAGS", 2, ["a", "b"][i % 2], "all").ok();
+    }
+    c.words("LLMCACHE.WARM faq PLAN p EVERY 100 JSON [{\"prompt\":\"planned\"}]").ok();
+    c.words("LLMCACHE.RULE faq SET r PROMPT x* STRATEGY realtime").ok();
+}
+
+/// Whether the cache agrees with itself, and holds nothing that nobody stored.
+fn is_sound(c: &mut Client, line: &str) {
+    assert_eq!(c.words("PING"), "PONG", "after {line}");
+    for (prompt, response) in ANSWERS {
+        let found = cmd!(c, "LLMCACHE.GET", "faq", prompt, "STALEOK", "NOTOUCH");
+        let known = [response.repeat(40), "again".to_owned(), "answer".to_owned(), "first".to_owned()];
+        assert!(
+            found.is_null() || known.iter().any(|known| found == known.as_str()),
+            "{prompt} after {line}: {found:?}"
+        );
+    }
+    let info = c.words("LLMCACHE.INFO faq");
+    let scan = c.words("LLMCACHE.SCAN faq 0 COUNT 1000");
+    if !info.is_error() {
+        assert_eq!(info.field("entries").int(), scan.at(1).items().len() as i64, "after {line}");
+    }
+    // It goes on as before.
+    cmd!(c, "LLMCACHE.SET", "faq", "after", "all", "PERSIST").ok();
+    assert_eq!(cmd!(c, "LLMCACHE.GET", "faq", "after"), "all", "after {line}");
+    assert_eq!(cmd!(c, "LLMCACHE.INVALIDATE", "faq", "PROMPT", "after").int(), 1, "after {line}");
+}
+
+#[test]
+fn a_panic_in_any_command_is_an_error_and_leaves_everything_sound() {
+    let module = module();
+    let pair = Pair::with(|builder: Builder| builder.module(&module));
+    let mut c = pair.primary.client3();
+    let arm = |c: &mut Client, places: u64| cmd!(c, "CONFIG", "SET", "llmcache.panic-after", places).ok();
+    let mut panics = 0;
+    for line in COMMANDS {
+        let mut places = 1;
+        loop {
+            fill(&mut c);
+            let id = cmd!(c, "LLMCACHE.SCAN", "faq", 0).at(1).at(0).at(0).text();
+            arm(&mut c, places);
+            let reply: Reply = c.words(&line.replace("ID", &id));
+            let left: u64 =
+                cmd!(c, "CONFIG", "GET", "llmcache.panic-after").field("llmcache.panic-after").text().parse().unwrap();
+            arm(&mut c, 0);
+            if left > 0 {
+                assert!(!reply.is_error(), "{line}: {reply:?}");
+                break;
+            }
+            // Somebody else may have passed the place, such as the timer; a nested panic is an error inside a map or an array.
+            let told = format!("{reply:?}").contains("internal error");
+            if told {
+                panics += 1;
+                is_sound(&mut c, line);
+                places += 1 + places / 24;
+            }
+        }
+        // Replicas heard all that was left, and files hold it.
+        fill(&mut c);
+        arm(&mut c, 3);
+        c.words(line);
+        arm(&mut c, 0);
+        pair.wait_in_sync();
+        let mut replica = pair.replica.client3();
+        let (ours, theirs) = (digest(&mut c, "faq"), digest(&mut replica, "faq"));
+        assert_eq!(theirs, ours, "{line}");
+        cmd!(c, "DEBUG", "RELOAD").ok();
+        assert_eq!(digest(&mut c, "faq"), ours, "{line}");
+        println!("{line}: {places} places");
+    }
+    assert!(panics > 500, "{panics} panics");
+    println!("{panics} panics");
+    until("the server is there", PATIENCE, || c.words("PING") == "PONG");
+}
