@@ -6,6 +6,7 @@
 
 use super::registry::Home;
 use redis_module::{raw, Context, ContextFlags, RedisValue};
+use std::ffi::{c_int, CStr};
 use std::io;
 
 /// Whether this node is one of a cluster.
@@ -35,31 +36,36 @@ pub fn is_elsewhere(ctx: &Context, home: &Home) -> bool {
     io::Error::last_os_error().kind() == io::ErrorKind::PermissionDenied
 }
 
-/// What clients of a key that is elsewhere are told, so that they ask there. Where the slot has not moved yet they are sent
-/// here, and from here on.
+/// What clients of a key that is elsewhere are told: to ask here again, where the server then knows to send them. (CLUSTER
+/// SLOTS says whose the slot is, and ends a Valkey 8 that is asked by a timer.)
 pub fn redirect(ctx: &Context, home: &Home) -> Option<String> {
     if !is_elsewhere(ctx, home) {
         return None;
     }
     let Ok(RedisValue::Integer(slot)) = ctx.call("CLUSTER", &[b"KEYSLOT", &*home.key][..]) else { return None };
-    let Ok(RedisValue::Array(ranges)) = ctx.call("CLUSTER", &["SLOTS"]) else { return None };
-    ranges.into_iter().find_map(|range| {
-        let RedisValue::Array(range) = range else { return None };
-        let [RedisValue::Integer(first), RedisValue::Integer(last), RedisValue::Array(primary), ..] = &range[..] else {
-            return None;
-        };
-        let [host, RedisValue::Integer(port), ..] = &primary[..] else { return None };
-        (*first..=*last).contains(&slot).then(|| format!("MOVED {slot} {}:{port}", text(host)))
-    })
+    let (host, port) = address(ctx)?;
+    Some(format!("MOVED {slot} {host}:{port}"))
 }
 
-/// A string, or none where the server does not know its own address: then clients take the one they came by.
-fn text(value: &RedisValue) -> String {
-    match value {
-        RedisValue::SimpleString(text) | RedisValue::BulkString(text) => text.clone(),
-        RedisValue::SimpleStringStatic(text) => (*text).to_owned(),
-        RedisValue::BulkRedisString(text) => text.to_string_lossy(),
-        RedisValue::StringBuffer(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        _ => String::new(),
-    }
+/// Where clients find this node. A host that it does not know itself is empty, and then they take the one they came by.
+fn address(ctx: &Context) -> Option<(String, c_int)> {
+    let mut id = [0; raw::REDISMODULE_NODE_ID_LEN as usize + 1];
+    // Longer than any address is written.
+    let mut host = [0; 64];
+    let mut port = 0;
+    // SAFETY: the id is as long as it says, and is copied since it has no NUL behind it; the server writes a host of 46 bytes
+    // at most and a port, and nothing where the pointer is null.
+    let found = unsafe {
+        let own = raw::RedisModule_GetMyClusterID?();
+        if own.is_null() {
+            return None;
+        }
+        id[..raw::REDISMODULE_NODE_ID_LEN as usize]
+            .copy_from_slice(std::slice::from_raw_parts(own, raw::REDISMODULE_NODE_ID_LEN as usize));
+        let (none, flags) = (std::ptr::null_mut(), std::ptr::null_mut());
+        raw::RedisModule_GetClusterNodeInfo?(ctx.ctx, id.as_ptr(), host.as_mut_ptr(), none, &raw mut port, flags)
+    };
+    // SAFETY: as long as it is, it has a NUL behind it.
+    let host = unsafe { CStr::from_ptr(host.as_ptr()) };
+    (found == raw::REDISMODULE_OK as c_int).then(|| (host.to_string_lossy().into_owned(), port))
 }
