@@ -185,6 +185,15 @@ fn a_slot_moves_while_clients_ask_and_store() {
     let before = [digest(&mut source, "{faq}b"), format!("{:?}", kept(&source.words("LLMCACHE.STATS {faq}b")))];
     let told = source.words("LLMCACHE.INFO {faq}b");
 
+    // One that is too long for the other node stays.
+    let mut target = cluster.nodes[to].client3();
+    target.words("CONFIG SET proto-max-bulk-len 1mb").ok();
+    cmd!(source, "LLMCACHE.SET", "{faq}big", "p", dice.bytes(2 << 20), "PERSIST").ok();
+    assert!(cluster.move_keys(from, to, &["{faq}big"]).is_error());
+    assert_eq!(entries(&mut source, "{faq}big"), 1);
+    assert_eq!(cmd!(source, "DEL", "{faq}big"), 1);
+    target.words("CONFIG SET proto-max-bulk-len 512mb").ok();
+
     let (tally, over) = (Tally { stores: AtomicU64::new(300), ..Tally::default() }, AtomicBool::new(false));
     thread::scope(|scope| {
         for who in 0..4 {
@@ -318,7 +327,7 @@ fn whoever_waits_is_sent_on_when_the_cache_moves() {
     let mut last = waiter(&cluster, to, "{faq}none", false);
     cmd!(target, "DEL", "{faq}a");
     cluster.end_move(slot, to, from);
-    assert_eq!(soon(&mut last).error(), moved(from));
+    assert_eq!(soon(&mut last).error(), moved(to));
 
     // A cache that is deleted has gone nowhere.
     cmd!(source, "LLMCACHE.SET", "{faq}a", "p", "r", "PERSIST").ok();

@@ -4,6 +4,7 @@ use super::client::{Client, ToArg};
 use super::resp::Reply;
 use super::server::Server;
 use super::{cmd, until, until_some, PATIENCE};
+use std::collections::hash_map::Entry;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -242,12 +243,14 @@ impl Router {
     }
 
     fn ask(&mut self, addr: SocketAddr, asking: bool, args: &[Vec<u8>]) -> io::Result<Reply> {
-        if !self.open.contains_key(&addr) {
-            let mut client = Client::connect(addr)?;
-            client.try_cmd(&["HELLO", "3"])?;
-            self.open.insert(addr, client);
-        }
-        let client = self.open.get_mut(&addr).ok_or(io::ErrorKind::NotConnected)?;
+        let client = match self.open.entry(addr) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(free) => {
+                let mut client = Client::connect(addr)?;
+                client.try_cmd(&["HELLO", "3"])?;
+                free.insert(client)
+            }
+        };
         if asking {
             client.try_cmd(&["ASKING"])?;
         }
