@@ -28,7 +28,9 @@ pub fn is_elsewhere(ctx: &Context, home: &Home) -> bool {
         let usage = c"USAGE".as_ptr();
         let reply = call(ctx.ctx, c"MEMORY".as_ptr(), c"cb".as_ptr(), usage, home.key.as_ptr(), home.key.len());
         if !reply.is_null() {
-            raw::RedisModule_FreeCallReply.map(|free| free(reply));
+            if let Some(free) = raw::RedisModule_FreeCallReply {
+                free(reply);
+            }
             return false;
         }
     }
