@@ -220,10 +220,14 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
         digests.iter().flat_map(|digest| self.end(place, digest)).collect()
     }
 
-    /// Ends all leases at such places: those who waited for them.
-    pub fn clear(&mut self, gone: impl Fn(&P) -> bool) -> Vec<Waiter> {
+    /// Ends all leases at such places: the places, and those who waited there.
+    pub fn clear(&mut self, gone: impl Fn(&P) -> bool) -> Vec<(P, Vec<Waiter>)> {
         let places: Vec<P> = self.places.keys().filter(|place| gone(place)).cloned().collect();
-        places.iter().flat_map(|place| self.end_all(place)).collect()
+        let end = |place: P| {
+            let waiters = self.end_all(&place);
+            (place, waiters)
+        };
+        places.into_iter().map(end).collect()
     }
 
     /// Some lease whose time is over.
@@ -380,7 +384,7 @@ mod tests {
         }
         let (digest, token) = name(MAX_LEASES);
         assert_eq!(leases.take(&0, &digest, token, 100, NOW), Taken::Full);
-        assert!(leases.clear(|_| true).is_empty());
+        assert!(leases.clear(|_| true).iter().all(|(_, waiters)| waiters.is_empty()));
         assert_eq!(leases.take(&0, &digest, token, 100, NOW), Taken::Granted);
     }
 
@@ -473,7 +477,8 @@ mod tests {
                 assert_eq!(leases.next().map(|next| next.0), twin.leases.iter().map(|lease| lease.3).min());
             }
             let mut left: Vec<_> = twin.queue.iter().filter(|(place, ..)| *place == 1).map(|waiter| waiter.2).collect();
-            let mut told = leases.clear(|place| *place == 1);
+            let told = leases.clear(|place| *place == 1);
+            let mut told: Vec<_> = told.into_iter().flat_map(|(_, waiters)| waiters).collect();
             left.sort_unstable();
             told.sort_unstable();
             assert_eq!(told, left, "seed {seed}");

@@ -10,8 +10,9 @@
 
 use super::commands::{edit, set, Call};
 use super::failure::{Failure, Outcome};
+use super::registry::Home;
 use super::reply::{reply_map, Reply};
-use super::{config, search, server, settle, worker};
+use super::{cluster, config, leases, search, server, settle, worker};
 use crate::core::plans::Profile;
 use crate::core::storing::Stored;
 use crate::syntax::items::{self, Item, Rejections};
@@ -330,7 +331,9 @@ fn begin(call: &Call<'_>, mut batch: Batch) -> Outcome {
         batch.totals.write(call.reply());
         return Ok(());
     };
-    JOBS.with(|jobs| jobs.borrow_mut().push_back(Job { client, batch }));
+    let home = Home { db: batch.db, key: batch.key.as_slice().into() };
+    let is_here = leases::own_context().is_some_and(|own| !cluster::is_elsewhere(&own, &home));
+    JOBS.with(|jobs| jobs.borrow_mut().push_back(Job { client, batch, home, is_here }));
     start_readers();
     arm(call.ctx);
     Ok(())
@@ -340,6 +343,9 @@ fn begin(call: &Call<'_>, mut batch: Batch) -> Outcome {
 struct Job {
     client: *mut raw::RedisModuleBlockedClient,
     batch: Batch,
+    home: Home,
+    /// Whether the key was seen to be this node's. One that comes ahead of its slot is not yet.
+    is_here: bool,
 }
 
 // All of them belong to the main thread. They are never dropped with it: a thread may still read when the process ends.
@@ -406,13 +412,26 @@ fn turn(ctx: &Context) {
 }
 
 impl Job {
+    /// Where the key has gone, which was this node's.
+    fn redirect(&mut self, ctx: &Context) -> Option<String> {
+        if self.is_here {
+            return cluster::redirect(ctx, &self.home);
+        }
+        self.is_here = !cluster::is_elsewhere(ctx, &self.home);
+        None
+    }
+
     fn turn(&mut self, ctx: &Context, is_primary: bool, until: Instant) -> Result<bool, Failure> {
-        if !is_primary {
+        let redirect = if is_primary { self.redirect(ctx) } else { None };
+        if !is_primary || redirect.is_some() {
             // The thread that reads must be done before its text goes.
             if let Work::Reading(reading) = &self.batch.work {
                 if reading.read.is_some() && reading.take().is_none() {
                     return Ok(false);
                 }
+            }
+            if let Some(redirect) = redirect {
+                return Err(Failure::Elsewhere(redirect));
             }
             self.batch.give_up(&Failure::Demoted.to_string())?;
             return Ok(true);
@@ -427,7 +446,7 @@ impl Job {
 
     /// Lets the server answer the client, if it is still there.
     fn answer(self, outcome: Result<(), Failure>) {
-        let Self { client, batch } = self;
+        let Self { client, batch, .. } = self;
         let told: Box<Told> = Box::new(outcome.map(|()| batch.totals));
         // SAFETY: the client was blocked for this call and nobody else unblocks it; the box goes to the server, which
         // hands it to `answer` and then to `free`.

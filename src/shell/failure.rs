@@ -33,6 +33,8 @@ pub enum Failure {
     Record(WireError),
     /// This node has become a replica meanwhile.
     Demoted,
+    /// The key has gone to another node meanwhile: this redirect leads there.
+    Elsewhere(String),
     /// A defect of ours.
     Panic,
 }
@@ -56,6 +58,7 @@ impl fmt::Display for Failure {
             Self::Damaged(e) => write!(f, "ERR {e}, delete the entry or store it again"),
             Self::Record(e) => write!(f, "ERR record cannot be applied: {e}"),
             Self::Demoted => f.write_str("READONLY the server has become a replica meanwhile"),
+            Self::Elsewhere(redirect) => f.write_str(redirect),
             Self::Panic => f.write_str("ERR internal error of the llmcache module, the server's log has more"),
         }
     }

@@ -6,10 +6,12 @@
 //! ```text
 //!   SET ─────────── the answer        RELEASE, the lease's end ── the lease, for the first in line
 //!   its own time ── timeout           RELEASE … ERROR, DEL, FLUSHALL, a failover ── failed
+//!                                     in a cluster, its key on another node ──────── a redirect
 //! ```
 //!
 //! The server itself lets go of clients that are killed or unblocked by hand; then they are forgotten here.
 
+use super::cluster;
 use super::failure::Failure;
 use super::keyspace::at_home;
 use super::registry::Home;
@@ -24,7 +26,7 @@ use crate::core::time::UnixMs;
 use crate::shell::commands::show::Shown;
 use redis_module::{raw, Context};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
@@ -35,6 +37,9 @@ type Place = Arc<Home>;
 
 /// So many clients, with so many bytes of answers, are let go at once. The next ones have their turn a millisecond later.
 const PORTION: (usize, usize) = (500, 16 << 20);
+
+/// How often it is looked, in a cluster, whether those who wait still do so in the right place.
+const LOOK_MS: u64 = 250;
 
 /// An answer that many wait for.
 struct Told {
@@ -54,6 +59,8 @@ enum Answer {
     NotModified,
     /// There will be no answer.
     Failed(Arc<[u8]>),
+    /// The answer will come to another node: this redirect leads there.
+    Moved(Arc<str>),
     /// It has waited long enough.
     Timeout,
 }
@@ -84,6 +91,12 @@ struct Desk {
     last: Waiter,
     /// Those whose answer is there, and who are still to be let go.
     ready: VecDeque<(Waiter, Answer)>,
+    /// In a cluster: where it is waited and the key was seen to be this node's, and when that is looked at next. A client
+    /// that was sent here ahead of the slot waits where the key is not yet.
+    here: HashSet<Place>,
+    look: UnixMs,
+    /// In a cluster: those whose cache is gone, and who are still to be told whether it is elsewhere.
+    gone: Vec<(Place, Vec<Waiter>)>,
     /// The timer that is set, and for when.
     timer: Option<(raw::RedisModuleTimerID, UnixMs)>,
 }
@@ -159,11 +172,26 @@ impl Desk {
     }
 
     /// Those who wait for what will not come.
-    fn fail(&mut self, waiters: Vec<Waiter>) {
-        self.answer_all(waiters, &Answer::Failed(GONE.into()));
-        if let Some(ctx) = own_context() {
-            self.arm(&ctx);
+    fn fail(&mut self, place: Place, waiters: Vec<Waiter>) {
+        let Some(ctx) = own_context().filter(|_| !waiters.is_empty()) else { return };
+        if cluster::is_one(&ctx) {
+            // Whoever takes a key off is in the middle of it, so whose it is now is asked later.
+            self.gone.push((place, waiters));
+        } else {
+            self.answer_all(waiters, &Answer::Failed(GONE.into()));
         }
+        self.arm(&ctx);
+    }
+
+    /// The places to be looked at now, of those where somebody waits.
+    fn places_to_look_at(&mut self, now: UnixMs) -> HashSet<Place> {
+        if self.look > now {
+            return HashSet::new();
+        }
+        self.look = now.plus(LOOK_MS);
+        let places: HashSet<Place> = self.waiting.values().map(|waiting| Arc::clone(&waiting.home)).collect();
+        self.here.retain(|place| places.contains(place));
+        places
     }
 
     /// Does what time has come for, and hands back who got no answer.
@@ -183,7 +211,9 @@ impl Desk {
     fn arm(&mut self, ctx: &Context) {
         let waits = self.times.first().map(|(until, _)| *until);
         let ready = (!self.ready.is_empty()).then(|| server::now().plus(1));
-        let Some(next) = [self.leases.next(), waits, ready].into_iter().flatten().min() else { return };
+        let gone = (!self.gone.is_empty()).then(|| server::now().plus(1));
+        let look = (!self.waiting.is_empty() && cluster::is_one(ctx)).then_some(self.look);
+        let Some(next) = [self.leases.next(), waits, ready, gone, look].into_iter().flatten().min() else { return };
         if self.timer.is_some_and(|(_, at)| at <= next) {
             return;
         }
@@ -205,8 +235,11 @@ unsafe extern "C" fn time_has_come(_: *mut raw::RedisModuleCtx, _: *mut c_void) 
     settle("the timer of leases", || {
         let Some(ctx) = own_context() else { return };
         let now = server::now();
+        desk(|desk| desk.timer = None);
+        if cluster::is_one(&ctx) {
+            follow(&ctx, now);
+        }
         let unanswered = desk(|desk| {
-            desk.timer = None;
             let unanswered = desk.tick(now);
             desk.arm(&ctx);
             unanswered
@@ -215,8 +248,31 @@ unsafe extern "C" fn time_has_come(_: *mut raw::RedisModuleCtx, _: *mut c_void) 
     });
 }
 
+/// Sends those on whose cache has gone to another node, or whose slot has, or would have: an answer comes there.
+fn follow(ctx: &Context, now: UnixMs) {
+    let (mut gone, places) = desk(|desk| (std::mem::take(&mut desk.gone), desk.places_to_look_at(now)));
+    for place in places {
+        let is_elsewhere = cluster::is_elsewhere(ctx, &place);
+        desk(|desk| {
+            if !is_elsewhere {
+                desk.here.insert(place);
+            } else if desk.here.remove(&place) {
+                let waiters = desk.leases.end_all(&place);
+                gone.push((place, waiters));
+            }
+        });
+    }
+    for (place, waiters) in gone {
+        let answer = match cluster::redirect(ctx, &place) {
+            Some(redirect) => Answer::Moved(redirect.into()),
+            None => Answer::Failed(GONE.into()),
+        };
+        desk(|desk| desk.answer_all(waiters, &answer));
+    }
+}
+
 /// A context that belongs to no client: its database may be changed, and it is there where no client is any more.
-fn own_context() -> Option<Context> {
+pub fn own_context() -> Option<Context> {
     OWN.with(|own| {
         if own.get().is_null() {
             // SAFETY: none but a context of its own is asked for, which is never freed; used on the main thread alone.
@@ -361,17 +417,19 @@ pub fn tell(waiters: Vec<Waiter>, shown: Shown<'static>, etag: u64) {
 /// A cache is gone, or another has come in its place: those who wait for answers of it are told, and nobody has a lease any
 /// more.
 pub fn fail(home: &Home) {
+    let place = place(home);
     desk(|desk| {
-        let waiters = desk.leases.end_all(&place(home));
-        desk.fail(waiters);
+        let waiters = desk.leases.end_all(&place);
+        desk.fail(place, waiters);
     });
 }
 
 /// The same for many caches.
 pub fn fail_all(gone: impl Fn(&Home) -> bool) {
     desk(|desk| {
-        let waiters = desk.leases.clear(|place| gone(place));
-        desk.fail(waiters);
+        for (place, waiters) in desk.leases.clear(|place| gone(place)) {
+            desk.fail(place, waiters);
+        }
     });
 }
 
@@ -405,11 +463,17 @@ pub fn wait(ctx: &Context, home: Home, wanted: &Wanted<'_>, (block, lease): (u64
     let Some(client) = client.filter(|client| !client.is_null()) else { return false };
     // SAFETY: the client was just blocked.
     unsafe { raw::RedisModule_SetDisconnectCallback.map(|set| set(client, Some(disconnected))) };
+    let home = place(&home);
+    let is_here = cluster::is_one(ctx)
+        && !desk(|desk| desk.here.contains(&home))
+        && own_context().is_some_and(|own| !cluster::is_elsewhere(&own, &home));
     desk(|desk| {
+        if is_here {
+            desk.here.insert(Arc::clone(&home));
+        }
         desk.last += 1;
         // The server counts whole milliseconds, and may be at the end of one.
         let (waiter, until) = (desk.last, now.plus(block.saturating_add(1)));
-        let home = place(&home);
         desk.leases.wait(&home, &digest, waiter, lease);
         desk.clients.insert(client, waiter);
         desk.times.insert((until, waiter));
@@ -435,6 +499,7 @@ unsafe extern "C" fn reply(ctx: *mut raw::RedisModuleCtx, _: *mut *mut raw::Redi
                 Shown::default().state("lease").token(token).write(reply);
             }
             Some(Answer::Failed(why)) => Shown::default().state("failed").error(why).write(reply),
+            Some(Answer::Moved(redirect)) => reply.error(redirect),
             Some(Answer::NotModified) => reply.simple(c"NOTMODIFIED"),
             Some(Answer::Timeout) | None => Shown::default().state("timeout").write(reply),
         }

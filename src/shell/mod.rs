@@ -9,6 +9,7 @@ mod access;
 pub mod alloc;
 mod audience;
 mod batch;
+mod cluster;
 mod commands;
 mod config;
 mod cron;

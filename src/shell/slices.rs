@@ -1,18 +1,20 @@
 //! Changes of so many entries that they are made slice by slice, behind a command whose client waits.
 //!
 //! Others are served between two slices. The change is made in full before the client has its reply, also when the client
-//! is gone or the cache is renamed meanwhile; a cache that is deleted needs no change.
+//! is gone or the cache is renamed meanwhile; a cache that is deleted needs no change, and where it has gone to another node
+//! of a cluster the client is sent there to ask again.
 
 use super::commands::Call;
 use super::failure::{Failure, Outcome};
+use super::keyspace::home;
 use super::publish::visit;
-use super::registry;
+use super::registry::{self, Home};
 use super::reply::Reply;
-use super::{search, server, settle};
+use super::{cluster, search, server, settle};
 use crate::core::cache::Cache;
 use crate::core::effects::Effects;
 use crate::core::time::UnixMs;
-use redis_module::{raw, Context, ContextFlags};
+use redis_module::{raw, Context, ContextFlags, RedisString};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::{c_int, c_void};
@@ -59,6 +61,8 @@ impl Told {
 struct Job {
     client: *mut raw::RedisModuleBlockedClient,
     cache: u64,
+    /// Where the command found it.
+    home: Home,
     step: Step,
     count: u64,
     told: Told,
@@ -97,7 +101,8 @@ pub fn go_on(call: &Call<'_>, cache: u64, mut step: Step, mut count: u64, told: 
             }
         }
     };
-    JOBS.with(|jobs| jobs.borrow_mut().push_back(Job { client, cache, step, count, told }));
+    let home = home(call.ctx, RedisString::string_as_slice(call.key()));
+    JOBS.with(|jobs| jobs.borrow_mut().push_back(Job { client, cache, home, step, count, told }));
     arm(call.ctx);
     Ok(())
 }
@@ -141,6 +146,11 @@ fn turn(ctx: &Context) {
             Ok(false) => break,
             Err(_) => return job.answer(Err(Failure::Panic)),
         }
+    }
+    // One that has moved took along what was not changed yet.
+    let redirect = registry::find(job.cache).is_none().then(|| cluster::redirect(ctx, &job.home)).flatten();
+    if let Some(redirect) = redirect {
+        return job.answer(Err(Failure::Elsewhere(redirect)));
     }
     let done = (job.told, job.count);
     job.answer(Ok(done));

@@ -2,7 +2,7 @@
 //! end in a failure with a reason.
 //!
 //! * [`Server`] is one process with a port, a folder and a pid of its own; it dies with its value.
-//! * [`Pair`] is a primary and its replica.
+//! * [`Pair`] is a primary and its replica; [`Cluster`] is three of these, with the slots among them.
 //! * [`Client`] speaks RESP2 or RESP3 over TCP and hands out [`Reply`] values; [`cmd!`] sends one command.
 //! * [`until`] polls a condition; nothing here sleeps and hopes.
 //!
@@ -14,6 +14,7 @@
 
 mod builder;
 mod client;
+mod cluster;
 mod pair;
 mod resp;
 mod server;
@@ -21,6 +22,7 @@ mod version;
 
 pub use builder::Builder;
 pub use client::{Client, Message, ToArg};
+pub use cluster::{Cluster, Router};
 pub use pair::Pair;
 pub use resp::{encode, Reply};
 pub use server::Server;
