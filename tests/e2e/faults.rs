@@ -497,8 +497,10 @@ fn kill_9_under_appendfsync_always_loses_nothing_from_a_file_of_commands() {
 
 #[test]
 fn kill_9_under_appendfsync_everysec_loses_the_last_seconds_at_most() {
-    let has_waitaof = Server::start().version().is_redis(7, 2);
+    let server = Server::start();
+    let has_waitaof = server.version().is_redis(7, 2) || server.version().is_valkey(8, 0);
     let wait = if has_waitaof { Wait::Disk } else { Wait::Nothing };
+    drop(server);
     let old = |step: &Step, killed: Instant| {
         let is_old = |acknowledged| killed.duration_since(acknowledged) > Duration::from_secs(2);
         step.is_waited_for || step.acknowledged.is_some_and(is_old)
