@@ -421,3 +421,35 @@ fn a_holder_that_vanishes_delays_others_by_its_lease_and_no_longer() {
         nobody_waits(&mut c);
     }
 }
+
+#[test]
+fn a_hundred_warms_that_come_together_are_not_done_together() {
+    const CALLS: usize = 100;
+    const ITEMS: usize = 600;
+    let server = Server::start();
+    let mut clients: Vec<_> = (0..CALLS).map(|_| server.client3()).collect();
+    let (mut c, mut other) = (server.client(), server.client());
+    at_least_once(|| {
+        // While the server sleeps, all of them come, and a PING behind them.
+        c.send(&args!["DEBUG", "SLEEP", 0.3]);
+        pass(50);
+        for (i, client) in clients.iter_mut().enumerate() {
+            let mut words = args!["LLMCACHE.WARM", "faq", "EX", 1000, "ITEMS", ITEMS];
+            (0..ITEMS).for_each(|n| words.extend(args![format!("{i} {n}"), "answer"]));
+            client.send(&words);
+        }
+        other.send(&args!["PING"]);
+        c.read().ok();
+        let awake = Instant::now();
+        assert_eq!(other.read(), "PONG");
+        let waited = awake.elapsed();
+        for client in &mut clients {
+            assert_eq!(*client.read().field("stored"), ITEMS as i64);
+        }
+        let all = awake.elapsed();
+        println!("a PING behind {CALLS} WARMs of {ITEMS} answers took {waited:?}; all were stored after {all:?}");
+        assert_eq!(entries(&mut c), (CALLS * ITEMS) as i64);
+        let is_quick = waited < Duration::from_millis(100);
+        is_quick.then_some(()).ok_or(format!("a PING took {waited:?}"))
+    });
+}
