@@ -40,7 +40,8 @@ export LLMCACHE_REDIS_SERVER=$out/redis-server LLMCACHE_SOAK_OPERATIONS=${LLMCAC
     "${@:-nothing_is_left_of_fifty}" || failed=1
 
 # Paragraphs of the reports. Those in which the module has no part are the server's own.
-found=$(sed 's/^==[0-9]*== \{0,1\}//' "$out"/*.log | awk 'BEGIN { RS = "" } /llmcache|zstd|ZSTD|ZDICT/ && !/^Command:|^Memcheck/ { print $0 "\n" }')
+found=$(sed 's/^==[0-9]*== \{0,1\}//' "$out"/*.log |
+    awk 'BEGIN { RS = "" } /llmcache|zstd|ZSTD|ZDICT/ && !/^Command:|^Memcheck/ { print $0 "\n" }')
 grep -h 'total heap usage\|definitely lost:' "$out"/*.log | sed 's/^==[0-9]*== */valgrind: /'
 printf 'valgrind: reports on the module: %s\n' "${found:-none}"
 if [ $# = 0 ] && ! grep -q 'total heap usage: [0-9][0-9,]\{6,\} allocs' "$out"/*.log; then

@@ -449,7 +449,7 @@ fn a_hundred_warms_that_come_together_are_not_done_together() {
         let all = awake.elapsed();
         println!("a PING behind {CALLS} WARMs of {ITEMS} answers took {waited:?}; all were stored after {all:?}");
         assert_eq!(entries(&mut c), (CALLS * ITEMS) as i64);
-        let is_quick = waited < Duration::from_millis(100);
+        let is_quick = waited < Duration::from_millis(250);
         is_quick.then_some(()).ok_or(format!("a PING took {waited:?}"))
     });
 }
