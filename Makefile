@@ -9,7 +9,7 @@ CARGO ?= cargo
 E2E_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-core test-e2e test-clients lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting bench-eviction bench-big quality clean
+.PHONY: help setup build run test test-core test-e2e test-clients soak valgrind lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting bench-eviction bench-big quality clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ test-e2e: build ## the module in real servers, which it starts and ends itself
 
 test-clients: build ## the commands through redis-py, and the figures through Prometheus' parser (needs python3 with venv)
 	tests/clients/run.sh
+
+soak: build ## a million operations by chance, after each 100,000 of which nothing may be left (some minutes)
+	$(CARGO) test --no-default-features --features e2e --test e2e -- --ignored --nocapture nothing_is_left_of_a_million
+
+valgrind: build ## a session under valgrind: what the module reads, writes and loses (needs valgrind)
+	scripts/valgrind.sh
 
 lint: setup ## rustfmt and clippy, warnings denied
 	$(CARGO) fmt --check

@@ -310,10 +310,12 @@ pub fn read(call: &Call<'_>, purpose: Purpose) -> Outcome {
     begin(call, Batch::new(call, Work::Reading(Reading { array, purpose, read: None })))
 }
 
-/// Does what can be done at once, and leaves the rest for later.
+/// Does what can be done at once, and leaves the rest for later. The more calls are under way, the less is done at once: a
+/// hundred that come together would stall everybody else for a hundred slices.
 fn begin(call: &Call<'_>, mut batch: Batch) -> Outcome {
     let waits = search::may_block(call.ctx);
-    let until = waits.then(|| Instant::now() + SLICE);
+    let under_way = JOBS.with(|jobs| jobs.borrow().len() as u32);
+    let until = waits.then(|| Instant::now() + SLICE / (1 + under_way));
     if batch.go_on(call.ctx, until)? {
         batch.totals.write(call.reply());
         return Ok(());

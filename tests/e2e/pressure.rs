@@ -13,13 +13,13 @@ const LINE: f64 = 0.975;
 
 /// The server's memory in bytes.
 #[track_caller]
-fn used(c: &mut Client) -> u64 {
+pub fn used(c: &mut Client) -> u64 {
     c.info_field("memory", "used_memory").unwrap().parse().unwrap()
 }
 
 /// The server's memory once it no longer changes by itself: buffers are freed, answers compressed.
 #[track_caller]
-fn settled(c: &mut Client) -> u64 {
+pub fn settled(c: &mut Client) -> u64 {
     let (mut before, mut since) = (0, Instant::now());
     until_some("the memory no longer changes", PATIENCE, || {
         let now = used(c);

@@ -2,58 +2,10 @@
 
 use crate::harness::{args, cmd, until, Client, Message, Pair, Reply, Server, PATIENCE};
 use crate::support::{
-    digest, get, goes_between, id_of, meta, now_ms, pass, prompts, set, stat, state, store, Dice, COMMANDS,
+    digest, get, goes_between, id_of, now_ms, pass, prompts, set, stat, state, store, write_something, Dice, Link,
+    COMMANDS,
 };
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
 use std::time::Duration;
-
-/// Every kind of write, by chance.
-fn write_something(c: &mut Client, dice: &mut Dice) {
-    let prompt = format!("prompt {}", dice.below(120));
-    let tag = dice.below(8);
-    match dice.below(26) {
-        0 => drop(c.words(&format!("LLMCACHE.INVALIDATE faq TAG 1 {tag}"))),
-        1 => drop(c.words(&format!("LLMCACHE.INVALIDATE faq TAG 2 {tag} 9 SOFT"))),
-        2 => {
-            let price = format!("PRICE m{} {tag} 1 {}", dice.below(2), ["", "CACHED 0.5"][dice.below(2) as usize]);
-            c.words(&format!("LLMCACHE.ALTER faq MAXENTRIES {} JITTER {tag} {price}", 20 + dice.below(60))).ok();
-        }
-        3 => drop(c.words(&format!("LLMCACHE.STRATEGY faq SET s{tag} TTL {} STALE 7", 1 + dice.below(9999)))),
-        4 => drop(c.words(&format!("LLMCACHE.STRATEGY faq DEL s{tag}"))),
-        5 => drop(c.words(&format!("LLMCACHE.RULE faq SET r{tag} PROMPT pro*{tag} STRATEGY s{tag}"))),
-        6 => drop(c.words(&format!("LLMCACHE.RULE faq SET r{tag} PROMPT *{tag} STRATEGY realtime"))),
-        7 => drop(c.words(&format!("LLMCACHE.RULE faq DEL r{tag}"))),
-        8 | 9 => {
-            let found = meta(c, &prompt, "STALEOK");
-            if !found.is_null() {
-                let id = found.field("id").text();
-                if tag < 4 {
-                    cmd!(c, "LLMCACHE.DEL", "faq", id);
-                } else {
-                    cmd!(c, "LLMCACHE.EXPIRE", "faq", id, dice.below(3) * 500);
-                }
-            }
-        }
-        10 => drop(c.words(&format!("LLMCACHE.SET faq x{tag} r PXAT 1"))),
-        11 if tag == 0 => drop(c.words("LLMCACHE.INVALIDATE faq ALL")),
-        12 if tag == 0 => drop(c.words("COPY faq copy REPLACE")),
-        13 => drop(get(c, &prompt, "STALEOK")),
-        // One that never has a value, so that only commands change it.
-        24 => drop(c.words(&format!("LLMCACHE.ALERT faq SET a{tag} roi ABOVE {tag}"))),
-        25 => drop(c.words(&format!("LLMCACHE.ALERT faq DEL a{tag}"))),
-        _ => {
-            let options =
-                ["", "EX 1000 STALE 5", "PERSIST", "STRATEGY realtime", "KEEPTTL", "XX", "NX"][dice.below(7) as usize];
-            let labels = format!("TAGS 2 {tag} {} MODEL m{} META {tag}", dice.below(8), dice.below(2));
-            let length = 1 << dice.below(9);
-            let text = dice.text(length);
-            assert!(!set(c, &prompt, &text, &format!("{options} {labels}")).is_error());
-        }
-    }
-}
 
 #[test]
 fn a_replica_holds_the_same_cache_after_any_writes() {
@@ -156,60 +108,11 @@ fn an_answer_expires_on_a_replica_whose_primary_is_silent() {
     assert!(get(&mut primary, "p", "").is_null());
 }
 
-/// The way from a replica to its primary, on which what the primary says can be held up. The threads end with the
-/// servers' connections.
-struct Link {
-    addr: SocketAddr,
-    held: Arc<(Mutex<bool>, Condvar)>,
-}
-
-impl Link {
-    fn to(primary: SocketAddr) -> Link {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let link = Link { addr: listener.local_addr().unwrap(), held: Arc::default() };
-        let held = link.held.clone();
-        thread::spawn(move || {
-            for replica in listener.incoming().map_while(Result::ok) {
-                // A primary that is gone has nothing more to say.
-                let Ok(primary) = TcpStream::connect(primary) else { return };
-                let (back, forth) = (replica.try_clone().unwrap(), primary.try_clone().unwrap());
-                let held = held.clone();
-                thread::spawn(move || Link::pump(replica, forth, || ()));
-                thread::spawn(move || {
-                    Link::pump(primary, back, || {
-                        let (held, changed) = &*held;
-                        drop(changed.wait_while(held.lock().unwrap(), |held| *held).unwrap());
-                    });
-                });
-            }
-        });
-        link
-    }
-
-    fn pump(mut from: TcpStream, mut to: TcpStream, wait: impl Fn()) {
-        let mut buffer = [0; 1 << 16];
-        while let Ok(count @ 1..) = from.read(&mut buffer) {
-            wait();
-            if to.write_all(&buffer[..count]).is_err() {
-                break;
-            }
-        }
-        for end in [from, to] {
-            let _ = end.shutdown(Shutdown::Both);
-        }
-    }
-
-    fn hold(&self, hold: bool) {
-        *self.held.0.lock().unwrap() = hold;
-        self.held.1.notify_all();
-    }
-}
-
 #[test]
 fn a_replica_that_hears_late_of_a_prolonged_answer_has_it_again() {
     let primary = Server::start();
     let link = Link::to(primary.addr());
-    let upstream = format!("replicaof 127.0.0.1 {}", link.addr.port());
+    let upstream = format!("replicaof 127.0.0.1 {}", link.port());
     let replica = Server::builder().aof_always().config(&upstream).start();
     let pair = Pair { replica, primary };
     pair.wait_for_link();

@@ -5,6 +5,10 @@ use llmcache::core::cache::Cache;
 use llmcache::core::time::UnixMs;
 use llmcache::syntax::set::Set;
 use llmcache::syntax::Bounds;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Every command of the module that clients use, with arguments that are well formed and the key `KEY`.
@@ -295,8 +299,154 @@ impl Dice {
         (0..length).map(|_| self.below(256) as u8).collect()
     }
 
+    /// Sentences that other answers have as well, in another order: what a dictionary is good for.
+    pub fn prose(&mut self, sentences: u64) -> String {
+        let sentence = |n: u64| format!("{}, {}. ", Dice::fixed(1000 + n).text(70), n * 7919 % 1000);
+        (0..sentences).map(|_| sentence(self.below(40))).collect()
+    }
+
     /// So many hex digits.
     pub fn text(&mut self, length: usize) -> String {
         (0..length).map(|_| char::from_digit(self.below(16) as u32, 16).unwrap()).collect()
+    }
+}
+
+/// Every kind of write, by chance.
+pub fn write_something(c: &mut Client, dice: &mut Dice) {
+    let prompt = format!("prompt {}", dice.below(120));
+    let tag = dice.below(8);
+    match dice.below(26) {
+        0 => drop(c.words(&format!("LLMCACHE.INVALIDATE faq TAG 1 {tag}"))),
+        1 => drop(c.words(&format!("LLMCACHE.INVALIDATE faq TAG 2 {tag} 9 SOFT"))),
+        2 => {
+            let price = format!("PRICE m{} {tag} 1 {}", dice.below(2), ["", "CACHED 0.5"][dice.below(2) as usize]);
+            c.words(&format!("LLMCACHE.ALTER faq MAXENTRIES {} JITTER {tag} {price}", 20 + dice.below(60))).ok();
+        }
+        3 => drop(c.words(&format!("LLMCACHE.STRATEGY faq SET s{tag} TTL {} STALE 7", 1 + dice.below(9999)))),
+        4 => drop(c.words(&format!("LLMCACHE.STRATEGY faq DEL s{tag}"))),
+        5 => drop(c.words(&format!("LLMCACHE.RULE faq SET r{tag} PROMPT pro*{tag} STRATEGY s{tag}"))),
+        6 => drop(c.words(&format!("LLMCACHE.RULE faq SET r{tag} PROMPT *{tag} STRATEGY realtime"))),
+        7 => drop(c.words(&format!("LLMCACHE.RULE faq DEL r{tag}"))),
+        8 | 9 => {
+            let found = meta(c, &prompt, "STALEOK");
+            if !found.is_null() {
+                let id = found.field("id").text();
+                if tag < 4 {
+                    cmd!(c, "LLMCACHE.DEL", "faq", id);
+                } else {
+                    cmd!(c, "LLMCACHE.EXPIRE", "faq", id, dice.below(3) * 500);
+                }
+            }
+        }
+        10 => drop(c.words(&format!("LLMCACHE.SET faq x{tag} r PXAT 1"))),
+        11 if tag == 0 => drop(c.words("LLMCACHE.INVALIDATE faq ALL")),
+        12 if tag == 0 => drop(c.words("COPY faq copy REPLACE")),
+        13 => drop(get(c, &prompt, "STALEOK")),
+        // One that never has a value, so that only commands change it.
+        24 => drop(c.words(&format!("LLMCACHE.ALERT faq SET a{tag} roi ABOVE {tag}"))),
+        25 => drop(c.words(&format!("LLMCACHE.ALERT faq DEL a{tag}"))),
+        _ => {
+            let options =
+                ["", "EX 1000 STALE 5", "PERSIST", "STRATEGY realtime", "KEEPTTL", "XX", "NX"][dice.below(7) as usize];
+            let labels = format!("TAGS 2 {tag} {} MODEL m{} META {tag}", dice.below(8), dice.below(2));
+            let length = 1 << dice.below(9);
+            let text = dice.text(length);
+            assert!(!set(c, &prompt, &text, &format!("{options} {labels}")).is_error());
+        }
+    }
+}
+
+/// The way from a replica to its primary, on which what the primary says can be held up or broken off. The threads end with
+/// the servers' connections.
+pub struct Link {
+    addr: SocketAddr,
+    road: Arc<Road>,
+}
+
+#[derive(Default)]
+struct Road {
+    state: Mutex<RoadState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct RoadState {
+    is_held: bool,
+    is_closed: bool,
+    /// So many bytes go through, then the connection breaks.
+    left: Option<usize>,
+    open: Vec<TcpStream>,
+}
+
+impl Link {
+    pub fn to(primary: SocketAddr) -> Link {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let link = Link { addr: listener.local_addr().unwrap(), road: Arc::default() };
+        let road = link.road.clone();
+        thread::spawn(move || {
+            for replica in listener.incoming().map_while(Result::ok) {
+                if road.state.lock().unwrap().is_closed {
+                    continue;
+                }
+                // A primary that is gone has nothing more to say.
+                let Ok(primary) = TcpStream::connect(primary) else { return };
+                let (back, forth) = (replica.try_clone().unwrap(), primary.try_clone().unwrap());
+                road.state.lock().unwrap().open.extend([replica.try_clone().unwrap(), primary.try_clone().unwrap()]);
+                let road = road.clone();
+                thread::spawn(move || Link::pump(replica, forth, Some));
+                thread::spawn(move || Link::pump(primary, back, |count| road.pass(count)));
+            }
+        });
+        link
+    }
+
+    fn pump(mut from: TcpStream, mut to: TcpStream, pass: impl Fn(usize) -> Option<usize>) {
+        let mut buffer = [0; 1 << 16];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            let Some(passed) = pass(count) else { break };
+            if to.write_all(&buffer[..passed]).is_err() || passed < count {
+                break;
+            }
+        }
+        for end in [from, to] {
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.addr.port()
+    }
+
+    /// Holds up what the primary says, or lets it go on.
+    pub fn hold(&self, hold: bool) {
+        self.road.state.lock().unwrap().is_held = hold;
+        self.road.changed.notify_all();
+    }
+
+    /// Breaks what is open, and lets nobody through until [`Link::open`].
+    pub fn cut(&self) {
+        let mut state = self.road.state.lock().unwrap();
+        (state.is_closed, state.left) = (true, None);
+        state.open.drain(..).for_each(|end| drop(end.shutdown(Shutdown::Both)));
+    }
+
+    pub fn open(&self) {
+        self.road.state.lock().unwrap().is_closed = false;
+    }
+
+    /// Breaks the connection after so many more bytes of the primary's, wherever in a command or a snapshot that is.
+    pub fn break_after(&self, bytes: usize) {
+        self.road.state.lock().unwrap().left = Some(bytes);
+    }
+}
+
+impl Road {
+    /// How many of so many bytes may go on; none where the connection has broken.
+    fn pass(&self, count: usize) -> Option<usize> {
+        let mut state = self.changed.wait_while(self.state.lock().unwrap(), |state| state.is_held).unwrap();
+        let Some(left) = state.left else { return Some(count) };
+        let passed = left.min(count);
+        state.left = (passed == count).then_some(left - passed);
+        Some(passed)
     }
 }
