@@ -7,9 +7,10 @@ export PORT ?= 6379
 CARGO ?= cargo
 # Servers, not cores, are what the end-to-end tests run out of.
 E2E_THREADS ?= 4
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-core test-e2e test-clients soak valgrind lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting bench-eviction bench-big quality clean
+.PHONY: help setup build build-panics run test test-core test-e2e test-clients soak valgrind lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting bench-eviction bench-big quality clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +33,11 @@ test: test-core test-e2e ## all tests: the core alone, then the module in real s
 test-core: setup ## the core and the syntax, without a server
 	$(CARGO) test --no-default-features
 
-test-e2e: build ## the module in real servers, which it starts and ends itself
+build-panics: setup
+	$(CARGO) build --features panics
+	mkdir -p $(TARGET)/panics && cp $(TARGET)/debug/libllmcache.so $(TARGET)/panics/
+
+test-e2e: build build-panics ## the module in real servers, which it starts and ends itself
 	$(CARGO) test --no-default-features --features e2e --test e2e -- --test-threads $(E2E_THREADS)
 
 test-clients: build ## the commands through redis-py, and the figures through Prometheus' parser (needs python3 with venv)

@@ -9,13 +9,14 @@ use std::path::PathBuf;
 
 /// The module that can panic.
 fn module() -> PathBuf {
-    let path = std::env::var_os("LLMCACHE_PANICS_SO")
-        .map_or_else(|| PathBuf::from("target/panics/debug/libllmcache.so"), PathBuf::from);
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let built = || target.join("panics/libllmcache.so");
+    let path = std::env::var_os("LLMCACHE_PANICS_SO").map_or_else(built, PathBuf::from);
     assert!(path.exists(), "{} is not there: make build-panics", path.display());
     path
 }
 
-/// Commands that get far. `ID` is the id of an entry.
+/// Commands that get far. `<id>` is that of an entry.
 const COMMANDS: [&str; 34] = [
     "LLMCACHE.GET faq one",
     "LLMCACHE.GET faq one WITHMETA",
@@ -27,15 +28,15 @@ const COMMANDS: [&str; 34] = [
     "LLMCACHE.SET newcache one answer",
     "LLMCACHE.FETCH faq absent LEASE 1000",
     "LLMCACHE.FETCH faq one LEASE 1000 WITHMETA",
-    "LLMCACHE.DEL faq ID",
+    "LLMCACHE.DEL faq <id>",
     "LLMCACHE.INVALIDATE faq TAG 1 a",
     "LLMCACHE.INVALIDATE faq SOFT MATCH *o*",
     "LLMCACHE.INVALIDATE faq ALL",
     "LLMCACHE.INVALIDATE faq ALL DRYRUN",
     "LLMCACHE.SCAN faq 0 COUNT 100 TAG a",
-    "LLMCACHE.ENTRY faq ID WITHRESPONSE",
-    "LLMCACHE.TTL faq ID",
-    "LLMCACHE.EXPIRE faq ID 10",
+    "LLMCACHE.ENTRY faq <id> WITHRESPONSE",
+    "LLMCACHE.TTL faq <id>",
+    "LLMCACHE.EXPIRE faq <id> 10",
     "LLMCACHE.CREATE other MODE similar",
     "LLMCACHE.ALTER faq MAXENTRIES 2",
     "LLMCACHE.ALTER faq EVICT lru COMPRESS zstd",
@@ -47,7 +48,7 @@ const COMMANDS: [&str; 34] = [
     "LLMCACHE.STATS faq BY tag FORMAT json",
     "LLMCACHE.RESETSTATS faq",
     "LLMCACHE.EXPLAIN faq one",
-    "LLMCACHE.FEEDBACK faq ID bad PROMPT other",
+    "LLMCACHE.FEEDBACK faq <id> bad other",
     "LLMCACHE.ALERT faq SET low hit_rate BELOW 0.5",
     "LLMCACHE.WARM faq ITEMS 2 one first five fifth",
     "LLMCACHE.WARM faq DUE LEASE 1000",
@@ -102,7 +103,7 @@ fn a_panic_in_any_command_is_an_error_and_leaves_everything_sound() {
             fill(&mut c);
             let id = cmd!(c, "LLMCACHE.SCAN", "faq", 0).at(1).at(0).at(0).text();
             arm(&mut c, places);
-            let reply: Reply = c.words(&line.replace("ID", &id));
+            let reply: Reply = c.words(&line.replace("<id>", &id));
             let left: u64 =
                 cmd!(c, "CONFIG", "GET", "llmcache.panic-after").field("llmcache.panic-after").text().parse().unwrap();
             arm(&mut c, 0);
@@ -115,7 +116,7 @@ fn a_panic_in_any_command_is_an_error_and_leaves_everything_sound() {
             if told {
                 panics += 1;
                 is_sound(&mut c, line);
-                places += 1 + places / 24;
+                places += 1 + places / 8;
             }
         }
         // Replicas heard all that was left, and files hold it.
@@ -131,7 +132,7 @@ fn a_panic_in_any_command_is_an_error_and_leaves_everything_sound() {
         assert_eq!(digest(&mut c, "faq"), ours, "{line}");
         println!("{line}: {places} places");
     }
-    assert!(panics > 500, "{panics} panics");
+    assert!(panics > 300, "{panics} panics");
     println!("{panics} panics");
     until("the server is there", PATIENCE, || c.words("PING") == "PONG");
 }
