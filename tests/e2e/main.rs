@@ -9,6 +9,7 @@ mod support;
 
 mod alerts;
 mod audience;
+mod bombs;
 mod costs;
 mod crowd;
 mod dictionaries;
