@@ -7,9 +7,11 @@ export PORT ?= 6379
 CARGO ?= cargo
 # Servers, not cores, are what the end-to-end tests run out of.
 E2E_THREADS ?= 4
+# How long each target is fuzzed.
+SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-core test-e2e test-clients lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting bench-eviction bench-big quality clean
+.PHONY: help setup build run test test-core test-e2e test-clients fuzz lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting bench-eviction bench-big quality clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,13 +40,18 @@ test-e2e: build ## the module in real servers, which it starts and ends itself
 test-clients: build ## the commands through redis-py, and the figures through Prometheus' parser (needs python3 with venv)
 	tests/clients/run.sh
 
+fuzz: setup ## fuzz targets with cargo-fuzz, each for SECONDS=60 (FUZZ='wire glob' for some, ARGS for libFuzzer, SANITIZER=address)
+	@FUZZ="$(FUZZ)" SANITIZER="$(SANITIZER)" scripts/fuzz.sh $(SECONDS) $(ARGS)
+
 lint: setup ## rustfmt and clippy, warnings denied
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --no-default-features --features e2e --all-targets -- -D warnings
 	$(CARGO) clippy --lib -- -D warnings
 
 fmt: ## format the code
 	$(CARGO) fmt
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 bench: build ## against plain SET and GET on one server (ARGS=--quick for a first look, here and below)
 	$(CARGO) bench --no-default-features --features e2e --bench plain_redis -- $(ARGS)

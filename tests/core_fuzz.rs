@@ -63,10 +63,10 @@ macro_rules! smokes {
 smokes! {
     syntax 4000 10..90;
     request 3000 10..90;
-    wire 200 10..90;
-    similarity 150 20..99;
-    cache 25 90..101;
-    glob 1500 10..90;
+    wire 100 10..90;
+    similarity 50 20..99;
+    cache 15 90..101;
+    glob 600 10..90;
 }
 
 #[test]

@@ -66,8 +66,8 @@ pub const TARGET: Target = Target {
     ],
 };
 
-/// Generous: a busy machine, a build for debugging, and prompts of 2 KiB.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Generous: a busy machine, a build for debugging, and prompts of 2 KiB. cargo-fuzz has a stricter one of its own.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const METRICS: [Metric; 4] = [Metric::Idf, Metric::Dice, Metric::Levenshtein, Metric::JaroWinkler];
 
