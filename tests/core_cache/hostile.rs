@@ -2,8 +2,10 @@
 //! panic, and what was read is a cache like any other. How much memory it takes is in `tests/core_memory.rs`.
 
 use super::exercise::{exercise, large, mutate, small, MAX, NOW};
-use super::support::{loaded, messages, records, store, with_seeds, Ask, Rng, Saved};
-use llmcache::core::cache::Cache;
+use super::support::{loaded, messages, records, saved, store, with_seeds, Ask, Rng, Saved};
+use llmcache::core::cache::{Cache, Terms};
+use llmcache::core::codec::Codec;
+use llmcache::core::money::MicroUsd;
 use llmcache::core::persist::{Sink, FORMAT};
 use llmcache::core::time::UnixMs;
 use llmcache::core::wire::{WireError, Writer};
@@ -240,4 +242,22 @@ fn lives_beyond_the_year_9999_are_refused() {
     for (fresh_until, dead_at) in [(0, 0), (last, last), (last, MAX), (MAX, MAX)] {
         assert_eq!(lives(fresh_until, dead_at), Ok(()), "{fresh_until} {dead_at}");
     }
+}
+
+/// Found by fuzzing: what was spent on a few answers of trillions of dollars was counted further than it is read again.
+#[test]
+fn counters_stop_where_they_are_read() {
+    let mut cache = Cache::default();
+    for n in 0..9 {
+        let ask = Ask::plain(format!("q{n}"));
+        let mut answer = ask.answer(b"a");
+        answer.tokens = Some((MAX, MAX));
+        answer.cost = Some(MicroUsd::MAX);
+        answer.latency_ms = MAX;
+        store(&mut cache, &answer, NOW);
+        cache.get(&ask.identity(), &Terms::default(), NOW, &mut Codec::new()).unwrap();
+    }
+    let whole = saved(&cache);
+    assert!(saved(&loaded(&whole).unwrap()) == whole);
+    cache.ledger().validate().unwrap();
 }

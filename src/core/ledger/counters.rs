@@ -28,7 +28,7 @@ macro_rules! counters {
     };
 }
 
-/// The most that is read of a counter: far from where adding them up could go over.
+/// The most that a counter shows, and the most that is read of one: far from where adding them up could go over.
 pub const MOST: u64 = u64::MAX / 8;
 
 // What a hit counts stands together: that is one line of the processor's cache.
@@ -134,7 +134,7 @@ impl Counters {
 }
 
 fn add(counter: &mut u64, n: u64) {
-    *counter = counter.saturating_add(n);
+    *counter = counter.saturating_add(n).min(MOST);
 }
 
 /// `part` of `whole` as a number from 0 to 1; 0 where there is no whole.
