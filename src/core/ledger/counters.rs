@@ -184,12 +184,17 @@ mod tests {
     #[test]
     fn sums_stop_at_the_largest() {
         let mut all = Counters::default();
-        all.fields_mut().into_iter().for_each(|field| *field = u64::MAX);
+        all.fields_mut().into_iter().for_each(|field| *field = MOST);
         all.merge(&all.clone());
+        all.stored(MicroUsd::MAX);
         let cost = MicroUsd::MAX;
-        all.saved(&Effort { tokens_in: u64::MAX, tokens_out: 1, estimated: true, cost, latency_ms: 1 });
+        all.saved(&Effort { tokens_in: u64::MAX, tokens_out: 1, estimated: true, cost, latency_ms: u64::MAX });
+        assert!(all.fields().into_iter().all(|field| *field == MOST));
+        assert_eq!((all.hits(), all.misses(), all.tokens_saved()), (3 * MOST, 4 * MOST, 2 * MOST));
+        assert_eq!((all.cost_saved(), all.cost_spent()), (MicroUsd::from_micros(MOST), MicroUsd::from_micros(MOST)));
+        all.fields_mut().into_iter().for_each(|field| *field = u64::MAX);
         assert_eq!((all.hits(), all.misses(), all.tokens_saved()), (u64::MAX, u64::MAX, u64::MAX));
-        assert_eq!((all.cost_saved(), all.hit_rate(), all.estimated_share()), (MicroUsd::MAX, 1.0, 1.0));
+        assert_eq!((all.hit_rate(), all.estimated_share()), (1.0, 1.0));
         assert_eq!((Counters::default().hit_rate(), Counters::default().estimated_share()), (0.0, 0.0));
     }
 }
