@@ -189,7 +189,7 @@ mod tests {
         all.stored(MicroUsd::MAX);
         let cost = MicroUsd::MAX;
         all.saved(&Effort { tokens_in: u64::MAX, tokens_out: 1, estimated: true, cost, latency_ms: u64::MAX });
-        assert!(all.fields().into_iter().all(|field| *field == MOST));
+        assert!(all.fields().into_iter().all(|field| field == MOST));
         assert_eq!((all.hits(), all.misses(), all.tokens_saved()), (3 * MOST, 4 * MOST, 2 * MOST));
         assert_eq!((all.cost_saved(), all.cost_spent()), (MicroUsd::from_micros(MOST), MicroUsd::from_micros(MOST)));
         all.fields_mut().into_iter().for_each(|field| *field = u64::MAX);
