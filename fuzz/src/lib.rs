@@ -5,6 +5,7 @@
 //! moment with each `make test`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // what is wrong is told by panicking
 #![allow(dead_code)] // of what the tests of the cache share, not all is used here
+#![allow(clippy::should_implement_trait)] // dice have a next number, and are no iterator
 
 #[path = "../../tests/core_cache/exercise.rs"]
 mod exercise;
