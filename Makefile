@@ -10,7 +10,10 @@ E2E_THREADS ?= 4
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-panics run test test-core test-e2e test-clients soak valgrind lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting bench-eviction bench-big quality clean
+.PHONY: help setup build build-panics run test test-core test-e2e test-clients fuzz soak valgrind lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting bench-eviction bench-big quality clean
+# How long each target is fuzzed.
+SECONDS ?= 60
+
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,13 +52,18 @@ soak: build ## a million operations by chance, after each 100,000 of which nothi
 valgrind: build ## a session under valgrind: what the module reads, writes and loses (needs valgrind)
 	scripts/valgrind.sh
 
+fuzz: setup ## fuzz targets with cargo-fuzz, each for SECONDS=60 (FUZZ='wire glob' for some, ARGS for libFuzzer, SANITIZER=address)
+	@FUZZ="$(FUZZ)" SANITIZER="$(SANITIZER)" scripts/fuzz.sh $(SECONDS) $(ARGS)
+
 lint: setup ## rustfmt and clippy, warnings denied
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --no-default-features --features e2e --all-targets -- -D warnings
 	$(CARGO) clippy --lib -- -D warnings
 
 fmt: ## format the code
 	$(CARGO) fmt
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 bench: build ## against plain SET and GET on one server (ARGS=--quick for a first look, here and below)
 	$(CARGO) bench --no-default-features --features e2e --bench plain_redis -- $(ARGS)

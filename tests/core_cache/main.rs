@@ -8,6 +8,7 @@ mod day;
 mod dictionaries;
 mod effects;
 mod evict;
+mod exercise;
 mod expiry;
 mod fixture;
 mod fixture_v2;

@@ -16,25 +16,52 @@ use std::fmt;
 /// A moment in 2025, where tests begin.
 pub const START: u64 = 1_750_000_000_000;
 
-/// Dice that fall the same way for the same seed (splitmix64).
+/// Dice that fall the same way for the same seed (splitmix64), or as bytes say that somebody chose.
 #[derive(Clone, Debug)]
-pub struct Rng(u64);
+pub struct Rng {
+    seed: u64,
+    /// The bytes, the last one first.
+    chosen: Option<Vec<u8>>,
+}
 
 impl Rng {
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self { seed, chosen: None }
+    }
+
+    /// They fall as these bytes say, and show nothing but 0 when there are no more.
+    #[allow(dead_code)] // fuzz/src/cache.rs does
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self { seed: 0, chosen: Some(bytes.iter().rev().copied().collect()) }
+    }
+
+    /// Whether all bytes are used up.
+    #[allow(dead_code)] // fuzz/src/cache.rs does
+    pub fn is_over(&self) -> bool {
+        self.chosen.as_ref().is_some_and(Vec::is_empty)
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        if self.chosen.is_some() {
+            return self.below(u64::MAX);
+        }
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.seed;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
 
     pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n.max(1)
+        let n = n.max(1);
+        let Some(chosen) = &mut self.chosen else { return self.next() % n };
+        // As many bytes as it takes.
+        let (mut drawn, mut most) = (0, n - 1);
+        while most > 0 {
+            drawn = drawn << 8 | u64::from(chosen.pop().unwrap_or(0));
+            most >>= 8;
+        }
+        drawn % n
     }
 
     pub fn chance(&mut self, percent: u64) -> bool {

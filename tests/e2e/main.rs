@@ -9,6 +9,7 @@ mod support;
 
 mod alerts;
 mod audience;
+mod bombs;
 mod cluster;
 mod costs;
 mod crowd;

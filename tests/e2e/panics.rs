@@ -48,7 +48,7 @@ const COMMANDS: [&str; 34] = [
     "LLMCACHE.STATS faq BY tag FORMAT json",
     "LLMCACHE.RESETSTATS faq",
     "LLMCACHE.EXPLAIN faq one",
-    "LLMCACHE.FEEDBACK faq <id> bad other",
+    "LLMCACHE.FEEDBACK faq <id> bad FOR other",
     "LLMCACHE.ALERT faq SET low hit_rate BELOW 0.5",
     "LLMCACHE.WARM faq ITEMS 2 one first five fifth",
     "LLMCACHE.WARM faq DUE LEASE 1000",

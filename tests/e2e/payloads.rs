@@ -4,10 +4,10 @@ use crate::harness::{args, cmd, Client, Reply, Server};
 use crate::support::{get, set, Dice};
 
 /// The server's version of the format (2 bytes) and its checksum (8 bytes) at a payload's end.
-const FOOTER: usize = 10;
+pub const FOOTER: usize = 10;
 
 /// The type's byte and the module's id: behind them is what the module wrote.
-const HEAD: usize = 10;
+pub const HEAD: usize = 10;
 
 /// CRC-64/Jones, as the server has it at the end of a payload.
 fn crc64(bytes: &[u8]) -> u64 {
@@ -20,7 +20,7 @@ fn crc64(bytes: &[u8]) -> u64 {
 }
 
 /// A payload around this body, as valid as its body is.
-fn sealed(body: &[u8], version: &[u8]) -> Vec<u8> {
+pub fn sealed(body: &[u8], version: &[u8]) -> Vec<u8> {
     let mut payload = [body, version].concat();
     let crc = crc64(&payload);
     payload.extend_from_slice(&crc.to_le_bytes());

@@ -28,7 +28,7 @@ macro_rules! counters {
     };
 }
 
-/// The most that is read of a counter: far from where adding them up could go over.
+/// The most that a counter shows, and the most that is read of one: far from where adding them up could go over.
 pub const MOST: u64 = u64::MAX / 8;
 
 // What a hit counts stands together: that is one line of the processor's cache.
@@ -134,7 +134,7 @@ impl Counters {
 }
 
 fn add(counter: &mut u64, n: u64) {
-    *counter = counter.saturating_add(n);
+    *counter = counter.saturating_add(n).min(MOST);
 }
 
 /// `part` of `whole` as a number from 0 to 1; 0 where there is no whole.
@@ -184,12 +184,17 @@ mod tests {
     #[test]
     fn sums_stop_at_the_largest() {
         let mut all = Counters::default();
-        all.fields_mut().into_iter().for_each(|field| *field = u64::MAX);
+        all.fields_mut().into_iter().for_each(|field| *field = MOST);
         all.merge(&all.clone());
+        all.stored(MicroUsd::MAX);
         let cost = MicroUsd::MAX;
-        all.saved(&Effort { tokens_in: u64::MAX, tokens_out: 1, estimated: true, cost, latency_ms: 1 });
+        all.saved(&Effort { tokens_in: u64::MAX, tokens_out: 1, estimated: true, cost, latency_ms: u64::MAX });
+        assert!(all.fields().into_iter().all(|field| field == MOST));
+        assert_eq!((all.hits(), all.misses(), all.tokens_saved()), (3 * MOST, 4 * MOST, 2 * MOST));
+        assert_eq!((all.cost_saved(), all.cost_spent()), (MicroUsd::from_micros(MOST), MicroUsd::from_micros(MOST)));
+        all.fields_mut().into_iter().for_each(|field| *field = u64::MAX);
         assert_eq!((all.hits(), all.misses(), all.tokens_saved()), (u64::MAX, u64::MAX, u64::MAX));
-        assert_eq!((all.cost_saved(), all.hit_rate(), all.estimated_share()), (MicroUsd::MAX, 1.0, 1.0));
+        assert_eq!((all.hit_rate(), all.estimated_share()), (1.0, 1.0));
         assert_eq!((Counters::default().hit_rate(), Counters::default().estimated_share()), (0.0, 0.0));
     }
 }
