@@ -1,7 +1,8 @@
 //! Memory: what a cache says it takes is what it takes, and what happens near the server's `maxmemory`.
 
-use crate::harness::{args, cmd, Client, Server};
-use crate::support::{pass, set, stat, store, Dice};
+use crate::harness::{args, cmd, until, Builder, Client, Pair, Reply, Server, PATIENCE};
+use crate::support::{digest, pass, set, stat, store, Dice};
+use std::time::{Duration, Instant};
 
 #[test]
 fn memory_bytes_is_what_the_server_really_spends() {
@@ -86,6 +87,40 @@ fn overfill(policy: &str, count: usize) {
     // Still there when nobody writes any more.
     pass(300);
     assert!(stat(&mut c, "entries") > 10_000);
+}
+
+/// Answers are told to others as they lay when they were stored, most of them uncompressed.
+#[test]
+fn what_fits_when_it_is_compressed_is_lost_by_no_restart_and_no_promotion() {
+    let mut pair = Pair::with(Builder::aof_always);
+    let (mut c, mut dice) = (pair.primary.client3(), Dice::new("fits"));
+    c.words("LLMCACHE.CREATE faq MAXMEMORY 400000 COMPRESS zstd").ok();
+    const WORDS: [&str; 8] = ["cache ", "answer ", "question ", "the ", "model ", "is ", "of ", "token "];
+    let mut stores = Vec::new();
+    for i in 0..300 {
+        let response: String = (0..500).map(|_| WORDS[dice.below(8) as usize]).collect();
+        stores.push(args!["LLMCACHE.SET", "faq", format!("question {i}"), response, "PERSIST"]);
+    }
+    assert!(c.pipeline(&stores).iter().all(Reply::is_ok));
+    let held = |c: &mut Client| (c.words("LLMCACHE.INFO faq").field("entries").int(), stat(c, "evictions"));
+    assert_eq!(held(&mut c), (300, 0), "all of them fit");
+    pair.wait_in_sync();
+    let before = digest(&mut c, "faq");
+    pair.primary.kill9();
+    pair.promote();
+    pair.primary.start_again();
+    for server in [&pair.primary, &pair.replica] {
+        let mut c = server.client3();
+        // The next store, and some ticks of the timer, find a cache within its limit.
+        let used = |c: &mut Client| cmd!(c, "MEMORY", "USAGE", "faq", "SAMPLES", 0).int();
+        until("the limit holds", PATIENCE, || used(&mut c) <= 400_000);
+        let begun = Instant::now();
+        until("some ticks are over", PATIENCE, || begun.elapsed() > Duration::from_millis(500));
+        assert_eq!(held(&mut c), (300, 0));
+        assert_eq!(digest(&mut c, "faq"), before);
+        cmd!(c, "LLMCACHE.SET", "faq", "one more", "answer", "PERSIST").ok();
+        assert_eq!(held(&mut c), (301, 0));
+    }
 }
 
 #[test]

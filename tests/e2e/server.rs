@@ -293,6 +293,19 @@ fn a_server_with_wrong_module_arguments_does_not_start_and_says_why() {
 }
 
 #[test]
+fn a_module_is_neither_unloaded_nor_loaded_twice() {
+    let server = Server::builder().config("enable-module-command yes").start();
+    let mut c = server.client();
+    store(&mut c, "p", "r");
+    let refused = c.words("MODULE UNLOAD llmcache");
+    assert!(refused.error().contains("data types"), "{refused:?}");
+    let path = crate::harness::module_path();
+    assert!(cmd!(c, "MODULE", "LOAD", path.to_str().unwrap()).is_error());
+    assert_eq!(get(&mut c, "p", ""), "r");
+    assert_eq!(server.client3().words("LLMCACHE.INFO faq").field("entries"), &1);
+}
+
+#[test]
 fn prompts_stand_neither_in_the_log_nor_in_the_slow_log_nor_in_errors() {
     let server = Server::builder().config("loglevel debug").config("slowlog-log-slower-than 0").start();
     let mut c = server.client();
