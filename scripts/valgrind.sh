@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs end-to-end tests with servers under valgrind's memcheck, and fails where the module reads or writes what it must not,
-# goes by what nobody has written, or loses memory for good. Without arguments that is a session of some thousand
-# operations by chance, at whose end the server is stopped, so that what is lost is seen as well.
+# goes by what nobody has written, or loses memory for good. Without arguments these are the unit tests of the core, and a
+# session of some thousand operations by chance, at whose end the server is stopped, so that what is lost is seen as well.
 #
 #   scripts/valgrind.sh payloads            other tests, by a part of their names; they may be too slow for their deadlines
 #   LLMCACHE_SOAK_OPERATIONS=20000           how many operations
@@ -22,13 +22,20 @@ if "$server" --version | grep -q malloc=jemalloc && ! ldd "$server" | grep -q je
     exit 1
 fi
 
+checks=(--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --num-callers=40)
+if [ $# = 0 ]; then
+    host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+    env "CARGO_TARGET_${host}_RUNNER=valgrind --error-exitcode=9 ${checks[*]}" \
+        "${CARGO:-cargo}" test --release --no-default-features --lib -- --test-threads 1
+fi
+
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 # It becomes the server's process, so whoever ends that one ends what he has started.
 cat >"$out/redis-server" <<END
 #!/usr/bin/env bash
 [ "\${1:-}" = --version ] && exec "$server" "\$@"
-exec valgrind --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --num-callers=40 --fair-sched=yes \\
+exec valgrind ${checks[*]} --fair-sched=yes \\
     --keep-debuginfo=yes --soname-synonyms=somalloc='*jemalloc*' --suppressions="$PWD/scripts/valgrind.supp" \\
     --log-file="$out/%p.log" "$server" "\$@"
 END

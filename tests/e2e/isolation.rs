@@ -135,7 +135,8 @@ fn who_may_only_read_costs_nobody_an_answer() {
     };
     let (before, entries) = (digest(&mut admin, "faq"), figures(&mut admin).0);
     let reads =
-        "+llmcache.get +llmcache.scan +llmcache.entry +llmcache.ttl +llmcache.info +llmcache.stats +llmcache.explain";
+        "+llmcache.get +llmcache.scan +llmcache.entry +llmcache.ttl +llmcache.info +llmcache.stats +llmcache.explain \
+                 +llmcache.fetch +llmcache.renew +llmcache.release";
     let reads = if server.version().is_redis(7, 4) || server.version().is_valkey(8, 0) { "+@read" } else { reads };
     admin.words(&format!("ACL SETUSER reader on >pw resetkeys %R~faq -@all +auth +ping {reads}")).ok();
     let mut reader = server.client();
@@ -143,7 +144,9 @@ fn who_may_only_read_costs_nobody_an_answer() {
     for step in 0..6000 {
         // Names that nobody has used, which are counted like any; questions that are there, over and over.
         let (name, question) = (dice.text(20), format!("question {}", dice.below(2500)));
-        let reply = match dice.below(8) {
+        let reply = match dice.below(10) {
+            8 => cmd!(reader, "LLMCACHE.FETCH", "faq", format!("{question} {name}"), "LEASE", 20),
+            9 => cmd!(reader, "LLMCACHE.RELEASE", "faq", "00112233445566778899aabbccddeeff"),
             0..=2 => cmd!(reader, "LLMCACHE.GET", "faq", question),
             3 => cmd!(reader, "LLMCACHE.GET", "faq", question, "SCOPE", name, "MODEL", format!("model {step}")),
             4 => cmd!(reader, "LLMCACHE.GET", "faq", format!("{question} {name}"), "SIMILAR", "THRESHOLD", "0.5"),
