@@ -46,5 +46,7 @@ pub fn mend(broken: &Cache) -> Cache {
     };
     let empty = || Cache::with_policy(broken.policy().clone());
     let whole = catch_unwind(AssertUnwindSafe(copy)).ok().flatten();
-    whole.or_else(|| catch_unwind(AssertUnwindSafe(empty)).ok()).unwrap_or_default()
+    let whole = whole.or_else(|| catch_unwind(AssertUnwindSafe(empty)).ok()).unwrap_or_default();
+    // What a thread still brings back belongs to answers of before, and no number may come again.
+    Cache { versions: broken.versions, ..whole }
 }

@@ -247,8 +247,7 @@ impl Cache {
             if self.store.get(slot).is_some_and(|entry| is_pending(entry, version)) {
                 break;
             }
-            self.pending.pop_front();
-            self.out = self.out.saturating_sub(1);
+            self.leave(0);
         }
     }
 
@@ -277,6 +276,7 @@ impl Cache {
                 // It stays as it came, and nobody else will make its etag.
                 let etag = entry.etag();
                 self.store.set_etag(slot, etag);
+                self.leave(self.out - 1);
                 continue;
             };
             taken.push(self.pressing(entry, level, Why::New));
@@ -403,19 +403,30 @@ impl Cache {
 
     /// Compresses up to `bytes` of the answers that wait, here and now, but none that is too large for that.
     pub fn press_some(&mut self, bytes: usize, codec: &mut Codec) {
-        let mut left = bytes;
-        while let Some(Waiting { slot, version, .. }) = self.pending.front().copied() {
+        /// Past so many that are too large for that, nobody looks.
+        const LARGE: usize = 64;
+        let (mut left, mut at) = (bytes, 0);
+        while let Some(Waiting { slot, version, .. }) = self.pending.get(at).copied().filter(|_| at < LARGE) {
             if let Some(entry) = self.store.get(slot).filter(|entry| is_pending(entry, version)) {
                 let length = entry.body.answer_len();
-                if length > left.min(INLINE) {
-                    break;
+                if length > INLINE {
+                    at += 1;
+                    continue;
+                }
+                if length > left {
+                    return;
                 }
                 left -= length;
                 self.press_now(slot, codec);
             }
-            self.pending.pop_front();
-            self.out = self.out.saturating_sub(1);
+            self.leave(at);
         }
+    }
+
+    /// Takes one out of the line.
+    fn leave(&mut self, at: usize) {
+        self.pending.remove(at);
+        self.out -= usize::from(at < self.out);
     }
 }
 

@@ -333,6 +333,7 @@ fn begin(call: &Call<'_>, mut batch: Batch) -> Outcome {
         batch.totals.write(call.reply());
         return Ok(());
     };
+    super::reply::later();
     let home = Home { db: batch.db, key: batch.key.as_slice().into() };
     let is_here = leases::own_context().is_some_and(|own| !cluster::is_elsewhere(&own, &home));
     JOBS.with(|jobs| jobs.borrow_mut().push_back(Job { client, batch, home, is_here }));

@@ -127,13 +127,9 @@ fn walk(ctx: &Context) -> bool {
             while resident.cache.is_over() && started.elapsed() < SHRINKING {
                 // What can get smaller need not go.
                 let unpressed = resident.cache.unpressed();
-                if unpressed > 0 {
+                with_codec(|codec| resident.cache.press_some(INLINE, codec));
+                if resident.cache.unpressed() < unpressed {
                     is_shrinking = true;
-                    with_codec(|codec| resident.cache.press_some(INLINE, codec));
-                    if resident.cache.unpressed() == unpressed {
-                        // The first in line is a large one, and with a compressor.
-                        break;
-                    }
                     continue;
                 }
                 let more = resident.cache.shrink(AT_ONCE, now);

@@ -461,6 +461,7 @@ pub fn wait(ctx: &Context, home: Home, wanted: &Wanted<'_>, (block, lease): (u64
     let client =
         unsafe { raw::RedisModule_BlockClient.map(|wait| wait(ctx.ctx, Some(reply), Some(unblocked), Some(free), 0)) };
     let Some(client) = client.filter(|client| !client.is_null()) else { return false };
+    super::reply::later();
     // SAFETY: the client was just blocked.
     unsafe { raw::RedisModule_SetDisconnectCallback.map(|set| set(client, Some(disconnected))) };
     let home = place(&home);

@@ -1,7 +1,7 @@
 //! After a defect: a cache in which a command panicked is made whole, and whoever repeats it hears all of it anew.
 
 use super::keyspace::{Intent, Key};
-use super::{log, settle};
+use super::{audience, log, server, settle};
 use crate::core::mending;
 use crate::core::retelling::retell;
 use redis_module::{raw, Context, RedisString};
@@ -20,6 +20,10 @@ pub fn mend(ctx: &Context, name: *mut raw::RedisModuleString) {
         // What is broken may break once more while it goes.
         settle("freeing a broken cache", || drop(broken));
         log::warning(ctx, &format!("a cache was mended after an internal error: {after} of {before} entries are left"));
+        // While writes are paused nothing may be replicated, and a replica tells nobody.
+        if !server::may_decide(ctx) || !audience::listens(ctx.get_flags()) {
+            return;
+        }
         let name = RedisString::string_as_slice(name);
         ctx.replicate("LLMCACHE.APPLY", &[name, b"CLEAR"]);
         retell(&resident.cache, |what, records| {

@@ -13,9 +13,19 @@ fn pay(more: usize) {
     OWED.store(OWED.load(Ordering::Relaxed) - 1 + more as i64, Ordering::Relaxed);
 }
 
-/// A command begins: it owes one value.
-pub fn begin() {
-    OWED.store(1, Ordering::Relaxed);
+/// A command begins, and owes one value. Answers what was owed before: another module's command may be in the middle of its own.
+pub fn begin() -> i64 {
+    OWED.swap(1, Ordering::Relaxed)
+}
+
+/// A command ends, and so much is owed again.
+pub fn end(before: i64) {
+    OWED.store(before, Ordering::Relaxed);
+}
+
+/// The client was blocked: whoever unblocks it replies.
+pub fn later() {
+    OWED.store(0, Ordering::Relaxed);
 }
 
 /// Writes the reply of one command.

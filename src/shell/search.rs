@@ -143,6 +143,7 @@ pub fn leave(ctx: &Context, sought: Box<Sought>, again: raw::RedisModuleCmdFunc)
     // SAFETY: called while a command runs that may block; the callbacks have the signatures that the server expects.
     let client = unsafe { raw::RedisModule_BlockClient.map(|block| block(ctx.ctx, again, None, Some(free), 0)) };
     let Some(client) = client.filter(|client| !client.is_null()) else { return Err(sought) };
+    super::reply::later();
     // SAFETY: the client was just blocked.
     unsafe { raw::RedisModule_BlockedClientMeasureTimeStart.map(|start| start(client)) };
     let job = Job { client, sought, next: AtomicUsize::new(0), found: Mutex::default(), since: Instant::now() };

@@ -101,6 +101,7 @@ pub fn go_on(call: &Call<'_>, cache: u64, mut step: Step, mut count: u64, told: 
             }
         }
     };
+    super::reply::later();
     let home = home(call.ctx, RedisString::string_as_slice(call.key()));
     JOBS.with(|jobs| jobs.borrow_mut().push_back(Job { client, cache, home, step, count, told }));
     arm(call.ctx);

@@ -20,9 +20,9 @@ impl Stopwatch {
         counter::since(self.0)
     }
 
-    /// The time of day at its start, as the clock told it at most a quarter of a millisecond before.
+    /// The time of day at its start: as the clock told it at most a quarter of a millisecond before, and the counter since.
     pub fn started_at(self) -> UnixMs {
-        UnixMs(counter::clock(self.0))
+        UnixMs(counter::clock(self.0) / 1000)
     }
 }
 
@@ -32,13 +32,13 @@ pub fn look(shared: bool) -> UnixMs {
     if shared {
         counter::share(told);
     }
-    UnixMs(told)
+    UnixMs(told / 1000)
 }
 
-/// The time of day in milliseconds.
+/// The time of day in microseconds.
 fn read_clock() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or_default()
+    u64::try_from(since.as_micros()).unwrap_or_default()
 }
 
 /// Compares the counter with the clock: when the module loads, and at each tick of the timer.
@@ -88,12 +88,14 @@ mod counter {
 
     pub fn clock(moment: Moment) -> u64 {
         let looked = LOOKED.load(Ordering::Relaxed);
-        if moment < looked || RATE.load(Ordering::Relaxed) == 0 || between(looked, moment) > GOOD {
-            let told = read_clock();
-            LOOKED.store(moment, Ordering::Relaxed);
-            TOLD.store(told, Ordering::Relaxed);
+        let since = between(looked, moment);
+        if moment >= looked && RATE.load(Ordering::Relaxed) > 0 && since <= GOOD {
+            return TOLD.load(Ordering::Relaxed) + u64::from(since.subsec_micros());
         }
-        TOLD.load(Ordering::Relaxed)
+        let told = read_clock();
+        LOOKED.store(moment, Ordering::Relaxed);
+        TOLD.store(told, Ordering::Relaxed);
+        told
     }
 
     pub fn share(told: u64) {

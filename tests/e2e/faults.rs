@@ -175,6 +175,10 @@ fn a_replica_that_is_cut_off(sync: &str, load: &str) {
                 _ => link.hold(true),
             }
             write(&mut primary, &mut dice, 200);
+            // More than a small backlog holds, also where the server keeps some more of it.
+            for _ in 0..if backlog == "16kb" { 64 } else { 0 } {
+                cmd!(primary, "SET", "filler", dice.text(4000)).ok();
+            }
             link.open();
             link.hold(false);
             write(&mut primary, &mut dice, 40);

@@ -262,7 +262,7 @@ unsafe fn dispatch(
     handler: Handler,
 ) -> c_int {
     let (ctx, started) = (Context::new(ctx), Stopwatch::start());
-    reply::begin();
+    let owed_before = reply::begin();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the server passes `argc` strings, which live as long as the command runs.
         let strings = unsafe { std::slice::from_raw_parts(argv, usize::try_from(argc).unwrap_or(0)) };
@@ -301,6 +301,7 @@ unsafe fn dispatch(
         },
         Err(failure) => Reply(&ctx).give_up(&failure.to_string()),
     }
+    reply::end(owed_before);
     raw::REDISMODULE_OK as c_int
 }
 
