@@ -486,12 +486,12 @@ pub fn wait(ctx: &Context, home: Home, wanted: &Wanted<'_>, (block, lease): (u64
 }
 
 unsafe extern "C" fn reply(ctx: *mut raw::RedisModuleCtx, _: *mut *mut raw::RedisModuleString, _: c_int) -> c_int {
-    settle("a reply", || {
+    let ctx = Context::new(ctx);
+    super::reply::complete(&ctx, "a reply", || {
         // SAFETY: the context is that of a client that was let go with a box of ours, which lives until `free`.
         let answer = unsafe {
-            raw::RedisModule_GetBlockedClientPrivateData.and_then(|data| data(ctx).cast::<Answer>().as_ref())
+            raw::RedisModule_GetBlockedClientPrivateData.and_then(|data| data(ctx.ctx).cast::<Answer>().as_ref())
         };
-        let ctx = Context::new(ctx);
         let reply = Reply(&ctx);
         match answer {
             Some(Answer::Hit(told)) => told.shown.write(reply),
@@ -510,11 +510,11 @@ unsafe extern "C" fn reply(ctx: *mut raw::RedisModuleCtx, _: *mut *mut raw::Redi
 
 /// CLIENT UNBLOCK … TIMEOUT: the server lets the client go.
 unsafe extern "C" fn unblocked(ctx: *mut raw::RedisModuleCtx, _: *mut *mut raw::RedisModuleString, _: c_int) -> c_int {
-    settle("a client that was unblocked", || {
+    let ctx = Context::new(ctx);
+    super::reply::complete(&ctx, "a client that was unblocked", || {
         // SAFETY: the context is that of the client that is let go.
-        let client = unsafe { raw::RedisModule_GetBlockedClientHandle.map(|handle| handle(ctx)) };
+        let client = unsafe { raw::RedisModule_GetBlockedClientHandle.map(|handle| handle(ctx.ctx)) };
         client.into_iter().for_each(|client| desk(|desk| desk.forget(client)));
-        let ctx = Context::new(ctx);
         Shown::default().state("timeout").write(Reply(&ctx));
     });
     raw::REDISMODULE_OK as c_int

@@ -1,5 +1,7 @@
 //! Replies as the server writes them: maps, doubles, booleans and nulls for RESP3, their flat equivalents for RESP2.
 
+use super::failure::Failure;
+use super::settle;
 use redis_module::{raw, Context};
 use std::ffi::{c_char, CStr, CString};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,6 +23,14 @@ pub fn begin() -> i64 {
 /// A command ends, and so much is owed again.
 pub fn end(before: i64) {
     OWED.store(before, Ordering::Relaxed);
+}
+
+/// Writes the reply of a client that was blocked. What a panic leaves out of it becomes an error.
+pub fn complete(ctx: &Context, what: &str, write: impl FnOnce()) {
+    let before = begin();
+    settle(what, write);
+    Reply(ctx).give_up(&Failure::Panic.to_string());
+    end(before);
 }
 
 /// The client was blocked: whoever unblocks it replies.

@@ -184,7 +184,7 @@ impl Job {
 
 unsafe extern "C" fn answer(ctx: *mut raw::RedisModuleCtx, _: *mut *mut raw::RedisModuleString, _: c_int) -> c_int {
     let ctx = Context::new(ctx);
-    settle("an answer", || {
+    super::reply::complete(&ctx, "an answer", || {
         // SAFETY: the data of a client that was blocked here is what `Job::answer` handed over, which lives until `free`.
         let answer = unsafe {
             raw::RedisModule_GetBlockedClientPrivateData.and_then(|data| data(ctx.ctx).cast::<Answer>().as_ref())
