@@ -37,16 +37,27 @@ impl Source for Records {
     }
 }
 
+/// Whether a cache agrees with itself.
+pub fn is_whole(cache: &Cache) -> bool {
+    catch_unwind(AssertUnwindSafe(|| cache.validate().is_ok())).unwrap_or(false)
+}
+
 /// Makes a cache whole again.
 pub fn mend(broken: &Cache) -> Cache {
     let copy = || {
         let mut records = Records::default();
         persist::save(broken, &mut records);
-        persist::load(&mut records).ok().filter(|cache| cache.store().validate().is_ok())
+        persist::load(&mut records).ok()
     };
-    let empty = || Cache::with_policy(broken.policy().clone());
-    let whole = catch_unwind(AssertUnwindSafe(copy)).ok().flatten();
-    let whole = whole.or_else(|| catch_unwind(AssertUnwindSafe(empty)).ok()).unwrap_or_default();
+    let empty = || {
+        let policed = Cache::with_policy(broken.policy().clone());
+        Some(Cache { strategies: broken.strategies().clone(), ..policed })
+    };
+    let attempt = |make: &dyn Fn() -> Option<Cache>| {
+        let made = catch_unwind(AssertUnwindSafe(make)).ok().flatten();
+        made.filter(|cache| catch_unwind(AssertUnwindSafe(|| cache.store().validate().is_ok())).unwrap_or(false))
+    };
+    let whole = attempt(&copy).or_else(|| attempt(&empty)).unwrap_or_default();
     // What a thread still brings back belongs to answers of before, and no number may come again.
     Cache { versions: broken.versions, ..whole }
 }

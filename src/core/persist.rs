@@ -315,6 +315,14 @@ impl Cache {
         self.clear();
         Effects { cleared, ..Effects::default() }
     }
+
+    /// Becomes as new, but for counters: all else is about to be told again.
+    pub fn repeat_anew(&mut self) -> Effects {
+        let cleared = !self.store.is_empty();
+        let (ledger, versions) = (std::mem::take(&mut self.ledger), self.versions);
+        *self = Self { ledger, versions, ..Self::default() };
+        Effects { cleared, policy: true, ..Effects::default() }
+    }
 }
 
 fn write_ttl(w: &mut Writer, ttl: Ttl) {

@@ -10,6 +10,7 @@
 
 use super::commands::{edit, set, Call};
 use super::failure::{Failure, Outcome};
+use super::mend::guard;
 use super::registry::Home;
 use super::reply::{reply_map, Reply};
 use super::{cluster, config, leases, search, server, settle, worker};
@@ -178,13 +179,20 @@ impl Batch {
             let purpose = Arc::clone(&reading.purpose);
             self.take_over(&purpose, parsed?);
         }
-        loop {
-            if !self.step(ctx)? {
-                return Ok(true);
-            }
-            if until.is_some_and(|until| Instant::now() >= until) {
+        while self.step(ctx)? {
+            if !self.is_done() && until.is_some_and(|until| Instant::now() >= until) {
                 return Ok(false);
             }
+        }
+        Ok(true)
+    }
+
+    /// Whether nothing is left to be taken up.
+    fn is_done(&self) -> bool {
+        match &self.work {
+            Work::Reading(_) | Work::Plan { .. } => false,
+            Work::Pairs { pairs, .. } => pairs.is_empty(),
+            Work::Items { items, .. } => items.as_slice().is_empty(),
         }
     }
 
@@ -401,8 +409,7 @@ fn turn(ctx: &Context) {
     for _ in 0..JOBS.with(|jobs| jobs.borrow().len()) {
         let Some(mut job) = JOBS.with(|jobs| jobs.borrow_mut().pop_front()) else { break };
         // The job stays outside, so that its client has an answer whatever happens.
-        let outcome = catch_unwind(AssertUnwindSafe(|| job.turn(ctx, is_primary, until)));
-        match outcome.unwrap_or(Err(Failure::Panic)) {
+        match guard(|| job.turn(ctx, is_primary, until)).unwrap_or(Err(Failure::Panic)) {
             Ok(true) => job.answer(Ok(())),
             Err(why) => job.answer(Err(why)),
             Ok(false) => JOBS.with(|jobs| jobs.borrow_mut().push_back(job)),

@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 pub struct Key<'c> {
     key: *mut raw::RedisModuleKey,
     resident: *mut Resident,
+    intent: Intent,
     ctx: PhantomData<&'c Context>,
 }
 
@@ -36,7 +37,7 @@ impl<'c> Key<'c> {
         // SAFETY: the context and the name are those of the running command or event.
         let key =
             unsafe { raw::RedisModule_OpenKey.map_or(std::ptr::null_mut(), |open| open(ctx.ctx, name, mode as i32)) };
-        let mut opened = Self { key, resident: std::ptr::null_mut(), ctx: PhantomData };
+        let mut opened = Self { key, resident: std::ptr::null_mut(), intent, ctx: PhantomData };
         if key.is_null() {
             return Ok(opened);
         }
@@ -62,7 +63,9 @@ impl<'c> Key<'c> {
     pub fn resident(&mut self) -> Option<&mut Resident> {
         // SAFETY: the value of a key of our type is a pointer that the registry gave; it lives as long as the key is
         // open, and only the main thread follows it, which this borrow keeps from doing so twice.
-        unsafe { self.resident.as_mut() }
+        let resident = unsafe { self.resident.as_mut() }?;
+        resident.lend(self.intent == Intent::Write);
+        Some(resident)
     }
 
     /// The cache, if there is one.

@@ -77,7 +77,7 @@ fn log_panics() {
 
 /// Runs what nobody waits for; a panic ends it and nothing else.
 fn settle(what: &str, work: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+    if mend::guard(work).is_none() {
         log::detached_warning(&format!("{what} was given up after an internal error"));
     }
 }

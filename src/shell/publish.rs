@@ -87,6 +87,7 @@ pub fn visit(ctx: &Context, home: &Home, place: *mut Resident, act: impl FnOnce(
         return;
     }
     let Some(resident) = key.resident() else { return };
+    resident.lend(true);
     let effects = act(resident);
     replicate(ctx, name.as_slice(), &resident.cache, &effects);
     drop(key);

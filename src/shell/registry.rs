@@ -10,7 +10,8 @@
 
 use crate::core::cache::Cache;
 use lazy_static::lazy_static;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 /// Where a cache was last seen.
@@ -32,6 +33,8 @@ pub struct Resident {
     /// Whether its key is gone and it only waits to be freed.
     pub gone: bool,
     number: u64,
+    /// When it was last lent, and whether to be changed.
+    lent: (u64, bool),
 }
 
 impl Resident {
@@ -39,17 +42,63 @@ impl Resident {
     pub fn number(&self) -> u64 {
         self.number
     }
+
+    /// Notes that somebody has it in hand, and whether he may change what others are told of.
+    pub fn lend(&mut self, to_change: bool) {
+        let now = TURN.load(Ordering::Relaxed);
+        self.lent = (now, to_change || self.lent == (now, true));
+    }
 }
 
-/// Caches by number, and the next number.
-struct List(BTreeMap<u64, *mut Resident>, u64);
+/// Counts what the main thread does with caches, so that it is known what was in hand when something broke.
+static TURN: AtomicU64 = AtomicU64::new(1);
+
+/// Something begins; it has in hand what is lent from this turn on.
+pub fn turn() -> u64 {
+    // The main thread alone counts.
+    let turn = TURN.load(Ordering::Relaxed) + 1;
+    TURN.store(turn, Ordering::Relaxed);
+    turn
+}
+
+/// The caches that were lent since this turn: their numbers, homes, and whether to be changed. On the main thread only.
+pub fn lent_since(turn: u64) -> Vec<(u64, Home, bool)> {
+    let mut lent = Vec::new();
+    for resident in list().caches.values() {
+        // SAFETY: as in `each`.
+        let resident = unsafe { &**resident };
+        if !resident.gone && resident.lent.0 >= turn {
+            lent.push((resident.number, resident.home.clone(), resident.lent.1));
+        }
+    }
+    lent
+}
+
+/// All caches.
+#[derive(Default)]
+struct List {
+    caches: BTreeMap<u64, *mut Resident>,
+    next: u64,
+    /// The numbers of those that were mended, and have others since.
+    mended: BTreeSet<u64>,
+}
+
+impl List {
+    /// Puts a cache on the list; its number.
+    fn add(&mut self, resident: *mut Resident) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.caches.insert(number, resident);
+        number
+    }
+}
 
 // SAFETY: the pointers are only followed under the lock, by the main thread; a thread that frees a value takes its
 // pointer off the list under the lock first.
 unsafe impl Send for List {}
 
 lazy_static! {
-    static ref RESIDENTS: Mutex<List> = Mutex::new(List(BTreeMap::new(), 0));
+    static ref RESIDENTS: Mutex<List> = Mutex::default();
 }
 
 fn list() -> MutexGuard<'static, List> {
@@ -60,11 +109,41 @@ fn list() -> MutexGuard<'static, List> {
 /// Gives a cache a place on the list; the pointer is what the server keeps as the key's value.
 pub fn admit(cache: Cache, home: Home) -> *mut Resident {
     let mut list = list();
-    let number = list.1;
-    list.1 += 1;
-    let resident = Box::into_raw(Box::new(Resident { cache, home, gone: false, number }));
-    list.0.insert(number, resident);
+    let number = list.next;
+    let resident = Box::into_raw(Box::new(Resident { cache, home, gone: false, number, lent: (0, false) }));
+    list.add(resident);
     resident
+}
+
+/// Gives a cache another number: what was begun with it as it was has nothing to do with it any more.
+///
+/// # Safety
+/// `resident` came from [`admit`], was not dismissed before, and nobody has it in hand.
+pub unsafe fn renumber(resident: *mut Resident) {
+    let mut list = list();
+    let number = list.add(resident);
+    // SAFETY: as the caller promises.
+    let before = std::mem::replace(unsafe { &mut (*resident).number }, number);
+    list.caches.remove(&before);
+    list.mended.insert(before);
+}
+
+/// Whether the cache that had this number was mended.
+pub fn was_mended(number: u64) -> bool {
+    list().mended.contains(&number)
+}
+
+/// Shows a cache to `look`, as lent until that is done: a panic leaves it so.
+///
+/// # Safety
+/// As for a reference to it that may change it.
+unsafe fn show(resident: *mut Resident, look: impl FnOnce(&mut Resident)) {
+    // SAFETY: as the caller promises.
+    let resident = unsafe { &mut *resident };
+    let before = resident.lent;
+    resident.lend(true);
+    look(resident);
+    resident.lent = before;
 }
 
 /// Takes a cache off the list and hands it back.
@@ -76,18 +155,18 @@ pub unsafe fn dismiss(resident: *mut Resident) -> Box<Resident> {
     let mut list = list();
     // SAFETY: as the caller promises, the pointer is that of a box that nobody else owns.
     let owned = unsafe { Box::from_raw(resident) };
-    list.0.remove(&owned.number);
+    list.caches.remove(&owned.number);
     owned
 }
 
 /// Shows every cache that still has a key to `look`. On the main thread only.
 pub fn each(mut look: impl FnMut(&mut Resident)) {
-    for resident in list().0.values() {
+    for resident in list().caches.values() {
         // SAFETY: everything on the list is alive while we hold the lock, and the main thread, which we are, is inside
         // no other use of it.
-        let resident = unsafe { &mut **resident };
-        if !resident.gone {
-            look(resident);
+        if !unsafe { &**resident }.gone {
+            // SAFETY: as above.
+            unsafe { show(*resident, &mut look) };
         }
     }
 }
@@ -96,12 +175,12 @@ pub fn each(mut look: impl FnMut(&mut Resident)) {
 pub fn some(first: u64, budget: usize, mut look: impl FnMut(&mut Resident)) -> u64 {
     let list = list();
     let mut seen = 0;
-    for (number, resident) in list.0.range(first..).take(budget) {
+    for (number, resident) in list.caches.range(first..).take(budget) {
         // SAFETY: as in `each`.
-        look(unsafe { &mut **resident });
+        unsafe { show(*resident, &mut look) };
         seen = number + 1;
     }
-    if list.0.range(seen..).next().is_some() {
+    if list.caches.range(seen..).next().is_some() {
         seen
     } else {
         0
@@ -112,9 +191,9 @@ pub fn some(first: u64, budget: usize, mut look: impl FnMut(&mut Resident)) -> u
 pub fn deliver<T>(things: Vec<(u64, T)>, mut take: impl FnMut(&mut Resident, T)) {
     let list = list();
     for (number, thing) in things {
-        if let Some(resident) = list.0.get(&number) {
+        if let Some(resident) = list.caches.get(&number) {
             // SAFETY: as in `each`.
-            take(unsafe { &mut **resident }, thing);
+            unsafe { show(*resident, |resident| take(resident, thing)) };
         }
     }
 }
@@ -122,7 +201,7 @@ pub fn deliver<T>(things: Vec<(u64, T)>, mut take: impl FnMut(&mut Resident, T))
 /// Where the cache of this number lives, if it is still there. On the main thread only.
 pub fn find(number: u64) -> Option<(*mut Resident, Home)> {
     let list = list();
-    let resident = *list.0.get(&number)?;
+    let resident = *list.caches.get(&number)?;
     // SAFETY: as in `each`.
     let there = unsafe { &*resident };
     (!there.gone).then(|| (resident, there.home.clone()))
@@ -131,7 +210,7 @@ pub fn find(number: u64) -> Option<(*mut Resident, Home)> {
 /// Like [`each`], but gives up when the lock is held: a crash may have happened anywhere.
 pub fn try_each(mut look: impl FnMut(&Resident)) {
     let Ok(list) = RESIDENTS.try_lock() else { return };
-    for resident in list.0.values() {
+    for resident in list.caches.values() {
         // SAFETY: as in `each`.
         let resident = unsafe { &**resident };
         if !resident.gone {

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::settle;
+use crate::core::fault;
 use redis_module::{raw, Context};
 use std::ffi::{c_char, CStr, CString};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,6 +13,11 @@ static OWED: AtomicI64 = AtomicI64::new(0);
 
 /// One value less is to come, and so many more that are in it.
 fn pay(more: usize) {
+    fault::point();
+    count(more);
+}
+
+fn count(more: usize) {
     OWED.store(OWED.load(Ordering::Relaxed) - 1 + more as i64, Ordering::Relaxed);
 }
 
@@ -126,7 +132,7 @@ impl Reply<'_> {
     pub fn error(self, text: &str) {
         let line: Vec<u8> = text.bytes().map(|b| if b.is_ascii_control() { b' ' } else { b }).collect();
         let Ok(line) = CString::new(line) else { return };
-        pay(0);
+        count(0);
         // SAFETY: the context is that of the running command, the text ends with a NUL.
         if let Some(reply) = unsafe { raw::RedisModule_ReplyWithError } {
             // SAFETY: as above.

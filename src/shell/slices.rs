@@ -7,6 +7,7 @@
 use super::commands::Call;
 use super::failure::{Failure, Outcome};
 use super::keyspace::home;
+use super::mend::guard;
 use super::publish::visit;
 use super::registry::{self, Home};
 use super::reply::Reply;
@@ -19,7 +20,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::{c_int, c_void};
 use std::mem::ManuallyDrop;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
 /// For how long changes are made before others have their turn, and how long that is at least.
@@ -141,12 +141,16 @@ fn turn(ctx: &Context) {
     }
     let until = Instant::now() + SLICE;
     loop {
-        match catch_unwind(AssertUnwindSafe(|| job.step(ctx))) {
-            Ok(true) if Instant::now() >= until => return JOBS.with(|jobs| jobs.borrow_mut().push_back(job)),
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(_) => return job.answer(Err(Failure::Panic)),
+        match guard(|| job.step(ctx)) {
+            Some(true) if Instant::now() >= until => return JOBS.with(|jobs| jobs.borrow_mut().push_back(job)),
+            Some(true) => {}
+            Some(false) => break,
+            None => return job.answer(Err(Failure::Panic)),
         }
+    }
+    // In one that was mended entries stand elsewhere, and some were not looked at.
+    if registry::was_mended(job.cache) {
+        return job.answer(Err(Failure::Panic));
     }
     // One that has moved took along what was not changed yet.
     let redirect = registry::find(job.cache).is_none().then(|| cluster::redirect(ctx, &job.home)).flatten();

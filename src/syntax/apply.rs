@@ -26,6 +26,8 @@ pub enum Apply<'a> {
     Alerts(&'a [u8]),
     /// Take all entries out.
     Clear,
+    /// Forget all but counters: everything is told again.
+    Anew,
 }
 
 impl<'a> Apply<'a> {
@@ -45,8 +47,9 @@ impl<'a> Apply<'a> {
             "UNPLAN" => Self::Unplan(args.positional()?),
             "ALERTS" => Self::Alerts(args.positional()?),
             "CLEAR" => Self::Clear,
+            "ANEW" => Self::Anew,
             _ => {
-                let known = "POLICY, STORE, RENEW, LIVES, COUNTERS, FEEDBACK, PLAN, UNPLAN, ALERTS or CLEAR";
+                let known = "POLICY, STORE, RENEW, LIVES, COUNTERS, FEEDBACK, PLAN, UNPLAN, ALERTS, CLEAR or ANEW";
                 return Err(args.not_one_of("action", known));
             }
         };

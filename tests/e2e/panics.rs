@@ -3,8 +3,8 @@
 //! These run a module that was built to panic on demand (`make build-panics`): a setting says after how many places. Each
 //! command is run again and again, with the panic one place later each time, until it gets through.
 
-use crate::harness::{cmd, until, Builder, Client, Pair, Reply, PATIENCE};
-use crate::support::digest;
+use crate::harness::{args, cmd, until, Builder, Client, Pair, Reply, Server, PATIENCE};
+use crate::support::{digest, stat};
 use std::path::PathBuf;
 
 /// The module that can panic.
@@ -90,12 +90,25 @@ fn is_sound(c: &mut Client, line: &str) {
     assert_eq!(cmd!(c, "LLMCACHE.INVALIDATE", "faq", "PROMPT", "after").int(), 1, "after {line}");
 }
 
+/// From now on so many places are passed until one panics; 0 for never.
+fn arm(c: &mut Client, places: u64) {
+    cmd!(c, "CONFIG", "SET", "llmcache.panic-after", places).ok();
+}
+
+/// How many places are left to be passed.
+fn left(c: &mut Client) -> u64 {
+    cmd!(c, "CONFIG", "GET", "llmcache.panic-after").field("llmcache.panic-after").text().parse().unwrap()
+}
+
+fn times_mended(server: &Server) -> usize {
+    server.log().matches("a cache was mended").count()
+}
+
 #[test]
 fn a_panic_in_any_command_is_an_error_and_leaves_everything_sound() {
     let module = module();
     let pair = Pair::with(|builder: Builder| builder.module(&module));
     let mut c = pair.primary.client3();
-    let arm = |c: &mut Client, places: u64| cmd!(c, "CONFIG", "SET", "llmcache.panic-after", places).ok();
     let mut panics = 0;
     for line in COMMANDS {
         let mut places = 1;
@@ -104,8 +117,7 @@ fn a_panic_in_any_command_is_an_error_and_leaves_everything_sound() {
             let id = cmd!(c, "LLMCACHE.SCAN", "faq", 0).at(1).at(0).at(0).text();
             arm(&mut c, places);
             let reply: Reply = c.words(&line.replace("<id>", &id));
-            let left: u64 =
-                cmd!(c, "CONFIG", "GET", "llmcache.panic-after").field("llmcache.panic-after").text().parse().unwrap();
+            let left = left(&mut c);
             arm(&mut c, 0);
             if left > 0 {
                 assert!(!reply.is_error(), "{line}: {reply:?}");
@@ -135,4 +147,121 @@ fn a_panic_in_any_command_is_an_error_and_leaves_everything_sound() {
     assert!(panics > 200, "{panics} panics");
     println!("{panics} panics");
     until("the server is there", PATIENCE, || c.words("PING") == "PONG");
+}
+
+#[test]
+fn a_cache_that_was_only_looked_at_is_told_anew_only_if_it_is_broken() {
+    let pair = Pair::with(|builder: Builder| builder.module(&module()));
+    let mut c = pair.primary.client3();
+    fill(&mut c);
+    let before = digest(&mut c, "faq");
+    let mut panics = 0;
+    for line in ["LLMCACHE.GET faq one WITHMETA", "LLMCACHE.ENTRY faq 0", "LLMCACHE.SCAN faq 0", "LLMCACHE.INFO faq"] {
+        for places in 1.. {
+            arm(&mut c, places);
+            let reply = c.words(line);
+            let left = left(&mut c);
+            arm(&mut c, 0);
+            if left > 0 {
+                break;
+            }
+            panics += usize::from(format!("{reply:?}").contains("internal error"));
+            assert_eq!(digest(&mut c, "faq"), before, "{line}, {places}");
+        }
+    }
+    assert!(panics > 30, "{panics} panics");
+    let mended = times_mended(&pair.primary);
+    println!("{panics} panics, mended {mended} times");
+    assert!(mended < panics / 4, "{panics} panics, mended {mended} times");
+    pair.wait_in_sync();
+    assert_eq!(digest(&mut pair.replica.client3(), "faq"), before);
+    // A command that does not get as far as its cache leaves it alone, whatever it would have done.
+    fill(&mut c);
+    let mended = times_mended(&pair.primary);
+    for line in ["LLMCACHE.SET faq", "LLMCACHE.FETCH faq one LEASE no"] {
+        arm(&mut c, 1);
+        assert!(c.words(line).is_error());
+        arm(&mut c, 0);
+    }
+    assert_eq!(times_mended(&pair.primary), mended);
+}
+
+#[test]
+fn a_panic_in_the_timer_leaves_everything_sound() {
+    let pair = Pair::with(|builder: Builder| builder.module(&module()));
+    let mut c = pair.primary.client3();
+    for places in 1..8 {
+        fill(&mut c);
+        // What is kept below has no end, so the timer has these to do.
+        for i in 0..20 {
+            cmd!(c, "LLMCACHE.SET", "faq", format!("short {i}"), "answer", "PX", 1, "TAGS", 1, "all").ok();
+        }
+        let given_up = |log: String| log.matches("the timer was given up").count();
+        let before = given_up(pair.primary.log());
+        arm(&mut c, places);
+        until("the timer panics", PATIENCE, || given_up(pair.primary.log()) > before);
+        until("what is dead goes", PATIENCE, || stat(&mut c, "entries") == ANSWERS.len() as i64);
+        is_sound(&mut c, "the timer");
+        pair.wait_in_sync();
+        let ours = digest(&mut c, "faq");
+        assert_eq!(digest(&mut pair.replica.client3(), "faq"), ours, "{places}");
+    }
+    assert!(times_mended(&pair.primary) > 0);
+}
+
+/// Entries stand in other places then, and what was begun goes by places.
+#[test]
+fn who_changes_many_entries_of_a_cache_that_is_mended_meanwhile_is_told_so() {
+    let server = Server::builder().module(&module()).start();
+    let mut c = server.client();
+    const FILL: &str =
+        "for i = ARGV[1], ARGV[2] do redis.call('LLMCACHE.SET', KEYS[1], 'prompt '..i, 'answer '..i) end";
+    for from in (0..40_000).step_by(10_000) {
+        cmd!(c, "EVAL", FILL, 1, "faq", from, from + 9_999);
+    }
+    let mut waiting = server.client();
+    waiting.send(&["LLMCACHE.INVALIDATE", "faq", "MATCH", "*"]);
+    until("it has begun", PATIENCE, || stat(&mut c, "entries") < 40_000);
+    let replies =
+        c.pipeline(&[args!["CONFIG", "SET", "llmcache.panic-after", 2], args!["LLMCACHE.SET", "faq", "new", "answer"]]);
+    assert!(replies[1].error().contains("internal error"), "{replies:?}");
+    assert!(waiting.read().error().contains("internal error"));
+    let left = stat(&mut c, "entries");
+    assert!(left > 0, "it was in the middle of it");
+    assert_eq!(c.words("LLMCACHE.INVALIDATE faq MATCH *"), left);
+    assert_eq!(stat(&mut c, "entries"), 0);
+}
+
+#[test]
+fn a_panic_in_the_reply_to_a_client_that_waited_is_an_error() {
+    let server = Server::builder().module(&module()).start();
+    let mut c = server.client();
+    let mut panics = 0;
+    for places in 1..60 {
+        c.words("FLUSHALL").ok();
+        let token = c.words("LLMCACHE.FETCH faq one LEASE 10000").at(3).text();
+        let mut waiting = server.client();
+        waiting.send(&["LLMCACHE.FETCH", "faq", "one", "LEASE", "10000", "BLOCK", "10000"]);
+        // The cache is not there yet, so nothing tells of those who wait for it.
+        until("it waits", PATIENCE, || {
+            server.client().info_field("clients", "blocked_clients").as_deref() == Some("1")
+        });
+        let replies = c.pipeline(&[
+            args!["CONFIG", "SET", "llmcache.panic-after", places],
+            args!["LLMCACHE.SET", "faq", "one", "answer", "TOKEN", token],
+        ]);
+        if replies[1].is_error() {
+            // Nobody has answered; the lease is still to end.
+            continue;
+        }
+        let told = waiting.read();
+        let has_panicked = left(&mut c) == 0;
+        arm(&mut c, 0);
+        assert_eq!(format!("{told:?}").contains("internal error"), has_panicked, "{told:?}");
+        // Nothing is left of it on the line.
+        waiting.send(&["PING"]);
+        assert_eq!(waiting.read(), "PONG", "after {told:?}");
+        panics += usize::from(has_panicked);
+    }
+    assert!(panics > 10, "{panics} panics");
 }

@@ -62,7 +62,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
         None => fetching.decide(Found::Miss(Miss::Absent))?,
     };
     let is_away = matches!(state, State::Away);
-    fetching.answer(state, key.cache())?;
+    fetching.answer(state, &mut key)?;
     if let Some(cache) = key.cache().filter(|_| !is_away && !fetch.lookup.terms.no_touch) {
         cache.ledger_mut().note(Work::Fetch, || call.took());
     }
@@ -170,14 +170,15 @@ impl Fetching<'_> {
         })
     }
 
-    fn answer(&self, state: State, cache: Option<&mut Cache>) -> Outcome {
+    /// To wait asks the server about the key, so nobody may have its cache in hand then.
+    fn answer(&self, state: State, key: &mut Key<'_>) -> Outcome {
         let (call, terms) = (self.call, self.wanted.terms);
         let reply = call.reply();
         let mut shown = Shown::default();
         let (why, shown) = match state {
             State::Away => return Ok(()),
             State::Found(found, token) => {
-                return match cache {
+                return match key.cache() {
                     Some(cache) => self.answer_found(cache, found, token),
                     None => Ok(()),
                 };
@@ -195,7 +196,7 @@ impl Fetching<'_> {
                 (why, shown.state("wait"))
             }
         };
-        if let Some(cache) = cache {
+        if let Some(cache) = key.cache() {
             cache.missed(why, &Labels::of(&self.wanted.identity.context), terms, call.now);
         }
         shown.write(reply);

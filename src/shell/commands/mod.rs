@@ -19,7 +19,7 @@ pub mod warm;
 
 use super::failure::{Failure, Outcome};
 use super::keyspace::{home, Intent, Key};
-use super::mend::mend;
+use super::mend::guard;
 use super::publish::{announce, replicate};
 use super::reply::{self, Reply};
 use super::search::{self, Sought};
@@ -36,7 +36,6 @@ use crate::syntax::{stats::has_key, Bounds};
 use redis_module::{raw, Context, ContextFlags, RedisString};
 use std::cell::RefCell;
 use std::ffi::{c_int, CString};
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::Duration;
 
 /// A command on its way.
@@ -263,7 +262,7 @@ unsafe fn dispatch(
 ) -> c_int {
     let (ctx, started) = (Context::new(ctx), Stopwatch::start());
     let owed_before = reply::begin();
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
+    let outcome = guard(|| {
         // SAFETY: the server passes `argc` strings, which live as long as the command runs.
         let strings = unsafe { std::slice::from_raw_parts(argv, usize::try_from(argc).unwrap_or(0)) };
         let rest = strings.get(1..).unwrap_or_default();
@@ -287,12 +286,7 @@ unsafe fn dispatch(
         // SAFETY: the context is that of this command, and so is what was found for it.
         let sought = unsafe { search::brought_back(ctx.ctx) };
         run(&Call { ctx: &ctx, words, strings, key, now: started.started_at(), started, handler, sought })
-    }));
-    if outcome.is_err() {
-        // SAFETY: the server passes `argc` strings, the second of which is the key where there is one.
-        let key = if argc > 1 { unsafe { *argv.add(1) } } else { std::ptr::null_mut() };
-        mend(&ctx, key);
-    }
+    });
     match outcome.unwrap_or(Err(Failure::Panic)) {
         Ok(()) => {}
         // SAFETY: the context is that of the running command.
