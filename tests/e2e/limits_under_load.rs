@@ -82,106 +82,6 @@ fn nobody_waits(c: &mut Client) {
     });
 }
 
-#[test]
-fn a_thousand_clients_at_once() {
-    let most = most_clients();
-    let server = Server::builder().config("maxclients 2000").start();
-    let mut c = server.client();
-    c.words("LLMCACHE.CREATE faq").ok();
-    at_least_once(|| {
-        let watch = Watch::start(&server);
-        let mut clients: Vec<_> = (0..most).map(|_| server.client3()).collect();
-        for round in 0..5 {
-            // All of them ask before one reads.
-            for (i, client) in clients.iter_mut().enumerate() {
-                let prompt = format!("prompt {}", i % 300);
-                match (round + i) % 3 {
-                    0 => client.send(&args!["LLMCACHE.SET", "faq", &prompt, format!("answer to {prompt}"), "EX", 100]),
-                    1 => client.send(&args!["LLMCACHE.GET", "faq", &prompt]),
-                    _ => client.send(&args!["LLMCACHE.FETCH", "faq", &prompt, "LEASE", 5000, "BLOCK", 5000]),
-                }
-            }
-            for (i, client) in clients.iter_mut().enumerate() {
-                let answer = format!("answer to prompt {}", i % 300);
-                let reply = client.read();
-                match (round + i) % 3 {
-                    0 => reply.ok(),
-                    1 => assert!(reply.is_null() || reply == answer.as_str(), "{reply:?}"),
-                    _ if *reply.field("state") == "hit" => assert_eq!(*reply.field("response"), answer.as_str()),
-                    _ => {
-                        let token = reply.field("token").text();
-                        let prompt = format!("prompt {}", i % 300);
-                        cmd!(client, "LLMCACHE.SET", "faq", prompt, answer, "TOKEN", token);
-                    }
-                }
-            }
-        }
-        assert_eq!(entries(&mut c), 300);
-        // All wait for one answer, and all have it at once.
-        for client in &mut clients {
-            client.send(&args!["LLMCACHE.FETCH", "faq", format!("one {most}"), "LEASE", 60_000, "BLOCK", 60_000]);
-        }
-        until("all but one wait", PATIENCE, || {
-            c.info_field("clients", "blocked_clients") == Some((most - 1).to_string())
-        });
-        cmd!(c, "LLMCACHE.SET", "faq", format!("one {most}"), "the answer", "PERSIST").ok();
-        let hits =
-            clients.iter_mut().filter_map(|client| (*client.read().field("state") == "hit").then_some(())).count();
-        assert_eq!(hits, most - 1);
-        nobody_waits(&mut c);
-        c.words("LLMCACHE.INVALIDATE faq ALL");
-        watch.end("a thousand clients")
-    });
-}
-
-#[test]
-fn pipelines_of_ten_thousand_commands() {
-    const LONG: usize = 10_000;
-    let server = Server::start();
-    let mut c = server.client();
-    let round = |c: &mut Client| {
-        let prompt = |i: usize| format!("prompt {}", i % 5000);
-        let answer = |i: usize| format!("{} is answered at some length: {}", prompt(i), "text ".repeat(i % 40));
-        let sets: Vec<_> =
-            (0..LONG).map(|i| args!["LLMCACHE.SET", "faq", prompt(i), answer(i % 5000), "EX", 100]).collect();
-        c.pipeline(&sets).iter().for_each(|reply| reply.ok());
-        let mixed: Vec<_> = (0..LONG)
-            .map(|i| match i % 10 {
-                0 => args!["LLMCACHE.FETCH", "faq", prompt(i), "LEASE", 100],
-                1 => args!["LLMCACHE.EXPLAIN", "faq", prompt(i)],
-                2 => args!["LLMCACHE.INVALIDATE", "faq", "PROMPT", format!("x{i}")],
-                _ => args!["LLMCACHE.GET", "faq", prompt(i)],
-            })
-            .collect();
-        for (i, reply) in c.pipeline(&mixed).iter().enumerate() {
-            match i % 10 {
-                0 => assert_eq!(*reply.field("state"), "hit"),
-                1 => assert_eq!(*reply.field("verdict"), "hit"),
-                2 => assert_eq!(*reply, 0),
-                _ => assert_eq!(*reply, answer(i % 5000).as_str(), "of another prompt"),
-            }
-        }
-    };
-    at_least_once(|| {
-        let watch = Watch::start(&server);
-        // Replies are read while the next commands are written: a client that does not would wait for itself.
-        let mut clients: Vec<_> = (0..3).map(|_| server.client3()).collect();
-        thread::scope(|scope| clients.iter_mut().for_each(|c| drop(scope.spawn(|| round(c)))));
-        watch.end("pipelines of 10,000")
-    });
-    cmd!(c, "DEL", "faq");
-    drop(c);
-    let first = settled(&mut server.client());
-    for _ in 0..2 {
-        let mut c = server.client3();
-        round(&mut c);
-        cmd!(c, "DEL", "faq");
-    }
-    let after = settled(&mut server.client());
-    println!("{first} bytes used after the first pipelines, {after} after the last");
-    assert!(after < first + SLACK);
-}
-
 /// Large answers, which clients ask for and do not read.
 #[test]
 fn slow_readers_cost_what_the_server_lets_them_and_no_more() {
@@ -422,34 +322,146 @@ fn a_holder_that_vanishes_delays_others_by_its_lease_and_no_longer() {
     }
 }
 
-#[test]
-fn a_hundred_warms_that_come_together_are_not_done_together() {
-    const CALLS: usize = 100;
-    const ITEMS: usize = 600;
-    let server = Server::start();
-    let mut clients: Vec<_> = (0..CALLS).map(|_| server.client3()).collect();
-    let (mut c, mut other) = (server.client(), server.client());
-    at_least_once(|| {
-        // While the server sleeps, all of them come, and a PING behind them.
-        c.send(&args!["DEBUG", "SLEEP", 0.3]);
-        pass(50);
-        for (i, client) in clients.iter_mut().enumerate() {
-            let mut words = args!["LLMCACHE.WARM", "faq", "EX", 1000, "ITEMS", ITEMS];
-            (0..ITEMS).for_each(|n| words.extend(args![format!("{i} {n}"), "answer"]));
-            client.send(&words);
+/// What is held to so short a time that no other test may run beside it.
+mod alone {
+    use super::*;
+
+    #[test]
+    fn a_thousand_clients_at_once() {
+        let most = most_clients();
+        let server = Server::builder().config("maxclients 2000").start();
+        let mut c = server.client();
+        c.words("LLMCACHE.CREATE faq").ok();
+        at_least_once(|| {
+            let watch = Watch::start(&server);
+            let mut clients: Vec<_> = (0..most).map(|_| server.client3()).collect();
+            for round in 0..5 {
+                // All of them ask before one reads.
+                for (i, client) in clients.iter_mut().enumerate() {
+                    let prompt = format!("prompt {}", i % 300);
+                    match (round + i) % 3 {
+                        0 => client.send(&args![
+                            "LLMCACHE.SET",
+                            "faq",
+                            &prompt,
+                            format!("answer to {prompt}"),
+                            "EX",
+                            100
+                        ]),
+                        1 => client.send(&args!["LLMCACHE.GET", "faq", &prompt]),
+                        _ => client.send(&args!["LLMCACHE.FETCH", "faq", &prompt, "LEASE", 5000, "BLOCK", 5000]),
+                    }
+                }
+                for (i, client) in clients.iter_mut().enumerate() {
+                    let answer = format!("answer to prompt {}", i % 300);
+                    let reply = client.read();
+                    match (round + i) % 3 {
+                        0 => reply.ok(),
+                        1 => assert!(reply.is_null() || reply == answer.as_str(), "{reply:?}"),
+                        _ if *reply.field("state") == "hit" => assert_eq!(*reply.field("response"), answer.as_str()),
+                        _ => {
+                            let token = reply.field("token").text();
+                            let prompt = format!("prompt {}", i % 300);
+                            cmd!(client, "LLMCACHE.SET", "faq", prompt, answer, "TOKEN", token);
+                        }
+                    }
+                }
+            }
+            assert_eq!(entries(&mut c), 300);
+            // All wait for one answer, and all have it at once.
+            for client in &mut clients {
+                client.send(&args!["LLMCACHE.FETCH", "faq", format!("one {most}"), "LEASE", 60_000, "BLOCK", 60_000]);
+            }
+            until("all but one wait", PATIENCE, || {
+                c.info_field("clients", "blocked_clients") == Some((most - 1).to_string())
+            });
+            cmd!(c, "LLMCACHE.SET", "faq", format!("one {most}"), "the answer", "PERSIST").ok();
+            let hits =
+                clients.iter_mut().filter_map(|client| (*client.read().field("state") == "hit").then_some(())).count();
+            assert_eq!(hits, most - 1);
+            nobody_waits(&mut c);
+            c.words("LLMCACHE.INVALIDATE faq ALL");
+            watch.end("a thousand clients")
+        });
+    }
+
+    #[test]
+    fn pipelines_of_ten_thousand_commands() {
+        const LONG: usize = 10_000;
+        let server = Server::start();
+        let mut c = server.client();
+        let round = |c: &mut Client| {
+            let prompt = |i: usize| format!("prompt {}", i % 5000);
+            let answer = |i: usize| format!("{} is answered at some length: {}", prompt(i), "text ".repeat(i % 40));
+            let sets: Vec<_> =
+                (0..LONG).map(|i| args!["LLMCACHE.SET", "faq", prompt(i), answer(i % 5000), "EX", 100]).collect();
+            c.pipeline(&sets).iter().for_each(|reply| reply.ok());
+            let mixed: Vec<_> = (0..LONG)
+                .map(|i| match i % 10 {
+                    0 => args!["LLMCACHE.FETCH", "faq", prompt(i), "LEASE", 100],
+                    1 => args!["LLMCACHE.EXPLAIN", "faq", prompt(i)],
+                    2 => args!["LLMCACHE.INVALIDATE", "faq", "PROMPT", format!("x{i}")],
+                    _ => args!["LLMCACHE.GET", "faq", prompt(i)],
+                })
+                .collect();
+            for (i, reply) in c.pipeline(&mixed).iter().enumerate() {
+                match i % 10 {
+                    0 => assert_eq!(*reply.field("state"), "hit"),
+                    1 => assert_eq!(*reply.field("verdict"), "hit"),
+                    2 => assert_eq!(*reply, 0),
+                    _ => assert_eq!(*reply, answer(i % 5000).as_str(), "of another prompt"),
+                }
+            }
+        };
+        at_least_once(|| {
+            let watch = Watch::start(&server);
+            // Replies are read while the next commands are written: a client that does not would wait for itself.
+            let mut clients: Vec<_> = (0..3).map(|_| server.client3()).collect();
+            thread::scope(|scope| clients.iter_mut().for_each(|c| drop(scope.spawn(|| round(c)))));
+            watch.end("pipelines of 10,000")
+        });
+        cmd!(c, "DEL", "faq");
+        drop(c);
+        let first = settled(&mut server.client());
+        for _ in 0..2 {
+            let mut c = server.client3();
+            round(&mut c);
+            cmd!(c, "DEL", "faq");
         }
-        other.send(&args!["PING"]);
-        c.read().ok();
-        let awake = Instant::now();
-        assert_eq!(other.read(), "PONG");
-        let waited = awake.elapsed();
-        for client in &mut clients {
-            assert_eq!(*client.read().field("stored"), ITEMS as i64);
-        }
-        let all = awake.elapsed();
-        println!("a PING behind {CALLS} WARMs of {ITEMS} answers took {waited:?}; all were stored after {all:?}");
-        assert_eq!(entries(&mut c), (CALLS * ITEMS) as i64);
-        let is_quick = waited < Duration::from_millis(250);
-        is_quick.then_some(()).ok_or(format!("a PING took {waited:?}"))
-    });
+        let after = settled(&mut server.client());
+        println!("{first} bytes used after the first pipelines, {after} after the last");
+        assert!(after < first + SLACK);
+    }
+
+    #[test]
+    fn a_hundred_warms_that_come_together_are_not_done_together() {
+        const CALLS: usize = 100;
+        const ITEMS: usize = 600;
+        let server = Server::start();
+        let mut clients: Vec<_> = (0..CALLS).map(|_| server.client3()).collect();
+        let (mut c, mut other) = (server.client(), server.client());
+        at_least_once(|| {
+            // While the server sleeps, all of them come, and a PING behind them.
+            c.send(&args!["DEBUG", "SLEEP", 0.3]);
+            pass(50);
+            for (i, client) in clients.iter_mut().enumerate() {
+                let mut words = args!["LLMCACHE.WARM", "faq", "EX", 1000, "ITEMS", ITEMS];
+                (0..ITEMS).for_each(|n| words.extend(args![format!("{i} {n}"), "answer"]));
+                client.send(&words);
+            }
+            other.send(&args!["PING"]);
+            c.read().ok();
+            let awake = Instant::now();
+            assert_eq!(other.read(), "PONG");
+            let waited = awake.elapsed();
+            for client in &mut clients {
+                assert_eq!(*client.read().field("stored"), ITEMS as i64);
+            }
+            let all = awake.elapsed();
+            println!("a PING behind {CALLS} WARMs of {ITEMS} answers took {waited:?}; all were stored after {all:?}");
+            assert_eq!(entries(&mut c), (CALLS * ITEMS) as i64);
+            let is_quick = waited < Duration::from_millis(250);
+            is_quick.then_some(()).ok_or(format!("a PING took {waited:?}"))
+        });
+    }
 }

@@ -151,7 +151,7 @@ fn a_panic_in_any_command_is_an_error_and_leaves_everything_sound() {
 
 #[test]
 fn a_cache_that_was_only_looked_at_is_told_anew_only_if_it_is_broken() {
-    let pair = Pair::with(|builder: Builder| builder.module(&module()));
+    let pair = Pair::with(|builder: Builder| builder.module(module()));
     let mut c = pair.primary.client3();
     fill(&mut c);
     let before = digest(&mut c, "faq");
@@ -188,7 +188,7 @@ fn a_cache_that_was_only_looked_at_is_told_anew_only_if_it_is_broken() {
 
 #[test]
 fn a_panic_in_the_timer_leaves_everything_sound() {
-    let pair = Pair::with(|builder: Builder| builder.module(&module()));
+    let pair = Pair::with(|builder: Builder| builder.module(module()));
     let mut c = pair.primary.client3();
     for places in 1..8 {
         fill(&mut c);
@@ -212,7 +212,7 @@ fn a_panic_in_the_timer_leaves_everything_sound() {
 /// Entries stand in other places then, and what was begun goes by places.
 #[test]
 fn who_changes_many_entries_of_a_cache_that_is_mended_meanwhile_is_told_so() {
-    let server = Server::builder().module(&module()).start();
+    let server = Server::builder().module(module()).start();
     let mut c = server.client();
     const FILL: &str =
         "for i = ARGV[1], ARGV[2] do redis.call('LLMCACHE.SET', KEYS[1], 'prompt '..i, 'answer '..i) end";
@@ -234,7 +234,7 @@ fn who_changes_many_entries_of_a_cache_that_is_mended_meanwhile_is_told_so() {
 
 #[test]
 fn a_panic_in_the_reply_to_a_client_that_waited_is_an_error() {
-    let server = Server::builder().module(&module()).start();
+    let server = Server::builder().module(module()).start();
     let mut c = server.client();
     let mut panics = 0;
     for places in 1..60 {
