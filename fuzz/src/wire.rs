@@ -73,6 +73,10 @@ fn repeat(parts: &[&[u8]]) -> bool {
                 cache.repeat_clear();
                 Ok(())
             }
+            Some(b'Y') => {
+                cache.repeat_anew(part.len() as u64);
+                Ok(())
+            }
             Some(b'C') => {
                 context = part;
                 Ok(())

@@ -6,7 +6,7 @@
 use super::commands::with_codec;
 use super::publish::visit;
 use super::registry::{self, Home, Resident};
-use super::{audience, config, relief, server, settle, stopwatch, worker};
+use super::{audience, config, mend, relief, server, settle, stopwatch, worker};
 use crate::core::effects::Effects;
 use crate::core::pressing::INLINE;
 use crate::core::time::UnixMs;
@@ -66,6 +66,7 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
     let mut period = PERIODS_MS.0;
     settle("the timer", || {
         stopwatch::calibrate();
+        mend::tell(&ctx);
         if walk(&ctx) {
             period = PERIODS_MS.1;
         }

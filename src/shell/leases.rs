@@ -239,13 +239,10 @@ unsafe extern "C" fn time_has_come(_: *mut raw::RedisModuleCtx, _: *mut c_void) 
         if cluster::is_one(&ctx) {
             follow(&ctx, now);
         }
-        let unanswered = desk(|desk| {
-            let unanswered = desk.tick(now);
-            desk.arm(&ctx);
-            unanswered
-        });
+        let unanswered = desk(|desk| desk.tick(now));
         count_missed(&ctx, unanswered, now);
     });
+    settle("setting the timer of leases", || own_context().iter().for_each(|ctx| desk(|desk| desk.arm(ctx))));
 }
 
 /// Sends those on whose cache has gone to another node, or whose slot has, or would have: an answer comes there.

@@ -90,6 +90,7 @@ pub fn visit(ctx: &Context, home: &Home, place: *mut Resident, act: impl FnOnce(
     resident.lend(true);
     let effects = act(resident);
     replicate(ctx, name.as_slice(), &resident.cache, &effects);
+    resident.take_back();
     drop(key);
     announce(ctx, &name, &effects);
 }

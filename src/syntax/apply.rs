@@ -26,8 +26,8 @@ pub enum Apply<'a> {
     Alerts(&'a [u8]),
     /// Take all entries out.
     Clear,
-    /// Forget all but counters: everything is told again.
-    Anew,
+    /// Forget all but counters: everything is told again, so many entries included.
+    Anew(u64),
 }
 
 impl<'a> Apply<'a> {
@@ -47,7 +47,7 @@ impl<'a> Apply<'a> {
             "UNPLAN" => Self::Unplan(args.positional()?),
             "ALERTS" => Self::Alerts(args.positional()?),
             "CLEAR" => Self::Clear,
-            "ANEW" => Self::Anew,
+            "ANEW" => Self::Anew(args.number("ANEW", 0, i64::MAX)?),
             _ => {
                 let known = "POLICY, STORE, RENEW, LIVES, COUNTERS, FEEDBACK, PLAN, UNPLAN, ALERTS, CLEAR or ANEW";
                 return Err(args.not_one_of("action", known));

@@ -245,7 +245,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "LLMCACHE.APPLY",
         grammar:
-            "key (POLICY record | STORE record record | RENEW record record | LIVES record | COUNTERS record | FEEDBACK record | PLAN record | UNPLAN profile | ALERTS record | CLEAR | ANEW)",
+            "key (POLICY record | STORE record record | RENEW record record | LIVES record | COUNTERS record | FEEDBACK record | PLAN record | UNPLAN profile | ALERTS record | CLEAR | ANEW count)",
         summary: "Repeats a change on replicas and from the append-only file; not for clients",
         complexity: "O(log N) for each entry",
         access: Access::Write,

@@ -34,7 +34,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
             Apply::Unplan(name) => cache.unplan(name).1,
             Apply::Alerts(record) => cache.read_alerts(record)?,
             Apply::Clear => cache.repeat_clear(),
-            Apply::Anew => cache.repeat_anew(),
+            Apply::Anew(entries) => cache.repeat_anew(entries),
         };
         Ok(((), effects))
     })?;
