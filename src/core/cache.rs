@@ -61,6 +61,8 @@ pub struct Cache {
     pub(super) versions: u64,
     /// Whether a similar lookup came to a cache whose own mode is exact.
     pub(super) asked_similar: bool,
+    /// Whether the server is short of memory, so that nothing is put into an index that was only asked for.
+    pub(super) is_held: bool,
     /// Whether a limit has become lower than what there is, and entries go bit by bit.
     pub(super) shrinking: bool,
 }
@@ -401,7 +403,7 @@ impl Cache {
         let limit = self.policy.max_memory;
         let may_evict = may_evict && self.policy.mode == Mode::Similar;
         while go_on() {
-            if !may_evict && limit > 0 && self.memory() as u64 + most(self) > limit {
+            if !may_evict && (self.is_held || limit > 0 && self.memory() as u64 + most(self) > limit) {
                 break;
             }
             let more = self.store.index_some(INDEX_STEP);
@@ -413,6 +415,20 @@ impl Cache {
             }
         }
         effects
+    }
+
+    /// Takes up no more room for what only lookups ask for while the server is short of memory, or goes on.
+    pub fn hold(&mut self, is_short: bool) {
+        self.is_held = is_short;
+        self.ledger.hold(is_short);
+    }
+
+    /// Gives up an index that was only asked for; whether there was one.
+    pub fn give_up_asked_index(&mut self) -> bool {
+        let had_one =
+            std::mem::take(&mut self.asked_similar) && !self.needs_likeness() && self.store.likeness().is_some();
+        self.keep_likeness();
+        had_one
     }
 
     /// The same for a lookup, which evicts nothing and does not take long.

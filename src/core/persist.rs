@@ -255,8 +255,22 @@ impl Cache {
         Ok(())
     }
 
-    /// Stores the entry of two records, in place of the one that may be there.
-    pub fn repeat_store(&mut self, context: &[u8], entry: &[u8], now: UnixMs) -> Result<Effects, WireError> {
+    /// Stores the entry of two records, in place of the one that may be there. One whose id is another one than was told
+    /// would stand under another prompt or context than it was stored for.
+    pub fn repeat_store(
+        &mut self,
+        context: &[u8],
+        entry: &[u8],
+        told: Option<&[u8]>,
+        now: UnixMs,
+    ) -> Result<Effects, WireError> {
+        if let Some(told) = told {
+            let (_, parts) = read_entry(entry, &Dictionaries::default())?;
+            let identity = Identity { context: read_context(context)?, prompt: parts.prompt };
+            if identity.digest().id().to_string().as_bytes() != told {
+                return Err(WireError::Identity);
+            }
+        }
         let (id, cost, expired) = self.put(context, entry, now)?;
         if let Some(slot) = self.store.find_id(&id) {
             // When it was stored, and not when a file was read; but the clock of another node sets none back.

@@ -8,6 +8,8 @@ use super::publish::visit;
 use super::registry::{self, Home, Resident};
 use super::{audience, config, mend, relief, server, settle, stopwatch, worker};
 use crate::core::effects::Effects;
+use crate::core::eviction::Pressure;
+use crate::core::policy::Mode;
 use crate::core::pressing::INLINE;
 use crate::core::time::UnixMs;
 use crate::core::training::Room;
@@ -179,7 +181,9 @@ fn index(ctx: &Context, home: &Home, place: *mut Resident, now: UnixMs) -> bool 
         let started = Instant::now();
         visit(ctx, home, place, |resident| {
             let before = resident.cache.store().indexed_to();
-            let effects = resident.cache.index_some(may_evict, now, || started.elapsed() < INDEXING);
+            let is_wanted = resident.cache.policy().mode == Mode::Similar;
+            let goes_on = || started.elapsed() < INDEXING && (is_wanted || server::pressure() == Pressure::None);
+            let effects = resident.cache.index_some(may_evict, now, goes_on);
             advanced = resident.cache.store().indexed_to() != before;
             effects
         });

@@ -8,8 +8,8 @@ use super::error::SyntaxError;
 pub enum Apply<'a> {
     /// Take over a policy.
     Policy(&'a [u8]),
-    /// Store an entry: its context and the rest.
-    Store(&'a [u8], &'a [u8]),
+    /// Store an entry: its context and the rest, and the id that it must have.
+    Store(&'a [u8], &'a [u8], Option<&'a [u8]>),
     /// Take over an entry that lives longer: its context and the rest.
     Renew(&'a [u8], &'a [u8]),
     /// Move ends of lives.
@@ -38,7 +38,11 @@ impl<'a> Apply<'a> {
         let action = args.option().ok_or(SyntaxError::Arity)?;
         let apply = match action.name() {
             "POLICY" => Self::Policy(args.positional()?),
-            "STORE" => Self::Store(args.positional()?, args.positional()?),
+            "STORE" => {
+                let (context, entry) = (args.positional()?, args.positional()?);
+                let id = if args.left() > 0 { Some(args.positional()?) } else { None };
+                Self::Store(context, entry, id)
+            }
             "RENEW" => Self::Renew(args.positional()?, args.positional()?),
             "LIVES" => Self::Lives(args.positional()?),
             "COUNTERS" => Self::Counters(args.positional()?),

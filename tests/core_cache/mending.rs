@@ -42,7 +42,10 @@ fn a_cache_that_is_whole_stays_as_it_is() {
     repeated.repeat_anew(100);
     assert!(repeated.store().is_empty());
     llmcache::core::retelling::retell(&mended, |what, records| match (what, records) {
-        ("STORE", [context, entry]) => drop(repeated.repeat_store(context, entry, NOW).unwrap()),
+        ("STORE", [context, entry, id]) => {
+            assert!(repeated.repeat_store(context, entry, Some(b"another"), NOW).is_err());
+            repeated.repeat_store(context, entry, Some(id), NOW).unwrap();
+        }
         ("POLICY", [record]) => repeated.read_policy(record).unwrap(),
         _ => {}
     });
