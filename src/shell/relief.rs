@@ -147,21 +147,23 @@ fn give(ctx: &Context) {
         excess => owed.max(excess + slack),
     };
     if server::excess() > 0 {
-        let mut gave_index = false;
         let next = registry::some(NEXT_TO_COOL.load(Ordering::Relaxed), COOLED, |resident| {
             resident.cache.cool(wanted(0));
             // What a lookup asked for costs no answer.
             if wanted(0) > 0 && resident.cache.give_up_asked_index() {
-                resident.cache.take_debris().into_iter().for_each(worker::discard);
-                gave_index = true;
+                let debris = resident.cache.take_debris();
+                match server::is_urgent() {
+                    true => drop(debris),
+                    false => debris.into_iter().for_each(worker::discard),
+                }
             }
         });
         NEXT_TO_COOL.store(next, Ordering::Relaxed);
-        // It comes back from a thread: what is still too much then is seen the next time.
-        if gave_index && !server::can_evict_caches() {
-            OWED.fetch_add(owed, Ordering::Relaxed);
-            return;
-        }
+    }
+    // What a thread is about to free need nobody give.
+    if worker::is_freeing() && !server::is_urgent() && !server::can_evict_caches() {
+        OWED.fetch_add(owed, Ordering::Relaxed);
+        return;
     }
     let (mut passed_over, mut time) = (Vec::new(), CALM);
     loop {
