@@ -340,7 +340,7 @@ fn a_lying_frame_sets_nothing_aside() {
     entry.u8(1).u32(raw_len).bytes(&frame).bytes(b"q").bytes(b"explicit").option(None).option(None).u16(0).option(None);
     let mut cache = Cache::default();
     // Refused on the way in, or an error on the way out.
-    let _ = cache.repeat_store(&context.finish(), &entry.finish(), NOW);
+    let _ = cache.repeat_store(&context.finish(), &entry.finish(), None, NOW);
     let context = Context { shape: Shape::Plain, scope: b"", model: b"", system: b"", params: b"" };
     let identity = Identity { context, prompt: b"q" };
     if cache.store().find(&identity.digest()).is_some() {

@@ -67,10 +67,14 @@ fn repeat(parts: &[&[u8]]) -> bool {
             Some(b'L') => cache.repeat_lives(part).map(drop),
             Some(b'W') => cache.read_plan(part).map(drop),
             Some(b'A') => cache.read_alerts(part).map(drop),
-            Some(b'E') => cache.repeat_store(context, part, NOW).map(drop),
+            Some(b'E') => cache.repeat_store(context, part, None, NOW).map(drop),
             Some(b'R') => cache.repeat_renewal(context, part, NOW).map(drop),
             Some(b'X') => {
                 cache.repeat_clear();
+                Ok(())
+            }
+            Some(b'Y') => {
+                cache.repeat_anew(part.len() as u64);
                 Ok(())
             }
             Some(b'C') => {

@@ -55,10 +55,14 @@ pub struct Cache {
     pub(super) feedback: Feedback,
     pub(super) plans: Plans,
     pub(super) alerts: Alerts,
+    /// How many of the next entries that are repeated are told once more, and were counted before.
+    pub(super) retold: u64,
     /// How many answers were stored before their etag was known.
     pub(super) versions: u64,
     /// Whether a similar lookup came to a cache whose own mode is exact.
     pub(super) asked_similar: bool,
+    /// Whether the server is short of memory, so that nothing is put into an index that was only asked for.
+    pub(super) is_held: bool,
     /// Whether a limit has become lower than what there is, and entries go bit by bit.
     pub(super) shrinking: bool,
 }
@@ -399,7 +403,7 @@ impl Cache {
         let limit = self.policy.max_memory;
         let may_evict = may_evict && self.policy.mode == Mode::Similar;
         while go_on() {
-            if !may_evict && limit > 0 && self.memory() as u64 + most(self) > limit {
+            if !may_evict && (self.is_held || limit > 0 && self.memory() as u64 + most(self) > limit) {
                 break;
             }
             let more = self.store.index_some(INDEX_STEP);
@@ -411,6 +415,20 @@ impl Cache {
             }
         }
         effects
+    }
+
+    /// Takes up no more room for what only lookups ask for while the server is short of memory, or goes on.
+    pub fn hold(&mut self, is_short: bool) {
+        self.is_held = is_short;
+        self.ledger.hold(is_short);
+    }
+
+    /// Gives up an index that was only asked for; whether there was one.
+    pub fn give_up_asked_index(&mut self) -> bool {
+        let had_one =
+            std::mem::take(&mut self.asked_similar) && !self.needs_likeness() && self.store.likeness().is_some();
+        self.keep_likeness();
+        had_one
     }
 
     /// The same for a lookup, which evicts nothing and does not take long.
@@ -455,11 +473,7 @@ impl Cache {
     /// Checks that everything agrees, and says what does not. The limits are the primary's to keep: a replica frees dead
     /// entries at other times, so there only [`Store::validate`] holds after each step.
     pub fn validate(&self) -> Result<(), String> {
-        self.store.validate()?;
-        self.plans.validate()?;
-        self.alerts.validate()?;
-        self.ledger.validate()?;
-        self.ledger.booked().validate()?;
+        self.agrees()?;
         let (entries, memory) = match self.shrinking {
             true => (0, 0),
             false => (self.policy.max_entries, self.policy.max_memory),
@@ -471,7 +485,16 @@ impl Cache {
         if memory > 0 && self.memory() as u64 > memory && !self.store.is_empty() {
             return Err(format!("{} bytes, {memory} allowed", self.memory()));
         }
-        self.strategies.check_default(&self.policy.strategy).map_err(|why| why.to_string())?;
         Ok(())
+    }
+
+    /// The same without the limits.
+    pub fn agrees(&self) -> Result<(), String> {
+        self.store.validate()?;
+        self.plans.validate()?;
+        self.alerts.validate()?;
+        self.ledger.validate()?;
+        self.ledger.booked().validate()?;
+        self.strategies.check_default(&self.policy.strategy).map_err(|why| why.to_string())
     }
 }

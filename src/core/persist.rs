@@ -91,14 +91,9 @@ pub fn save(cache: &Cache, sink: &mut impl Sink) {
         sink.record(&record);
     }
     sink.record(&cache.alerts_record());
-    let dictionaries = cache.store.dictionaries();
+    let (dictionaries, places) = dictionaries(cache);
     sink.number(dictionaries.len() as u64);
-    // By how many are before it an entry names its dictionary.
-    let mut places = [None; MAX_DICTIONARIES];
-    for (i, (place, shown)) in (0u8..).zip(dictionaries.placed()) {
-        places.get_mut(usize::from(place)).into_iter().for_each(|place| *place = Some(i));
-        sink.record(&dictionary_record(&shown));
-    }
+    dictionaries.iter().for_each(|record| sink.record(record));
     sink.number(cache.store.contexts_len() as u64);
     let mut index = HashMap::new();
     for (i, (symbol, context, _)) in (0u32..).zip(cache.store.contexts()) {
@@ -111,6 +106,16 @@ pub fn save(cache: &Cache, sink: &mut impl Sink) {
         let named = view.packed().dictionary().and_then(|place| places.get(usize::from(place)).copied().flatten());
         sink.record(&entry_record(&view, context, view.packed(), named));
     }
+}
+
+/// The dictionaries, and by which number an entry names that of a place: how many are before it.
+pub(super) fn dictionaries(cache: &Cache) -> (Vec<Vec<u8>>, [Option<u8>; MAX_DICTIONARIES]) {
+    let (mut records, mut places) = (Vec::new(), [None; MAX_DICTIONARIES]);
+    for (i, (place, shown)) in (0u8..).zip(cache.store.dictionaries().placed()) {
+        places.get_mut(usize::from(place)).into_iter().for_each(|place| *place = Some(i));
+        records.push(dictionary_record(&shown));
+    }
+    (records, places)
 }
 
 /// Reads a whole cache. Entries that are dead by now are read as well: what comes after the snapshot, from the primary or
@@ -250,14 +255,31 @@ impl Cache {
         Ok(())
     }
 
-    /// Stores the entry of two records, in place of the one that may be there.
-    pub fn repeat_store(&mut self, context: &[u8], entry: &[u8], now: UnixMs) -> Result<Effects, WireError> {
+    /// Stores the entry of two records, in place of the one that may be there. One whose id is another one than was told
+    /// would stand under another prompt or context than it was stored for.
+    pub fn repeat_store(
+        &mut self,
+        context: &[u8],
+        entry: &[u8],
+        told: Option<&[u8]>,
+        now: UnixMs,
+    ) -> Result<Effects, WireError> {
+        if let Some(told) = told {
+            let (_, parts) = read_entry(entry, &Dictionaries::default())?;
+            let identity = Identity { context: read_context(context)?, prompt: parts.prompt };
+            if identity.digest().id().to_string().as_bytes() != told {
+                return Err(WireError::Identity);
+            }
+        }
         let (id, cost, expired) = self.put(context, entry, now)?;
         if let Some(slot) = self.store.find_id(&id) {
             // When it was stored, and not when a file was read; but the clock of another node sets none back.
             let stored = self.store.get(slot).map_or(now, |entry| entry.created().min(now));
             let stored = stored.max(self.ledger.last_counted());
-            self.count_slot(slot, stored, |counters| counters.stored(cost));
+            match self.retold.checked_sub(1) {
+                Some(left) => self.retold = left,
+                None => self.count_slot(slot, stored, |counters| counters.stored(cost)),
+            }
         }
         Ok(Effects { stored: Some(id), expired, ..Effects::default() })
     }
@@ -316,11 +338,13 @@ impl Cache {
         Effects { cleared, ..Effects::default() }
     }
 
-    /// Becomes as new, but for counters: all else is about to be told again.
-    pub fn repeat_anew(&mut self) -> Effects {
+    /// Becomes as new, but for counters: all else is about to be told again, so many entries included, which were counted
+    /// before.
+    pub fn repeat_anew(&mut self, entries: u64) -> Effects {
         let cleared = !self.store.is_empty();
-        let (ledger, versions) = (std::mem::take(&mut self.ledger), self.versions);
-        *self = Self { ledger, versions, ..Self::default() };
+        self.clear();
+        let (ledger, debris, versions) = (std::mem::take(&mut self.ledger), self.debris.take(), self.versions);
+        *self = Self { ledger, debris, versions, retold: entries, ..Self::default() };
         Effects { cleared, policy: true, ..Effects::default() }
     }
 }
@@ -437,7 +461,7 @@ fn below(count: u32, limit: usize) -> Result<u32, WireError> {
     Ok(count)
 }
 
-fn context_record(context: &Context<'_>) -> Vec<u8> {
+pub(super) fn context_record(context: &Context<'_>) -> Vec<u8> {
     let mut w = Writer::record(CONTEXT, V1);
     w.u8(context.shape as u8).bytes(context.scope).bytes(context.model).bytes(context.system).bytes(context.params);
     w.finish()
@@ -452,7 +476,12 @@ fn read_context(record: &[u8]) -> Result<Context<'_>, WireError> {
 }
 
 /// An entry with its answer stored like this, by a dictionary that has this number or by none.
-fn entry_record(view: &EntryView<'_>, context: u32, packed: PackedRef<'_>, dictionary: Option<u8>) -> Vec<u8> {
+pub(super) fn entry_record(
+    view: &EntryView<'_>,
+    context: u32,
+    packed: PackedRef<'_>,
+    dictionary: Option<u8>,
+) -> Vec<u8> {
     let body = packed.bytes.len() + view.prompt().len() + view.meta().map_or(0, <[u8]>::len);
     let mut w = Writer::sized(ENTRY, V3, 256 + body);
     let (life, effort) = (view.life(), view.effort());

@@ -18,7 +18,7 @@ pub fn retell(cache: &Cache, mut tell: impl FnMut(&str, &[&[u8]])) {
     let mut codec = Codec::new();
     for id in store.by_recency().filter_map(|slot| store.view(slot)).map(|view| view.id()) {
         if let Some((context, entry)) = cache.entry_records(&id, &mut codec) {
-            tell("STORE", &[&context, &entry]);
+            tell("STORE", &[&context, &entry, id.to_string().as_bytes()]);
         }
     }
 }

@@ -18,6 +18,8 @@ pub enum WireError {
     Version,
     /// A value is out of its range.
     Value,
+    /// They are of another entry than was said.
+    Identity,
     /// The server could not read them.
     Source,
 }
@@ -30,6 +32,7 @@ impl fmt::Display for WireError {
             Self::Kind => "it holds another kind of record",
             Self::Version => "it was written by a newer version",
             Self::Value => "a value is out of its range",
+            Self::Identity => "it is of another entry than it says, some of its bytes have changed",
             Self::Source => "it cannot be read",
         })
     }

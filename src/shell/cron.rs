@@ -6,8 +6,10 @@
 use super::commands::with_codec;
 use super::publish::visit;
 use super::registry::{self, Home, Resident};
-use super::{audience, config, relief, server, settle, stopwatch, worker};
+use super::{audience, config, mend, relief, server, settle, stopwatch, worker};
 use crate::core::effects::Effects;
+use crate::core::eviction::Pressure;
+use crate::core::policy::Mode;
 use crate::core::pressing::INLINE;
 use crate::core::time::UnixMs;
 use crate::core::training::Room;
@@ -66,6 +68,7 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
     let mut period = PERIODS_MS.0;
     settle("the timer", || {
         stopwatch::calibrate();
+        mend::tell(&ctx);
         if walk(&ctx) {
             period = PERIODS_MS.1;
         }
@@ -178,7 +181,9 @@ fn index(ctx: &Context, home: &Home, place: *mut Resident, now: UnixMs) -> bool 
         let started = Instant::now();
         visit(ctx, home, place, |resident| {
             let before = resident.cache.store().indexed_to();
-            let effects = resident.cache.index_some(may_evict, now, || started.elapsed() < INDEXING);
+            let is_wanted = resident.cache.policy().mode == Mode::Similar;
+            let goes_on = || started.elapsed() < INDEXING && (is_wanted || server::pressure() == Pressure::None);
+            let effects = resident.cache.index_some(may_evict, now, goes_on);
             advanced = resident.cache.store().indexed_to() != before;
             effects
         });

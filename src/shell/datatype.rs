@@ -178,6 +178,12 @@ impl Aof {
                 // SAFETY: as above.
                 unsafe { emit(self.io, command, c"sbbb".as_ptr(), self.key, what, what_len, a, a_len, b, b_len) };
             }
+            [first, second, third] => {
+                let ((a, a_len), (b, b_len), (c, c_len)) = (buffer(first), buffer(second), buffer(third));
+                let format = c"sbbbb".as_ptr();
+                // SAFETY: as above.
+                unsafe { emit(self.io, command, format, self.key, what, what_len, a, a_len, b, b_len, c, c_len) };
+            }
             _ => {}
         }
     }

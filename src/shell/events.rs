@@ -81,7 +81,8 @@ unsafe extern "C" fn swapped(_: *mut raw::RedisModuleCtx, _: raw::RedisModuleEve
                 resident.home.db = info.dbnum_first;
             }
         });
-        leases::swap(info.dbnum_first, info.dbnum_second);
+        // Whoever waits in one of them waits for an answer of another cache.
+        leases::fail_all(|home| [info.dbnum_first, info.dbnum_second].contains(&home.db));
     });
 }
 

@@ -35,6 +35,8 @@ pub enum Failure {
     Demoted,
     /// The key has gone to another node meanwhile: this redirect leads there.
     Elsewhere(String),
+    /// Another cache has come in its place meanwhile.
+    Replaced,
     /// A defect of ours.
     Panic,
 }
@@ -59,6 +61,9 @@ impl fmt::Display for Failure {
             Self::Record(e) => write!(f, "ERR record cannot be applied: {e}"),
             Self::Demoted => f.write_str("READONLY the server has become a replica meanwhile"),
             Self::Elsewhere(redirect) => f.write_str(redirect),
+            Self::Replaced => {
+                f.write_str("ERR another cache has come in its place meanwhile, and nothing of it was changed")
+            }
             Self::Panic => f.write_str("ERR internal error of the llmcache module, the server's log has more"),
         }
     }

@@ -5,6 +5,7 @@ use crate::core::report::{Asked, Figures, Value};
 use crate::core::stats::Stats;
 use redis_module::raw;
 use std::ffi::{c_int, CString};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 
 /// Registers the sections.
 pub fn register(ctx: &redis_module::Context) {
@@ -12,7 +13,7 @@ pub fn register(ctx: &redis_module::Context) {
 }
 
 unsafe extern "C" fn sections(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c_int) {
-    super::settle("INFO", || {
+    let tell = || {
         let scope = Asked { by: None, window_s: None }.scope(server::now(), config::memory_price());
         let (mut caches, mut firing, mut total) = (0u64, 0u64, Stats::default());
         if for_crash_report == 0 {
@@ -50,7 +51,12 @@ unsafe extern "C" fn sections(ctx: *mut raw::RedisModuleInfoCtx, for_crash_repor
             text(ctx, "lacks", &server::lacks().join("; "));
             text(ctx, "warnings", &server::warnings(false).join("; "));
         }
-    });
+    };
+    match for_crash_report {
+        0 => super::settle("INFO", tell),
+        // Nothing is mended in a server that ends, and no lock is waited for.
+        _ => drop(catch_unwind(AssertUnwindSafe(tell))),
+    }
 }
 
 fn text(ctx: *mut raw::RedisModuleInfoCtx, name: &str, value: &str) {

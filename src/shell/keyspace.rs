@@ -131,7 +131,13 @@ pub fn home(ctx: &Context, key: &[u8]) -> Home {
 /// Does something with the cache at home, if there is one, without leaving a trace in the server's order of use. The
 /// context is left in that database.
 pub fn at_home<T>(ctx: &Context, home: &Home, act: impl FnOnce(&mut Resident) -> T) -> Option<T> {
-    at_home_key(ctx, home, |key| key.resident().map(act)).flatten()
+    let once = |key: &mut Key<'_>| {
+        let resident = key.resident()?;
+        let done = act(resident);
+        resident.take_back();
+        Some(done)
+    };
+    at_home_key(ctx, home, once).flatten()
 }
 
 /// The same with the key that is there.

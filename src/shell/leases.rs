@@ -11,6 +11,7 @@
 //!
 //! The server itself lets go of clients that are killed or unblocked by hand; then they are forgotten here.
 
+use super::access::Reader;
 use super::cluster;
 use super::failure::Failure;
 use super::keyspace::at_home;
@@ -239,13 +240,10 @@ unsafe extern "C" fn time_has_come(_: *mut raw::RedisModuleCtx, _: *mut c_void) 
         if cluster::is_one(&ctx) {
             follow(&ctx, now);
         }
-        let unanswered = desk(|desk| {
-            let unanswered = desk.tick(now);
-            desk.arm(&ctx);
-            unanswered
-        });
+        let unanswered = desk(|desk| desk.tick(now));
         count_missed(&ctx, unanswered, now);
     });
+    settle("setting the timer of leases", || own_context().iter().for_each(|ctx| desk(|desk| desk.arm(ctx))));
 }
 
 /// Sends those on whose cache has gone to another node, or whose slot has, or would have: an answer comes there.
@@ -433,26 +431,6 @@ pub fn fail_all(gone: impl Fn(&Home) -> bool) {
     });
 }
 
-/// Two databases have changed places.
-pub fn swap(first: i32, second: i32) {
-    let name = |home: &Place| {
-        let db = match home.db {
-            db if db == first => second,
-            db if db == second => first,
-            _ => return None,
-        };
-        Some(Arc::new(Home { db, key: home.key.clone() }))
-    };
-    desk(|desk| {
-        desk.leases.rename(name);
-        for waiting in desk.waiting.values_mut() {
-            if let Some(home) = name(&waiting.home) {
-                waiting.home = home;
-            }
-        }
-    });
-}
-
 /// Lets a client wait for somebody else's answer. False where it cannot.
 pub fn wait(ctx: &Context, home: Home, wanted: &Wanted<'_>, (block, lease): (u64, u64)) -> bool {
     let (digest, now, identity::Context { model, scope, .. }) = (wanted.digest(), wanted.now, wanted.identity.context);
@@ -485,7 +463,11 @@ pub fn wait(ctx: &Context, home: Home, wanted: &Wanted<'_>, (block, lease): (u64
     true
 }
 
-unsafe extern "C" fn reply(ctx: *mut raw::RedisModuleCtx, _: *mut *mut raw::RedisModuleString, _: c_int) -> c_int {
+unsafe extern "C" fn reply(
+    ctx: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int {
     let ctx = Context::new(ctx);
     super::reply::complete(&ctx, "a reply", || {
         // SAFETY: the context is that of a client that was let go with a box of ours, which lives until `free`.
@@ -493,6 +475,10 @@ unsafe extern "C" fn reply(ctx: *mut raw::RedisModuleCtx, _: *mut *mut raw::Redi
             raw::RedisModule_GetBlockedClientPrivateData.and_then(|data| data(ctx.ctx).cast::<Answer>().as_ref())
         };
         let reply = Reply(&ctx);
+        // SAFETY: the server passes the words of the command that waited.
+        if unsafe { Reader::of(&ctx).has_lost(argv, argc) } {
+            return reply.error("NOPERM the permission for this was taken away while it waited");
+        }
         match answer {
             Some(Answer::Hit(told)) => told.shown.write(reply),
             Some(Answer::Lease(token, heard)) => {

@@ -1,12 +1,24 @@
 //! After a defect: what was in hand when something panicked is made whole, and whoever repeats it hears all of it anew.
+//!
+//! A cache is mended at once, where it does not agree with itself. It is told by the timer, soon: what panicked may run where
+//! nothing can be told, and what panics again and again is not to have all of it told each time.
 
 use super::keyspace::at_home_key;
-use super::registry::{self, Home};
-use super::{audience, leases, log, server};
+use super::publish::visit;
+use super::registry::{self, Home, Telling};
+use super::{audience, leases, log, server, worker};
+use crate::core::effects::Effects;
 use crate::core::mending;
 use crate::core::retelling::retell;
 use redis_module::{raw, Context, RedisString};
+use std::cell::Cell;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::time::Instant;
+
+thread_local! {
+    /// Whether there may be a cache that is to be told.
+    static OWED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Runs something on the main thread. None where it panicked: that is logged, and the caches are mended that it had in hand.
 pub fn guard<T>(work: impl FnOnce() -> T) -> Option<T> {
@@ -22,48 +34,61 @@ pub fn guard<T>(work: impl FnOnce() -> T) -> Option<T> {
     done
 }
 
-/// Makes a cache whole again. One that was only looked at is left as it is if it agrees with itself; of one that was to be
-/// changed others may not have heard all.
+/// Makes a cache whole again, if it is not. Of one that was to be changed others may not have heard all.
 fn mend(number: u64, home: &Home, to_change: bool) {
     let Some(ctx) = leases::own_context() else { return };
     let Some((place, _)) = registry::find(number) else { return };
-    let mended = at_home_key(&ctx, home, |key| {
-        let resident = key.resident().filter(|resident| resident.number() == number)?;
-        if !to_change && mending::is_whole(&resident.cache) {
-            return None;
+    let is_mended = at_home_key(&ctx, home, |key| {
+        let Some(resident) = key.resident().filter(|resident| resident.number() == number) else { return false };
+        resident.take_back();
+        resident.note_broke();
+        let is_broken = !mending::is_whole(&resident.cache);
+        if to_change || is_broken {
+            resident.telling.ask();
+            OWED.set(true);
+        }
+        if !is_broken {
+            return false;
         }
         let whole = mending::mend(&resident.cache);
         let (before, after) = (resident.cache.store().len(), whole.store().len());
         let broken = std::mem::replace(&mut resident.cache, whole);
-        // What is broken may break once more while it goes.
-        if catch_unwind(AssertUnwindSafe(|| drop(broken))).is_err() {
-            log::detached_warning("a broken cache was not freed in full");
-        }
         log::warning(
             &ctx,
             &format!("a cache was mended after an internal error: {after} of {before} entries are left"),
         );
-        tell(&ctx, &home.key, |tell| retell(&resident.cache, tell));
-        Some(())
+        // What is broken may break once more while it goes.
+        if catch_unwind(AssertUnwindSafe(|| worker::discard(broken))).is_err() {
+            log::detached_warning("a broken cache was not freed in full");
+        }
+        true
     });
-    if mended.flatten().is_some() {
+    if is_mended == Some(true) {
         // SAFETY: the cache was found under this number, by the main thread, and the key that lent it is closed.
         unsafe { registry::renumber(place) };
     }
 }
 
-/// Has all of a cache told to replicas, the append-only file and watchers.
-fn tell(ctx: &Context, key: &[u8], all: impl FnOnce(&mut dyn FnMut(&str, &[&[u8]]))) {
-    let name = RedisString::create_from_slice(std::ptr::null_mut(), key);
-    // SAFETY: the context is our own, in the key's database.
-    unsafe { raw::RedisModule_SignalModifiedKey.map(|signal| signal(ctx.ctx, name.inner)) };
-    // While writes are paused nothing may be replicated, and a replica tells nobody.
-    if !server::may_decide(ctx) || !audience::listens(ctx.get_flags()) {
+/// Tells replicas, the append-only file and watchers all of one cache of which they are to be told. A replica tells nobody,
+/// and while writes are paused nobody does.
+pub fn tell(ctx: &Context) {
+    if !OWED.get() || !server::may_decide(ctx) {
         return;
     }
-    ctx.replicate("LLMCACHE.APPLY", &[key, b"ANEW"]);
-    all(&mut |what, records| {
-        let words: Vec<&[u8]> = [key, what.as_bytes()].into_iter().chain(records.iter().copied()).collect();
-        ctx.replicate("LLMCACHE.APPLY", words.as_slice());
+    let Some((place, home)) = registry::to_be_told() else { return };
+    visit(ctx, &home, place, |resident| {
+        resident.telling = Telling::Done(Instant::now());
+        let (key, entries) = (&*home.key, resident.cache.store().len().to_string());
+        let name = RedisString::create_from_slice(std::ptr::null_mut(), key);
+        // SAFETY: the context is that of the timer, in the key's database.
+        unsafe { raw::RedisModule_SignalModifiedKey.map(|signal| signal(ctx.ctx, name.inner)) };
+        if audience::listens(ctx.get_flags()) {
+            ctx.replicate("LLMCACHE.APPLY", &[key, b"ANEW", entries.as_bytes()]);
+            retell(&resident.cache, |what, records| {
+                let words: Vec<&[u8]> = [key, what.as_bytes()].into_iter().chain(records.iter().copied()).collect();
+                ctx.replicate("LLMCACHE.APPLY", words.as_slice());
+            });
+        }
+        Effects::default()
     });
 }

@@ -50,7 +50,7 @@ fn load(ctx: &Context, args: &[RedisString]) -> Status {
     let options = redis_module::raw::ModuleOptions::HANDLE_IO_ERRORS
         | redis_module::raw::ModuleOptions::HANDLE_REPL_ASYNC_LOAD
         | redis_module::raw::ModuleOptions::NO_IMPLICIT_SIGNAL_MODIFIED;
-    ctx.set_module_options(options);
+    server::set_options(ctx, options);
     if let Err(name) = commands::register(ctx) {
         log::warning(ctx, &format!("the module is not loaded: {name} cannot be registered"));
         return Status::Err;

@@ -7,6 +7,7 @@ use crate::core::alerts::Turn;
 use crate::core::cache::Cache;
 use crate::core::codec::Codec;
 use crate::core::effects::Effects;
+use crate::core::identity::EntryId;
 use crate::core::persist::{feedback_record, lives_record};
 use crate::core::strategy::printable;
 use redis_module::{raw, Context, NotifyEvent, RedisString};
@@ -45,10 +46,12 @@ pub fn replicate(ctx: &Context, key: &[u8], cache: &Cache, effects: &Effects) {
     if effects.alerts {
         ctx.replicate("LLMCACHE.APPLY", &[key, b"ALERTS", &cache.alerts_record()]);
     }
-    for (id, what) in [(effects.renewed, &b"RENEW"[..]), (effects.stored, b"STORE")] {
-        if let Some((context, entry)) = id.and_then(|id| cache.entry_records(&id, &mut Codec::new())) {
-            ctx.replicate("LLMCACHE.APPLY", &[key, what, &context, &entry]);
-        }
+    let records = |id: Option<EntryId>| cache.entry_records(&id?, &mut Codec::new());
+    if let Some((context, entry)) = records(effects.renewed) {
+        ctx.replicate("LLMCACHE.APPLY", &[key, b"RENEW", &context, &entry]);
+    }
+    if let (Some(id), Some((context, entry))) = (effects.stored, records(effects.stored)) {
+        ctx.replicate("LLMCACHE.APPLY", &[key, b"STORE", &context, &entry, id.to_string().as_bytes()]);
     }
 }
 
@@ -64,7 +67,7 @@ pub fn announce(ctx: &Context, key: &RedisString, effects: &Effects) {
         ctx.notify_keyspace_event(NotifyEvent::MODULE, event, key);
     }
     effects.turned.iter().for_each(|turn| alert(ctx, key.as_slice(), turn));
-    if !effects.is_silent() {
+    if !effects.is_silent() || effects.expired > 0 {
         // SAFETY: the context and the key are those of the running command or timer.
         if let Some(signal) = unsafe { raw::RedisModule_SignalModifiedKey } {
             // SAFETY: as above.
@@ -90,6 +93,7 @@ pub fn visit(ctx: &Context, home: &Home, place: *mut Resident, act: impl FnOnce(
     resident.lend(true);
     let effects = act(resident);
     replicate(ctx, name.as_slice(), &resident.cache, &effects);
+    resident.take_back();
     drop(key);
     announce(ctx, &name, &effects);
 }

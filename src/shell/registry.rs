@@ -13,6 +13,7 @@ use lazy_static::lazy_static;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 /// Where a cache was last seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,7 +36,47 @@ pub struct Resident {
     number: u64,
     /// When it was last lent, and whether to be changed.
     lent: (u64, bool),
+    /// When something last panicked that had it in hand.
+    broke: Option<Instant>,
+    /// Since when others are to be told all of it anew, or when they were.
+    pub telling: Telling,
 }
+
+/// Whether others are to be told all of a cache anew.
+#[derive(Clone, Copy, Debug)]
+pub enum Telling {
+    /// They have heard all of it as it came.
+    None,
+    /// They are.
+    Due(Option<Instant>),
+    /// They were.
+    Done(Instant),
+}
+
+impl Telling {
+    /// They are to be told; again not before a while has passed.
+    pub fn ask(&mut self) {
+        *self = match *self {
+            Self::None => Self::Due(None),
+            Self::Due(last) => Self::Due(last),
+            Self::Done(last) => Self::Due(Some(last)),
+        };
+    }
+
+    /// Whether they are to be told now.
+    fn is_due(self) -> bool {
+        match self {
+            Self::Due(last) => last.is_none_or(|last| last.elapsed() >= TELLING),
+            Self::None | Self::Done(_) => false,
+        }
+    }
+}
+
+/// Between two times that all of a cache is told anew. It is as much as there is in it.
+const TELLING: Duration = Duration::from_secs(60);
+
+/// How long the timer leaves a cache alone after something has panicked that had it in hand.
+const SHUNNED: Duration = Duration::from_secs(1);
 
 impl Resident {
     /// Its number on the list. No two caches ever have the same.
@@ -47,6 +88,20 @@ impl Resident {
     pub fn lend(&mut self, to_change: bool) {
         let now = TURN.load(Ordering::Relaxed);
         self.lent = (now, to_change || self.lent == (now, true));
+    }
+
+    /// Notes that nobody has it in hand any more, and that all was told.
+    pub fn take_back(&mut self) {
+        self.lent.0 = 0;
+    }
+
+    /// Notes that something has panicked that had it in hand.
+    pub fn note_broke(&mut self) {
+        self.broke = Some(Instant::now());
+    }
+
+    fn is_shunned(&self) -> bool {
+        self.broke.is_some_and(|broke| broke.elapsed() < SHUNNED)
     }
 }
 
@@ -110,7 +165,8 @@ fn list() -> MutexGuard<'static, List> {
 pub fn admit(cache: Cache, home: Home) -> *mut Resident {
     let mut list = list();
     let number = list.next;
-    let resident = Box::into_raw(Box::new(Resident { cache, home, gone: false, number, lent: (0, false) }));
+    let (lent, telling) = ((0, false), Telling::None);
+    let resident = Box::into_raw(Box::new(Resident { cache, home, gone: false, number, lent, broke: None, telling }));
     list.add(resident);
     resident
 }
@@ -128,12 +184,23 @@ pub unsafe fn renumber(resident: *mut Resident) {
     list.mended.insert(before);
 }
 
+/// A cache of which others are to be told all anew, if there is one. On the main thread only.
+pub fn to_be_told() -> Option<(*mut Resident, Home)> {
+    let list = list();
+    let mut there = list.caches.values().map(|resident| {
+        // SAFETY: as in `each`.
+        (*resident, unsafe { &**resident })
+    });
+    let found = there.find(|(_, resident)| !resident.gone && resident.telling.is_due());
+    found.map(|(place, resident)| (place, resident.home.clone()))
+}
+
 /// Whether the cache that had this number was mended.
 pub fn was_mended(number: u64) -> bool {
     list().mended.contains(&number)
 }
 
-/// Shows a cache to `look`, as lent until that is done: a panic leaves it so.
+/// Shows a cache to `look`, as lent until that is done: a panic leaves it so. What others are told of is changed elsewhere.
 ///
 /// # Safety
 /// As for a reference to it that may change it.
@@ -141,7 +208,7 @@ unsafe fn show(resident: *mut Resident, look: impl FnOnce(&mut Resident)) {
     // SAFETY: as the caller promises.
     let resident = unsafe { &mut *resident };
     let before = resident.lent;
-    resident.lend(true);
+    resident.lend(false);
     look(resident);
     resident.lent = before;
 }
@@ -171,13 +238,17 @@ pub fn each(mut look: impl FnMut(&mut Resident)) {
     }
 }
 
-/// Shows `budget` caches from this number on to `look`; the number to go on from. On the main thread only.
+/// Shows `budget` caches from this number on to `look`, without those in whose company something panicked just now; the
+/// number to go on from. On the main thread only.
 pub fn some(first: u64, budget: usize, mut look: impl FnMut(&mut Resident)) -> u64 {
     let list = list();
     let mut seen = 0;
     for (number, resident) in list.caches.range(first..).take(budget) {
         // SAFETY: as in `each`.
-        unsafe { show(*resident, &mut look) };
+        if !unsafe { &**resident }.is_shunned() {
+            // SAFETY: as in `each`.
+            unsafe { show(*resident, &mut look) };
+        }
         seen = number + 1;
     }
     if list.caches.range(seen..).next().is_some() {

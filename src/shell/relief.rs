@@ -11,7 +11,7 @@
 use super::keyspace::at_home_key;
 use super::publish::visit;
 use super::registry::{self, Home, Resident};
-use super::server;
+use super::{server, worker};
 use crate::core::cache::Cache;
 use crate::core::eviction::Pressure;
 use crate::core::time::UnixMs;
@@ -149,8 +149,21 @@ fn give(ctx: &Context) {
     if server::excess() > 0 {
         let next = registry::some(NEXT_TO_COOL.load(Ordering::Relaxed), COOLED, |resident| {
             resident.cache.cool(wanted(0));
+            // What a lookup asked for costs no answer.
+            if wanted(0) > 0 && resident.cache.give_up_asked_index() {
+                let debris = resident.cache.take_debris();
+                match server::is_urgent() {
+                    true => drop(debris),
+                    false => debris.into_iter().for_each(worker::discard),
+                }
+            }
         });
         NEXT_TO_COOL.store(next, Ordering::Relaxed);
+    }
+    // What a thread is about to free need nobody give.
+    if worker::is_freeing() && !server::is_urgent() && !server::can_evict_caches() {
+        OWED.fetch_add(owed, Ordering::Relaxed);
+        return;
     }
     let (mut passed_over, mut time) = (Vec::new(), CALM);
     loop {
@@ -191,7 +204,7 @@ fn give(ctx: &Context) {
 /// call between its commands.
 pub fn tick(ctx: &Context) {
     let pressure = server::pressure();
-    hold_statistics(pressure > Pressure::None);
+    hold(pressure > Pressure::None);
     if pressure == Pressure::Over {
         registry::each(|resident| {
             if server::excess() > 0 {
@@ -206,13 +219,13 @@ pub fn tick(ctx: &Context) {
     }
 }
 
-/// Lets the statistics of all caches grow no more while the server is short of memory.
-fn hold_statistics(is_short: bool) {
+/// Lets statistics, and indexes that were only asked for, grow no more while the server is short of memory.
+fn hold(is_short: bool) {
     thread_local!(static HELD: Cell<bool> = const { Cell::new(false) });
     // Caches that come meanwhile are held as well.
     if is_short || HELD.replace(is_short) {
         HELD.set(is_short);
-        registry::each(|resident| resident.cache.ledger_mut().hold(is_short));
+        registry::each(|resident| resident.cache.hold(is_short));
     }
 }
 

@@ -5,6 +5,7 @@ use crate::core::eviction::Pressure;
 use crate::core::time::UnixMs;
 use redis_module::{raw, CallOptionResp, CallOptionsBuilder, CallReply, CallResult, Context, ContextFlags};
 use std::cell::Cell;
+use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
 
 /// Which keys the server may evict by its `maxmemory-policy`: none, those that expire, or all.
@@ -139,6 +140,34 @@ pub fn warnings(key_expires: bool) -> Vec<&'static str> {
         EVERYTHING => vec![WHOLE_CACHES],
         WHAT_EXPIRES if key_expires => vec![EXPIRING_CACHES],
         _ => Vec::new(),
+    }
+}
+
+/// Of Valkey 9 and newer: this module goes along when slots move in one piece. What a cache is comes as commands then, as in
+/// an append-only file. Redis knows no such option.
+const MOVES_IN_ONE_PIECE: c_int = 1 << 5;
+
+/// Tells the server what this module can do.
+pub fn set_options(ctx: &Context, options: raw::ModuleOptions) {
+    let more = if is_valkey(ctx) { MOVES_IN_ONE_PIECE } else { 0 };
+    // SAFETY: called while the module loads.
+    unsafe { raw::RedisModule_SetModuleOptions.map(|set| set(ctx.ctx, options.bits() | more)) };
+}
+
+fn is_valkey(ctx: &Context) -> bool {
+    // SAFETY: the table of server functions is written once, while the module loads.
+    let functions = unsafe {
+        (raw::RedisModule_GetServerInfo, raw::RedisModule_ServerInfoGetFieldC, raw::RedisModule_FreeServerInfo)
+    };
+    let (Some(ask), Some(field), Some(free)) = functions else { return false };
+    // SAFETY: the context is that of the load; what is answered is looked at and given back here.
+    unsafe {
+        let info = ask(ctx.ctx, c"server".as_ptr());
+        let found = !info.is_null() && !field(info, c"valkey_version".as_ptr()).is_null();
+        if !info.is_null() {
+            free(ctx.ctx, info);
+        }
+        found
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::commands::Call;
 use super::failure::{Failure, Outcome};
-use super::keyspace::home;
+use super::keyspace::{at_home, home};
 use super::mend::guard;
 use super::publish::visit;
 use super::registry::{self, Home};
@@ -156,6 +156,10 @@ fn turn(ctx: &Context) {
     let redirect = registry::find(job.cache).is_none().then(|| cluster::redirect(ctx, &job.home)).flatten();
     if let Some(redirect) = redirect {
         return job.answer(Err(Failure::Elsewhere(redirect)));
+    }
+    // Another cache has come in its place: of that nothing was changed.
+    if registry::find(job.cache).is_none() && at_home(ctx, &job.home, |_| ()).is_some() {
+        return job.answer(Err(Failure::Replaced));
     }
     let done = (job.told, job.count);
     job.answer(Ok(done));

@@ -195,8 +195,31 @@ impl Large for Cache {
 pub fn discard(debris: impl Large) {
     const QUICK: usize = 1000;
     if debris.parts() > QUICK {
+        FREEING.fetch_add(1, Ordering::Relaxed);
+        let freeing = Freeing;
+        let work = move || {
+            drop(debris);
+            drop(freeing);
+        };
         // Where no thread can be had, the closure is dropped here, and with it what it holds.
-        let _ = std::thread::Builder::new().name("llmcache-free".into()).spawn(move || drop(debris));
+        let _ = std::thread::Builder::new().name("llmcache-free".into()).spawn(work);
+    }
+}
+
+/// How many threads free something.
+static FREEING: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether a thread is about to give memory back.
+pub fn is_freeing() -> bool {
+    FREEING.load(Ordering::Relaxed) > 0
+}
+
+/// A thread that frees something, as long as it does.
+struct Freeing;
+
+impl Drop for Freeing {
+    fn drop(&mut self) {
+        FREEING.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -8,8 +8,8 @@ use super::error::SyntaxError;
 pub enum Apply<'a> {
     /// Take over a policy.
     Policy(&'a [u8]),
-    /// Store an entry: its context and the rest.
-    Store(&'a [u8], &'a [u8]),
+    /// Store an entry: its context and the rest, and the id that it must have.
+    Store(&'a [u8], &'a [u8], Option<&'a [u8]>),
     /// Take over an entry that lives longer: its context and the rest.
     Renew(&'a [u8], &'a [u8]),
     /// Move ends of lives.
@@ -26,8 +26,8 @@ pub enum Apply<'a> {
     Alerts(&'a [u8]),
     /// Take all entries out.
     Clear,
-    /// Forget all but counters: everything is told again.
-    Anew,
+    /// Forget all but counters: everything is told again, so many entries included.
+    Anew(u64),
 }
 
 impl<'a> Apply<'a> {
@@ -38,7 +38,11 @@ impl<'a> Apply<'a> {
         let action = args.option().ok_or(SyntaxError::Arity)?;
         let apply = match action.name() {
             "POLICY" => Self::Policy(args.positional()?),
-            "STORE" => Self::Store(args.positional()?, args.positional()?),
+            "STORE" => {
+                let (context, entry) = (args.positional()?, args.positional()?);
+                let id = if args.left() > 0 { Some(args.positional()?) } else { None };
+                Self::Store(context, entry, id)
+            }
             "RENEW" => Self::Renew(args.positional()?, args.positional()?),
             "LIVES" => Self::Lives(args.positional()?),
             "COUNTERS" => Self::Counters(args.positional()?),
@@ -47,7 +51,7 @@ impl<'a> Apply<'a> {
             "UNPLAN" => Self::Unplan(args.positional()?),
             "ALERTS" => Self::Alerts(args.positional()?),
             "CLEAR" => Self::Clear,
-            "ANEW" => Self::Anew,
+            "ANEW" => Self::Anew(args.number("ANEW", 0, i64::MAX)?),
             _ => {
                 let known = "POLICY, STORE, RENEW, LIVES, COUNTERS, FEEDBACK, PLAN, UNPLAN, ALERTS, CLEAR or ANEW";
                 return Err(args.not_one_of("action", known));

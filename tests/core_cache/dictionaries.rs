@@ -342,7 +342,7 @@ fn copies_and_saved_caches_have_the_same_dictionaries() {
         // What another node gets of it needs none.
         let (context, entry) = other.entry_records(&Ask::plain("prompt 5").id(), &mut codec).unwrap();
         let mut replica = Cache::default();
-        replica.repeat_store(&context, &entry, NOW).unwrap();
+        replica.repeat_store(&context, &entry, None, NOW).unwrap();
         let all = entries(&other, &mut codec);
         let [seen] = &entries(&replica, &mut codec)[..] else { panic!("one entry") };
         assert!(all.contains(seen));

@@ -69,7 +69,7 @@ fn a_life_prolonged_in_the_file_is_not_lost() {
 
     let mut from_snapshot = loaded(&snapshot).unwrap();
     let mut from_records = Cache::default();
-    from_records.repeat_store(&context, &entry, end).unwrap();
+    from_records.repeat_store(&context, &entry, None, end).unwrap();
     for mut again in [from_snapshot.clone(), from_records.clone()] {
         assert_eq!(again.visible(&ask.id(), end), None, "its first life is over");
         prolonged.iter().for_each(|message| message.repeat(&mut again, end));

@@ -50,7 +50,7 @@ pub fn exercise(mut cache: Cache, context: &str) {
         }
         // A damaged policy may have limits, which moving an end enforces.
         let Some((context, entry)) = cache.entry_records(id, &mut Codec::new()) else { continue };
-        replica.repeat_store(&context, &entry, NOW).unwrap();
+        replica.repeat_store(&context, &entry, None, NOW).unwrap();
         cache.expire_at(id, UnixMs(NOW.0 + 1), NOW);
     }
     validated(&replica);

@@ -48,8 +48,8 @@ fn a_record_cut_short_or_too_long_is_refused() {
     let mut read = |kind: usize, record: &[u8]| match kind {
         0 => cache.read_policy(record),
         1 => cache.read_counters(record),
-        2 => cache.repeat_store(record, entry, NOW).map(drop),
-        3 => cache.repeat_store(context, record, NOW).map(drop),
+        2 => cache.repeat_store(record, entry, None, NOW).map(drop),
+        3 => cache.repeat_store(context, record, None, NOW).map(drop),
         4 => cache.repeat_feedback(record).map(drop),
         5 => cache.read_alerts(record).map(drop),
         _ => cache.repeat_lives(record).map(drop),
@@ -164,7 +164,7 @@ fn damaged_effects_do_no_harm() {
                 1 => cache.read_counters(&pick(b'K')),
                 2 => {
                     let context = pick(b'C');
-                    cache.repeat_store(&context, &pick(b'E'), NOW).map(drop)
+                    cache.repeat_store(&context, &pick(b'E'), None, NOW).map(drop)
                 }
                 _ => {
                     let mut lives = lives.clone();

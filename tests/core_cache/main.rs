@@ -17,6 +17,7 @@ mod fixture_v4;
 mod fixture_v5;
 mod hostile;
 mod limits;
+mod mending;
 mod model;
 mod ops;
 mod persist;

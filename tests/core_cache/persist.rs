@@ -335,6 +335,9 @@ fn hits_that_are_not_booked_yet_belong_to_those_who_were_asked() {
         |cache: &mut Cache| {
             cache.repeat_clear();
         },
+        |cache: &mut Cache| {
+            cache.repeat_anew(0);
+        },
     ] {
         let mut cache = Cache::default();
         for model in ["gpt", "claude"] {

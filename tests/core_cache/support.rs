@@ -377,7 +377,7 @@ impl Message {
             Self::Lives(record) => drop(replica.repeat_lives(record).unwrap()),
             Self::Alerts(record) => drop(replica.read_alerts(record).unwrap()),
             Self::Renew(context, entry) => drop(replica.repeat_renewal(context, entry, now).unwrap()),
-            Self::Store(context, entry) => drop(replica.repeat_store(context, entry, now).unwrap()),
+            Self::Store(context, entry) => drop(replica.repeat_store(context, entry, None, now).unwrap()),
         }
     }
 }

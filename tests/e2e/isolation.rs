@@ -1,7 +1,7 @@
 //! Whoever asks in one scope gets no byte that was stored in another, and who may only read costs nobody an answer.
 
-use crate::harness::{cmd, Client, Reply, Server};
-use crate::support::{digest, stat, Dice};
+use crate::harness::{args, cmd, until, Client, Reply, Server, PATIENCE};
+use crate::support::{digest, pass, stat, Dice};
 
 const SCOPES: [&str; 4] = ["amber", "birch", "cedar", "delta"];
 
@@ -135,8 +135,7 @@ fn who_may_only_read_costs_nobody_an_answer() {
     };
     let (before, entries) = (digest(&mut admin, "faq"), figures(&mut admin).0);
     let reads =
-        "+llmcache.get +llmcache.scan +llmcache.entry +llmcache.ttl +llmcache.info +llmcache.stats +llmcache.explain \
-                 +llmcache.fetch +llmcache.renew +llmcache.release";
+        "+llmcache.get +llmcache.scan +llmcache.entry +llmcache.ttl +llmcache.info +llmcache.stats +llmcache.explain";
     let reads = if server.version().is_redis(7, 4) || server.version().is_valkey(8, 0) { "+@read" } else { reads };
     admin.words(&format!("ACL SETUSER reader on >pw resetkeys %R~faq -@all +auth +ping {reads}")).ok();
     let mut reader = server.client();
@@ -145,8 +144,6 @@ fn who_may_only_read_costs_nobody_an_answer() {
         // Names that nobody has used, which are counted like any; questions that are there, over and over.
         let (name, question) = (dice.text(20), format!("question {}", dice.below(2500)));
         let reply = match dice.below(10) {
-            8 => cmd!(reader, "LLMCACHE.FETCH", "faq", format!("{question} {name}"), "LEASE", 20),
-            9 => cmd!(reader, "LLMCACHE.RELEASE", "faq", "00112233445566778899aabbccddeeff"),
             0..=2 => cmd!(reader, "LLMCACHE.GET", "faq", question),
             3 => cmd!(reader, "LLMCACHE.GET", "faq", question, "SCOPE", name, "MODEL", format!("model {step}")),
             4 => cmd!(reader, "LLMCACHE.GET", "faq", format!("{question} {name}"), "SIMILAR", "THRESHOLD", "0.5"),
@@ -157,6 +154,8 @@ fn who_may_only_read_costs_nobody_an_answer() {
         assert!(!reply.is_error(), "{reply:?}");
         for line in [
             "LLMCACHE.SET faq q r",
+            "LLMCACHE.FETCH faq q LEASE 1000",
+            "LLMCACHE.RELEASE faq 00112233445566778899aabbccddeeff",
             "LLMCACHE.FEEDBACK faq 00112233445566778899aabbccddeeff bad",
             "LLMCACHE.INVALIDATE faq ALL",
         ] {
@@ -171,4 +170,78 @@ fn who_may_only_read_costs_nobody_an_answer() {
     assert_eq!(figures(&mut admin).0, entries);
     assert_eq!(stat(&mut admin, "evictions"), evictions);
     assert_eq!(digest(&mut admin, "faq"), before);
+}
+
+/// An index of similar questions that only a reader asks for takes what room there is.
+#[test]
+fn a_similar_lookup_of_a_reader_costs_no_answer_near_maxmemory() {
+    const ENTRIES: i64 = 20_000;
+    let server = Server::builder().config("maxmemory-policy noeviction").start();
+    let (mut c, mut dice) = (server.client3(), Dice::new("asked for"));
+    c.words("LLMCACHE.CREATE faq COMPRESS none").ok();
+    for from in (0..ENTRIES).step_by(1000) {
+        let set = |i: i64| args!["LLMCACHE.SET", "faq", format!("question {i} about {i}"), dice.text(300), "PERSIST"];
+        c.pipeline(&(from..from + 1000).map(set).collect::<Vec<_>>()).iter().for_each(|reply| reply.ok());
+    }
+    let limit = crate::pressure::settled(&mut c) * 108 / 100;
+    cmd!(c, "CONFIG", "SET", "maxmemory", limit).ok();
+    let index = |c: &mut Client| c.words("LLMCACHE.INFO faq").field("index").field("entries").int();
+    for _ in 0..50 {
+        cmd!(c, "LLMCACHE.GET", "faq", "zzz unknown thing", "SIMILAR");
+        cmd!(c, "LLMCACHE.EXPLAIN", "faq", "zzz unknown thing", "SIMILAR");
+    }
+    let mut before = -1;
+    until("the index has taken what it may", PATIENCE, || {
+        pass(300);
+        std::mem::replace(&mut before, index(&mut c)) == before
+    });
+    assert!(before > 0 && before < ENTRIES, "{before} entries in the index");
+    assert_eq!((stat(&mut c, "entries"), stat(&mut c, "evictions")), (ENTRIES, 0));
+    // Other data come: the index goes before any answer.
+    let used = crate::pressure::used(&mut c);
+    let own = c.words("LLMCACHE.INFO faq").field("memory").field("index").int() as u64;
+    assert!(own > 500_000, "{own} bytes of index");
+    let room = limit * 975 / 1000 - used.min(limit * 975 / 1000);
+    for i in 0..(room + own / 2) / 10_000 {
+        cmd!(c, "SET", format!("other {i}"), "x".repeat(9_900)).ok();
+    }
+    until("the index is given up", PATIENCE, || index(&mut c) == 0);
+    pass(500);
+    assert_eq!((stat(&mut c, "entries"), stat(&mut c, "evictions")), (ENTRIES, 0));
+}
+
+#[test]
+fn a_permission_that_is_taken_away_counts_for_who_waits() {
+    let server = Server::start();
+    let mut c = server.client3();
+    for (taken, what) in [("resetkeys ~other", "keys"), ("-llmcache.fetch", "the command"), ("", "nothing")] {
+        c.words("FLUSHALL").ok();
+        let token = c.words("LLMCACHE.FETCH faq q LEASE 60000").field("token").text();
+        c.words("ACL SETUSER u on >pw resetkeys ~* -@all +ping +llmcache.fetch +llmcache.get").ok();
+        let mut waiting = server.client3();
+        waiting.words("AUTH u pw").ok();
+        waiting.send(&args!["LLMCACHE.FETCH", "faq", "q", "LEASE", 60_000, "BLOCK", 60_000]);
+        until("it waits", PATIENCE, || c.info_field("clients", "blocked_clients").as_deref() == Some("1"));
+        c.words(format!("ACL SETUSER u {taken}").trim()).ok();
+        let told = match what {
+            // The lease goes to nobody then, and can be had again.
+            "the command" => {
+                assert_eq!(cmd!(c, "LLMCACHE.RELEASE", "faq", &token), 1);
+                let told = waiting.read();
+                until("the lease is back", PATIENCE, || {
+                    *c.words("LLMCACHE.FETCH faq q LEASE 60000").field("state") == "lease"
+                });
+                told
+            }
+            _ => {
+                cmd!(c, "LLMCACHE.SET", "faq", "q", "secret", "EX", 100).ok();
+                waiting.read()
+            }
+        };
+        if what == "nothing" {
+            assert_eq!(*told.field("response"), "secret");
+        } else {
+            assert!(told.error().starts_with("NOPERM "), "{what}: {told:?}");
+        }
+    }
 }

@@ -291,3 +291,30 @@ fn a_cache_is_saved_while_it_is_written_to() {
     assert_eq!(digest(&mut c, "faq"), before);
     assert_eq!(get(&mut c, "prompt 5", ""), "changed");
 }
+
+/// A record is of the entry that it says, or it is left out.
+#[test]
+fn a_flipped_bit_in_an_append_only_file_takes_no_answer_across_a_border() {
+    let mut server = Server::builder().aof_always().start();
+    let mut c = server.client();
+    for (prompt, scope) in [("question", "tenant-1"), ("other", "tenant-2")] {
+        cmd!(c, "LLMCACHE.SET", "faq", prompt, format!("secret of {scope}"), "SCOPE", scope, "PERSIST").ok();
+    }
+    drop(c);
+    server.kill9();
+    let folder = server.dir().join("appendonlydir");
+    let files = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+    let file = files.into_iter().find(|path| path.to_string_lossy().ends_with(".incr.aof")).unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    let records: Vec<_> = bytes.windows(8).enumerate().filter(|(_, at)| *at == b"tenant-1").map(|(at, _)| at).collect();
+    // In the record, and not in the answer behind it.
+    bytes[records[0] + 7] = b'3';
+    std::fs::write(&file, bytes).unwrap();
+    server.start_again();
+    let mut c = server.client();
+    for scope in ["tenant-1", "tenant-3"] {
+        assert!(cmd!(c, "LLMCACHE.GET", "faq", "question", "SCOPE", scope).is_null(), "{scope}");
+    }
+    assert_eq!(cmd!(c, "LLMCACHE.GET", "faq", "other", "SCOPE", "tenant-2"), "secret of tenant-2");
+    server.wait_for_log("is left out");
+}

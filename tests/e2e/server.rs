@@ -3,8 +3,7 @@
 use crate::harness::{args, cmd, Client, Reply, Server};
 use crate::support::{both, get, prompts, set, store, COMMANDS};
 
-const READS: [&str; 11] =
-    ["get", "fetch", "renew", "release", "scan", "entry", "ttl", "info", "stats", "resetstats", "explain"];
+const READS: [&str; 8] = ["get", "scan", "entry", "ttl", "info", "stats", "resetstats", "explain"];
 const SETTINGS: [(&str, &str); 5] = [
     ("llmcache.max-prompt-bytes", "1048576"),
     ("llmcache.max-response-bytes", "67108864"),
@@ -145,7 +144,7 @@ fn acl_rules_hold_for_commands_categories_and_keys() {
         false => {
             let lacks = server.client().words("LLMCACHE.INFO faq").field("server_lacks").texts().concat();
             assert!(lacks.contains("@read"), "INFO says nothing of the missing categories: {lacks}");
-            ("+llmcache.get +llmcache.fetch +llmcache.renew +llmcache.release +llmcache.scan +llmcache.entry +llmcache.ttl +llmcache.info +llmcache.stats +llmcache.explain",
+            ("+llmcache.get +llmcache.scan +llmcache.entry +llmcache.ttl +llmcache.info +llmcache.stats +llmcache.explain",
                 "+llmcache.set")
         }
     };

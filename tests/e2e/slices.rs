@@ -129,6 +129,33 @@ fn a_cache_that_is_taken_over_while_it_shrinks_goes_on() {
     }
 }
 
+/// What has come in its place is another cache, of which nothing was changed.
+#[test]
+fn a_cache_that_is_replaced_meanwhile_is_no_success() {
+    let server = Server::start();
+    let mut c = server.client();
+    type Replace = fn(&mut Client, &[u8]);
+    let lines: [Replace; 3] = [
+        |c, payload| cmd!(c, "RESTORE", "faq", 0, payload, "REPLACE").ok(),
+        |c, _| c.words("RENAME copy faq").ok(),
+        |c, _| c.words("DEBUG RELOAD").ok(),
+    ];
+    for replace in lines {
+        c.words("FLUSHALL").ok();
+        fill(&mut c, "faq", 60_000);
+        c.words("COPY faq copy");
+        let payload = cmd!(c, "DUMP", "faq").bytes().to_vec();
+        let mut waiting = begin(&server, "LLMCACHE.INVALIDATE faq MATCH *");
+        until("it has begun", PATIENCE, || stat(&mut c, "entries") < 60_000);
+        replace(&mut c, &payload);
+        let told = waiting.read();
+        assert!(told.error().starts_with("ERR another cache"), "{told:?}");
+        let left = stat(&mut c, "entries");
+        assert_eq!(c.words("LLMCACHE.INVALIDATE faq MATCH *"), left);
+        assert_eq!(stat(&mut c, "entries"), 0);
+    }
+}
+
 /// What is held to so short a time that no other test may run beside it.
 mod alone {
     use super::*;

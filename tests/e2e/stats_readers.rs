@@ -143,3 +143,24 @@ fn a_cache_that_has_moved_is_asked_for_by_the_name_it_has() {
     set(&mut admin, "p", "r", "SCOPE mine").ok();
     assert!(names(&mut alice).contains(&"mine".to_owned()));
 }
+
+#[test]
+fn who_may_not_go_to_a_database_hears_no_name_of_it() {
+    let server = Server::start();
+    let mut admin = two_caches(&server);
+    assert_eq!(admin.words("MOVE closed 1"), 1);
+    // Valkey 9.1 and newer can keep a user to some databases; everywhere SELECT can be taken away.
+    let mut rules = vec!["~* -select"];
+    if server.version().is_valkey(9, 1) {
+        rules.push("~* db=0");
+    }
+    for rules in rules {
+        let mut alice = user(&server, rules);
+        let told = format!("{:?}", alice.words("LLMCACHE.STATS BY scope"));
+        assert!(told.contains("open") && !told.contains("hidden"), "{rules}: {told}");
+        let text = alice.words("LLMCACHE.STATS FORMAT json").text();
+        assert!(text.contains("alert-of-open") && !text.contains("closed"), "{rules}: {text}");
+    }
+    let told = format!("{:?}", user(&server, "~*").words("LLMCACHE.STATS BY scope"));
+    assert!(told.contains("hidden"), "{told}");
+}

@@ -293,14 +293,16 @@ fn nothing_that_happens_to_the_cache_leaves_anybody_waiting() {
         c.words(line).ok();
         assert_eq!(state(&other.read()), "failed");
     }
-    // Databases that change places take their leases along.
+    // When databases change places, another cache comes to where is waited.
     let held = lease(&mut c, "q", "LEASE 60000");
     let mut other = waiter(&server, "q", "LEASE 1 BLOCK 60000");
     c.words("SWAPDB 0 1").ok();
-    assert_eq!(cmd!(c, "LLMCACHE.RENEW", "faq", held, 60000), 0);
-    c.words("SELECT 1").ok();
-    cmd!(c, "LLMCACHE.SET", "faq", "q", "r", "TOKEN", held).ok();
-    assert_eq!(state(&other.read()), "hit");
+    assert_eq!(state(&other.read()), "failed");
+    for db in [0, 1] {
+        cmd!(c, "SELECT", db).ok();
+        assert_eq!(cmd!(c, "LLMCACHE.RENEW", "faq", held, 60000), 0);
+        assert!(cmd!(c, "LLMCACHE.SET", "faq", "q", "r", "TOKEN", held).is_null());
+    }
 }
 
 #[test]
@@ -341,7 +343,7 @@ fn clients_that_go_are_forgotten() {
 }
 
 #[test]
-fn nobody_waits_in_transactions_scripts_and_on_replicas() {
+fn nobody_waits_in_transactions_and_scripts_and_a_replica_sends_to_its_primary() {
     let pair = Pair::start();
     let (mut c, mut replica) = (pair.primary.client3(), pair.replica.client3());
     c.words("MULTI").ok();
@@ -352,9 +354,13 @@ fn nobody_waits_in_transactions_scripts_and_on_replicas() {
     let script = "return redis.call('LLMCACHE.FETCH', KEYS[1], 'q', 'LEASE', '60000', 'BLOCK', '60000')";
     let told = cmd!(c, "EVAL", script, 1, "faq");
     assert_eq!(told.items().iter().map(Reply::text).collect::<Vec<_>>(), ["state", "wait"]);
+    let refused = |told: &Reply| assert!(told.error().starts_with("READONLY "), "{told:?}");
     for options in ["LEASE 60000 BLOCK 60000", "LEASE 1"] {
-        assert_eq!(state(&fetch(&mut replica, "q", options)), "wait");
+        refused(&fetch(&mut replica, "q", options));
     }
+    // One that may be written to has answers, and no leases: nothing of it would last.
+    replica.words("CONFIG SET replica-read-only no").ok();
+    assert_eq!(state(&fetch(&mut replica, "q", "LEASE 1 BLOCK 60000")), "wait");
     set(&mut c, "q", "r", "EX 100 STALE 100").ok();
     pair.wait_in_sync();
     assert_eq!(state(&fetch(&mut replica, "q", "LEASE 1")), "hit");

@@ -114,3 +114,20 @@ fn a_client_that_tracks_is_told_of_changes() {
     assert_eq!(push.at(0).text(), "invalidate");
     assert_eq!(push.at(1).texts(), ["faq"]);
 }
+
+#[test]
+fn whoever_watches_or_tracks_a_cache_hears_that_an_answer_has_ended() {
+    let server = Server::start();
+    let (mut c, mut tracker) = (server.client3(), server.client3());
+    tracker.words("CLIENT TRACKING ON").ok();
+    cmd!(c, "LLMCACHE.SET", "faq", "p", "r", "PX", 300).ok();
+    cmd!(c, "LLMCACHE.SET", "faq", "q", "r", "PERSIST").ok();
+    assert_eq!(get(&mut tracker, "p", ""), "r");
+    c.words("WATCH faq").ok();
+    let told = tracker.push();
+    assert!(format!("{told:?}").contains("invalidate"), "{told:?}");
+    assert!(get(&mut tracker, "p", "").is_null());
+    c.words("MULTI").ok();
+    c.words("PING");
+    assert!(c.words("EXEC").is_null(), "it has changed");
+}

@@ -35,6 +35,8 @@ use redis_module::{raw, Context, ContextFlags, RedisString};
 enum State {
     /// There is an answer; the caller is to refresh it where there is a token.
     Found(Found, Option<Token>),
+    /// There is an answer, and this lease is not needed.
+    Enough(Found, Token),
     /// The caller computes it.
     Lease(Token, Miss),
     /// Somebody else does.
@@ -62,11 +64,17 @@ pub fn run(call: &Call<'_>) -> Outcome {
         None => fetching.decide(Found::Miss(Miss::Absent))?,
     };
     let is_away = matches!(state, State::Away);
-    fetching.answer(state, &mut key)?;
+    let unneeded = if let State::Enough(_, token) = state { Some(token) } else { None };
+    let answered = fetching.answer(state, &mut key);
     if let Some(cache) = key.cache().filter(|_| !is_away && !fetch.lookup.terms.no_touch) {
         cache.ledger_mut().note(Work::Fetch, || call.took());
     }
-    Ok(())
+    // Whoever has it next may count in the same cache, so it is in nobody's hands then.
+    drop(key);
+    if let Some(token) = unneeded {
+        leases::release(&fetching.home, token, None, call.now);
+    }
+    answered
 }
 
 fn home_of(call: &Call<'_>) -> Home {
@@ -131,8 +139,7 @@ impl Fetching<'_> {
                 if is_stale(found) {
                     return Ok(State::Found(found, Some(token)));
                 }
-                leases::release(&self.home, token, None, self.call.now);
-                Ok(State::Found(found, None))
+                Ok(State::Enough(found, token))
             }
         }
     }
@@ -177,12 +184,8 @@ impl Fetching<'_> {
         let mut shown = Shown::default();
         let (why, shown) = match state {
             State::Away => return Ok(()),
-            State::Found(found, token) => {
-                return match key.cache() {
-                    Some(cache) => self.answer_found(cache, found, token),
-                    None => Ok(()),
-                };
-            }
+            State::Enough(found, _) => return self.answer_found(key, found, None),
+            State::Found(found, token) => return self.answer_found(key, found, token),
             State::Lease(token, why) => (why, shown.state("lease").token(&token)),
             State::Held(why) => {
                 let waits = self.fetch.block_ms > 0 && call.sought.is_none() && self.is_primary();
@@ -203,7 +206,8 @@ impl Fetching<'_> {
         Ok(())
     }
 
-    fn answer_found(&self, cache: &mut Cache, found: Found, token: Option<Token>) -> Outcome {
+    fn answer_found(&self, key: &mut Key<'_>, found: Found, token: Option<Token>) -> Outcome {
+        let Some(cache) = key.cache() else { return Ok(()) };
         let (call, reply) = (self.call, self.call.reply());
         with_codec(|codec| {
             match cache.serve(found, &self.wanted, codec)? {

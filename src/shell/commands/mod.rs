@@ -21,6 +21,7 @@ use super::failure::{Failure, Outcome};
 use super::keyspace::{home, Intent, Key};
 use super::mend::guard;
 use super::publish::{announce, replicate};
+use super::registry::Resident;
 use super::reply::{self, Reply};
 use super::search::{self, Sought};
 use super::stopwatch::Stopwatch;
@@ -152,6 +153,7 @@ fn change<T>(
         }
         pass_on(name.as_slice(), cache, &effects);
     }
+    key.resident().into_iter().for_each(Resident::take_back);
     drop(key);
     announce(ctx, &name, &effects);
     Ok(answer)
