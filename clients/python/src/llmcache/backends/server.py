@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -146,6 +147,8 @@ class Server(Backend):
     def send(self, words: list[Word], key: str | None, timeout: float | None) -> Any:
         """Sends a command."""
         try:
+            if timeout and not self.cluster:
+                return self._send_patiently(words, timeout)
             return self.client(timeout or 0.0).execute_command(*words)
         except Exception as error:
             raise _meaning(error) from error
@@ -153,9 +156,37 @@ class Server(Backend):
     async def asend(self, words: list[Word], key: str | None, timeout: float | None) -> Any:
         """Sends a command from an event loop."""
         try:
-            return await self.aclient(timeout or 0.0).execute_command(*words)
+            client = self.aclient(timeout or 0.0)
+            if not timeout:
+                return await client.execute_command(*words)
+            sent = asyncio.ensure_future(client.execute_command(*words))
+            try:
+                while not (await asyncio.wait({sent}, timeout=self._timeout))[0]:
+                    await self.aclient().ping()
+                return sent.result()
+            finally:
+                sent.cancel()
         except Exception as error:
             raise _meaning(error) from error
+
+    def _send_patiently(self, words: list[Word], patience: float) -> Any:
+        """Sends a command whose reply may take long, and asks meanwhile whether the server is there at all."""
+        pool = self.client().connection_pool
+        connection, until = pool.get_connection(), time.monotonic() + patience + self._timeout
+        try:
+            connection.send_command(*words)
+            while not connection.can_read(timeout=self._timeout):
+                if time.monotonic() > until:
+                    raise exceptions.TimeoutError("no reply in time")
+                self.client().ping()
+            return connection.read_response()
+        except BaseException as error:
+            # A reply that is still to come must not be taken for that of another command.
+            if not isinstance(error, exceptions.ResponseError):
+                connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
 
     def client(self, patience: float = 0.0) -> Any:
         """A client that waits so much longer for a reply than others."""
