@@ -50,7 +50,7 @@ def nice(most: float) -> float:
     if most <= 0:
         return 1.0
     size = 10.0 ** math.floor(math.log10(most))
-    return next(step * size for step in (1, 2, 2.5, 4, 5, 8, 10) if most <= step * size * (1 + 1e-9))
+    return next(step * size for step in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if most <= step * size * (1 + 1e-9))
 
 
 def columns(title: str, description: str, data: Sequence[Column], names: Sequence[str], show: Show) -> str:

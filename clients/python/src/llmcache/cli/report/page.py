@@ -22,7 +22,7 @@ _NAMES = 8
 _MISSES = {
     "miss_absent": "nothing there",
     "miss_expired": "its time was over",
-    "miss_threshold": "not similar enough",
+    "miss_threshold": "too different",
     "miss_guard": "a guard objected",
 }
 _HITS = ("exact", "similar", "stale", "missed")
@@ -93,16 +93,39 @@ def _alerts(figures: Figures) -> str:
     if not defined and not firing:
         return ""
     known = {str(alert["name"]): alert for alert in [*defined, *firing]}
-    rows = []
+    items = []
     for name, alert in known.items():
-        state = "firing" if any(str(one["name"]) == name for one in firing) else "ok"
-        rule = f"{alert['figure']} {alert['direction']} {alert['bound']}"
+        fires = any(str(one["name"]) == name for one in firing)
+        figure = str(alert["figure"])
+        rule = f"{_words(figure)} {alert['direction']} {_figure(figure, alert['bound'])}"
         rule += f" over {human.seconds(alert['window'])}" if alert.get("window") else ""
-        value = "-" if alert.get("value") is None else str(alert["value"])
-        rows.append((name, rule, value, state))
-    what = f"{len(firing)} of {len(known)} alerts fire" if firing else f"None of {len(known)} fires"
-    table = _table("Alerts", ("alert", "rule", "now", "state"), rows, texts=(1,))
-    return _section("Alerts", table, what, "wide firing" if firing else "wide")
+        now = "" if alert.get("value") is None else f", now {_figure(figure, alert['value'])}"
+        since = f", since {_when(int(alert['since']) // 1000)}" if alert.get("since") else ""
+        mark = '<b class="mark bad">fires</b>' if fires else '<b class="mark">quiet</b>'
+        told = f'<span class="soft">{escape(rule + now + since)}</span>'
+        items.append(f"<li><strong>{escape(name)} {mark}</strong>{told}</li>")
+    what = f"{len(firing)} of {len(known)} fire." if firing else f"None of {len(known)} fires."
+    body = f'<ul class="list">{"".join(items)}</ul>'
+    return _section("Alerts", body, what, "wide firing" if firing else "wide")
+
+
+def _words(figure: str) -> str:
+    """The name of a figure as people say it."""
+    return figure.removesuffix("_usd").replace("_us.", " ").replace("_", " ")
+
+
+def _figure(name: str, value: Any) -> str:
+    """A figure as people read it."""
+    number = Decimal(str(value))
+    if name.endswith("_usd"):
+        return human.usd(number)
+    if "_us." in name:
+        return human.micros(number)
+    if name in ("hit_rate", "estimated_share", "compression_saved"):
+        return human.percent(number)
+    if "bytes" in name or name == "memory_per_1k_entries":
+        return human.size(number)
+    return human.count(number) if number == number.to_integral_value() else f"{number:,.2f}"
 
 
 def _savings(title: str, buckets: Sequence[Bucket], form: str, unit: str, classes: str = "") -> str:
@@ -154,9 +177,8 @@ def _over_time(buckets: Sequence[Bucket], form: str, unit: str, names: Sequence[
 def _projection(stats: Stats) -> str:
     month, memory = stats.saving_per_month_usd, stats.memory_cost_per_month_usd
     rows = [
-        charts.Row("a day", float(stats.saving_per_day_usd), human.usd(stats.saving_per_day_usd)),
-        charts.Row("a month", float(month), human.usd(month)),
-        charts.Row("a year", float(stats.saving_per_year_usd), human.usd(stats.saving_per_year_usd)),
+        charts.Row("saved a month", float(month), human.usd(month)),
+        charts.Row("memory a month", float(memory), human.usd(memory), 3),
     ]
     if memory:
         lead = f"Memory costs {human.usd(memory)} a month: each dollar of it saves {human.usd(round(stats.roi, 2))}."
@@ -164,10 +186,15 @@ def _projection(stats: Stats) -> str:
         lead = "If it goes on like this. What memory costs is not known: set llmcache.memory-usd-per-gb-month."
     if not stats.saving_per_year_usd:
         lead = "Nothing can be projected yet: that takes a minute of lookups, and savings."
-    told = [(row.label, row.shown) for row in rows]
-    told += [("memory, a month", human.usd(memory)), ("estimated tokens", human.percent(stats.estimated_share))]
+    told = [
+        ("a day", human.usd(stats.saving_per_day_usd)),
+        ("a month", human.usd(month)),
+        ("a year", human.usd(stats.saving_per_year_usd)),
+        ("saved per dollar of memory", human.usd(round(stats.roi, 2)) if memory else "-"),
+        ("tokens that are estimated", human.percent(stats.estimated_share)),
+    ]
     drawn = charts.rows("Projected savings", lead, rows)
-    return _section("Projection", drawn + _table("Projection", ("", "US dollars"), told), lead)
+    return _section("Projection", drawn + _table("Projection", ("", ""), told), lead)
 
 
 def _by(title: str, what: str, parts: Mapping[str, Stats]) -> str:
@@ -180,19 +207,17 @@ def _by(title: str, what: str, parts: Mapping[str, Stats]) -> str:
     ]
     if not any(row.value for row in rows):
         rows = [charts.Row(name, float(told.hits), f"{human.count(told.hits)} hits") for name, told in named[:_NAMES]]
-    table = _table(
-        title,
-        (what, "saved", "hits", "hit rate"),
-        [(name, human.usd(told.cost_saved_usd), human.count(told.hits), _rate(told, what)) for name, told in named],
-    )
+    titles = (what, "saved", "hits", "tokens", "hit rate") if what == "model" else (what, "saved", "hits", "tokens")
+    table = _table(title, titles, [(name, *_saved(told))[: len(titles)] for name, told in named], stacked=True)
     most = named[0]
     lead = f"{most[0]} saves most: {human.usd(most[1].cost_saved_usd)}" if most[1].cost_saved_usd else ""
     return _section(title, charts.rows(title, f"Saved by {what}. {lead}", rows) + table, lead)
 
 
-def _rate(told: Stats, what: str) -> str:
-    """A lookup that found nothing has no strategy, so only models have a rate."""
-    return human.percent(told.hit_rate) if what == "model" and told.lookups else "-"
+def _saved(told: Stats) -> tuple[str, ...]:
+    """The rate comes last: a lookup that found nothing has no strategy, so only models have one."""
+    rate = human.percent(told.hit_rate) if told.lookups else "-"
+    return human.usd(told.cost_saved_usd), human.count(told.hits), human.count(told.tokens_saved), rate
 
 
 def _name(name: str, what: str) -> str:
@@ -259,24 +284,23 @@ def _prompts(figures: Figures) -> str:
     )
     whole = figures.looked_at >= figures.stats.entries
     lead = "" if whole else f"Of {human.count(figures.looked_at)} entries that were looked at."
-    return _section("Hottest prompts", f'<ol class="prompts">{items}</ol>', lead, "wide")
+    return _section("Hottest prompts", f'<ol class="list">{items}</ol>', lead, "wide")
 
 
 def _details(table: str) -> str:
     return f"<details><summary>As a table</summary>{table}</details>"
 
 
-def _table(caption: str, titles: Sequence[str], rows: Iterable[Sequence[Any]], texts: Sequence[int] = ()) -> str:
+def _table(caption: str, titles: Sequence[str], rows: Iterable[Sequence[Any]], stacked: bool = False) -> str:
+    """A table; `stacked`: on a phone names stand above their figures."""
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles) if any(titles) else ""
     body = []
     for first, *cells in rows:
-        made = "".join(
-            f"<td{' class=text' if place in texts else ''}>{escape(str(cell))}</td>"
-            for place, cell in enumerate(cells, 1)
-        )
+        made = "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
         body.append(f'<tr><th scope="row">{escape(str(first))}</th>{made}</tr>')
     heads = f"<thead><tr>{head}</tr></thead>" if head else ""
-    return f"<table><caption>{escape(caption)}</caption>{heads}<tbody>{''.join(body)}</tbody></table>"
+    kind = ' class="stacked"' if stacked else ""
+    return f"<table{kind}><caption>{escape(caption)}</caption>{heads}<tbody>{''.join(body)}</tbody></table>"
 
 
 def _label(bucket: Bucket, form: str) -> str:
@@ -288,4 +312,4 @@ def _when(at: int) -> str:
 
 
 def _dollars(value: float) -> str:
-    return human.usd(Decimal(repr(value)))
+    return human.usd(Decimal(repr(value))).removesuffix(".00")
