@@ -21,6 +21,7 @@ def invoke(server: Any, *arguments: Any, stdin: str | bytes | None = None, name:
 
 def start(server: Any, *arguments: Any, folder: Path | None = None, **more: Any) -> subprocess.Popen[bytes]:
     """Runs a command as a process."""
+    more = {"env": os.environ} | more
     words = [sys.executable, "-m", "llmcache.cli", "--url", server.url, "--name", "faq", *map(str, arguments)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
-    return subprocess.Popen(words, cwd=folder, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}, **pipes)
+    return subprocess.Popen(words, cwd=folder, **pipes)
