@@ -15,7 +15,8 @@ import typer
 from .. import Cache, __version__
 from . import human
 from .app import Stop, app, session, show, tell
-from .entries import Json, require_server
+from .entries import Json
+from .server import describe, remove
 
 _QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
@@ -31,7 +32,6 @@ def bench(
 ) -> None:
     """Measure SET, GET and FETCH as a client sees them, in a cache of its own that is deleted afterwards."""
     settings = session(context)
-    require_server(settings.url, "bench")
     name = f"llmcache:bench:{uuid.uuid4().hex[:12]}"
     with settings.cache(name) as cache, Stop() as stop:
         server = describe(cache)
@@ -64,21 +64,6 @@ def bench(
 
 def _machine() -> str:
     return f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, llmcache {__version__}"
-
-
-def describe(cache: Cache) -> str:
-    """What the server is."""
-    told = cache.backend.client().info("server")  # type: ignore[attr-defined]
-    first = told if "redis_version" in told else next((node for node in told.values() if isinstance(node, dict)), {})
-    if "valkey_version" in first:
-        return f"Valkey {first['valkey_version']}, {first.get('os', '')}"
-    return f"Redis {first.get('redis_version', '?')}, {first.get('os', '')}"
-
-
-def remove(cache: Cache) -> None:
-    """Deletes a cache with its key."""
-    for key in cache.backend.keys:  # type: ignore[attr-defined]
-        cache.backend.client().unlink(key)  # type: ignore[attr-defined]
 
 
 class Load:

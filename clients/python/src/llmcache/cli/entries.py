@@ -16,7 +16,7 @@ import typer
 from .. import Answer, Explanation
 from ..question import Prompt
 from . import human
-from .app import CliError, app, note, pairs, session, show, tell
+from .app import app, note, pairs, session, show, tell
 
 Model = Annotated[str, typer.Option("--model", "-m", help="The model.")]
 System = Annotated[str, typer.Option(help="The system prompt.")]
@@ -316,9 +316,3 @@ def scan(
         show(long if full else titles, rows)
     if more:
         note(f"llmcache: the first {limit} only; --limit 0 lists all")
-
-
-def require_server(url: str | None, what: str) -> None:
-    """Only a server can do this."""
-    if (url or "").startswith(("memory:", "file:")):
-        raise CliError(f"{what} needs a server")

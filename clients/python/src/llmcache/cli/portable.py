@@ -191,6 +191,25 @@ class Restore(Op[bool]):
         return question(self.told).context
 
 
+#: One step: nobody who is killed in between leaves an entry that lives too long.
+_SCRIPT = """
+local stored = redis.call('LLMCACHE.SET', KEYS[1], unpack(ARGV, 3))
+if stored then redis.call('LLMCACHE.EXPIRE', KEYS[1], ARGV[1], ARGV[2]) end
+return stored
+"""
+
+
+@dataclass(frozen=True)
+class RestoreFor(Restore):
+    """Store an entry under its strategy, for as long as it has left."""
+
+    seconds: int
+
+    def words(self, key: str) -> list[Word]:
+        _, _, *rest = super().words(key)
+        return ["EVAL", _SCRIPT, 1, key, str(self.told["id"]), self.seconds, *rest]
+
+
 def question(told: Mapping[str, Any]) -> Question:
     """What a told entry answers, as far as its place in a cluster depends on it."""
 

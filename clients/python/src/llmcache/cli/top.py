@@ -22,9 +22,11 @@ from rich.text import Text
 
 from .. import Cache, Entry, LlmcacheError, Stats, Unavailable
 from . import human
-from .app import CliError, Session, app, console, is_live, session, tell
-from .entries import Json, require_server
+from .app import CliError, app, console, is_live, session, tell
+from .entries import Json
 from .sample import hottest
+from .server import caches as all_caches
+from .server import server
 
 _BARS = " ▁▂▃▄▅▆▇█"
 
@@ -55,11 +57,11 @@ def top(
 ) -> None:
     """Watch what caches do and save. q ends it."""
     settings = session(context)
-    require_server(settings.url, "top")
     chosen = names or ([*all_caches(settings)] if every else [settings.name])
     if not chosen:
         raise CliError("there is no cache on this server")
     caches = [settings.cache(name) for name in chosen]
+    server(caches[0])
     watch = Watch(caches, prompts, sample)
     try:
         if as_json or once or not is_live():
@@ -71,16 +73,6 @@ def top(
     finally:
         for cache in caches:
             cache.close()
-
-
-def all_caches(settings: Session) -> list[str]:
-    """The names of all caches of a server."""
-    with settings.cache() as cache:
-        client = cache.backend.client()  # type: ignore[attr-defined]
-        keys = [key.decode("utf-8", "replace") for key in client.scan_iter(count=1000, _type="llm-cache")]
-    if settings.cluster:
-        keys = [key.rpartition(":{")[0] for key in keys]
-    return sorted(set(keys))
 
 
 class Watch:

@@ -13,11 +13,11 @@ from typing import IO, Annotated, Any
 import typer
 
 from .. import Cache, Refused, Unavailable
-from ..ops import Raw
 from . import human
 from .app import CliError, Stop, app, note, session, tell
-from .entries import Json, require_server
-from .portable import PLAIN, SHAPES, ExplainId, Identity, RawEntry, RawScan, Restore, request, tell_entry
+from .entries import Json
+from .portable import PLAIN, SHAPES, ExplainId, Identity, RawEntry, RawScan, Restore, RestoreFor, request, tell_entry
+from .server import info, server
 from .warm import Bar
 
 _FORMAT = "llmcache-entries-1"
@@ -34,7 +34,6 @@ def export_(
 ) -> None:
     """Write all entries as lines of JSON. What is stale already is left out."""
     settings = session(context)
-    require_server(settings.url, "export")
     to_file = file is not None and str(file) != "-"
     with settings.cache() as cache, Stop() as stop:
         writer = Writer(cache, RawScan(count=500, match=match, tag=tag, model=model, scope=scope))
@@ -74,8 +73,7 @@ class Writer:
     def write(self, out: IO[str], stop: Stop) -> None:
         """All of them."""
         cursor, first = "0", True
-        if self.cache.info() is None:
-            raise CliError(f"there is no cache {self.cache.name!r}")
+        info(self.cache)
         print(json.dumps({"format": _FORMAT, "cache": self.cache.name, "at": _now()}), file=out)
         while (first or cursor != "0") and not stop.wanted:
             first = False
@@ -120,9 +118,9 @@ def import_(
 ) -> None:
     """Store entries that export wrote. What is there already stays, so it can be repeated."""
     settings = session(context)
-    require_server(settings.url, "import")
     piped = str(file) == "-"
     with settings.cache() as cache, Stop() as stop:
+        server(cache)
         reader = Reader(cache, overwrite)
         if piped:
             reader.read(sys.stdin, stop, None)
@@ -232,19 +230,15 @@ class Reader:
         if strategy in self._unknown or expires is None:
             self._count(self.cache._do(Restore(told, life, not self.overwrite)))
             return
+        seconds = max(1, round((expires - _now()) / 1000))
         try:
-            stored = self.cache._do(Restore(told, ("STRATEGY", strategy), not self.overwrite))
+            self._count(self.cache._do(RestoreFor(told, ("STRATEGY", strategy), not self.overwrite, seconds)))
         except Refused as error:
             if "STRATEGY" not in str(error):
                 raise
             # This cache does not have it: the entry lives as long all the same.
             self._unknown.add(strategy)
             self._store(told)
-            return
-        if stored and expires is not None:
-            left = max(1, round((expires - _now()) / 1000))
-            self.cache._do(Raw("LLMCACHE.EXPIRE", (str(told["id"]), left)))
-        self._count(stored)
 
     def _count(self, stored: bool) -> None:
         self.stored += stored

@@ -102,6 +102,8 @@ def warm(
         if file is None:
             if make is None:
                 raise typer.BadParameter("a worker needs --command or --python")
+            if settings.cluster:
+                raise CliError("a plan is of one key: work for one part of the cache, without --cluster")
             plan = None if profile == "all" else profile
             worker = Worker(cache, make, plan, jobs, pace, retries, within, lease, stop)
             summary = worker.work(interval, once)

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from ..app import app, note, session
-from ..entries import require_server
 from .figures import collect
 from .page import page
 
@@ -28,7 +27,6 @@ def report(
 ) -> None:
     """Write a page with charts: savings, models, misses, latency, memory, projection. It needs no network."""
     settings = session(context)
-    require_server(settings.url, "report")
     with settings.cache() as cache:
         figures = collect(cache, prompts, sample)
     html = page(figures, title or settings.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -10,8 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from ... import Cache, Entry, Stats
-from ..app import CliError
-from ..bench import describe
+from .. import server
 from ..sample import hottest
 
 #: What is counted in a bucket.
@@ -60,10 +58,7 @@ class Figures:
 
 def collect(cache: Cache, prompts: int = 0, sample: int = 20_000) -> Figures:
     """All figures of a cache."""
-    info = cache.info()
-    if info is None:
-        raise CliError(f"there is no cache {cache.name!r}")
-    now = _server_time(cache)
+    info, now = server.info(cache), server.now(cache)
     entries, looked_at = hottest(cache, prompts, sample) if prompts else ([], 0)
 
     def window(seconds: int) -> Stats:
@@ -72,7 +67,7 @@ def collect(cache: Cache, prompts: int = 0, sample: int = 20_000) -> Figures:
 
     return Figures(
         at=now,
-        server=describe(cache),
+        server=server.describe(cache),
         stats=cache.stats(),
         info=info,
         hours=buckets(window, now, list(_hours(now))),
@@ -82,11 +77,6 @@ def collect(cache: Cache, prompts: int = 0, sample: int = 20_000) -> Figures:
         hottest=entries,
         looked_at=looked_at,
     )
-
-
-def _server_time(cache: Cache) -> int:
-    told = cache.backend.client().time()  # type: ignore[attr-defined]
-    return int(told[0]) if isinstance(told, (tuple, list)) else int(time.time())
 
 
 def _hours(now: int) -> Iterator[int]:
