@@ -76,7 +76,7 @@ def _tiles(stats: Stats) -> str:
     tiles = [
         ("saved", human.usd(saved), "main"),
         ("hit rate", human.percent(stats.hit_rate) if stats.lookups else "-", "main"),
-        ("spent on answers", human.usd(spent), ""),
+        ("spent", human.usd(spent), ""),
         ("tokens saved", human.count(stats.tokens_saved), ""),
         ("waiting saved", human.seconds(stats.latency_saved_ms / 1000), ""),
         ("lookups", human.count(stats.lookups), ""),
@@ -101,17 +101,17 @@ def _alerts(figures: Figures) -> str:
         rule += f" over {human.seconds(alert['window'])}" if alert.get("window") else ""
         now = "" if alert.get("value") is None else f", now {_figure(figure, alert['value'])}"
         since = f", since {_when(int(alert['since']) // 1000)}" if alert.get("since") else ""
-        mark = '<b class="mark bad">fires</b>' if fires else '<b class="mark">quiet</b>'
+        mark = '<b class="mark bad">firing</b>' if fires else '<b class="mark">quiet</b>'
         told = f'<span class="soft">{escape(rule + now + since)}</span>'
         items.append(f"<li><strong>{escape(name)} {mark}</strong>{told}</li>")
-    what = f"{len(firing)} of {len(known)} fire." if firing else f"None of {len(known)} fires."
+    what = f"{len(firing)} of {len(known)} firing." if firing else f"None of {len(known)} firing."
     body = f'<ul class="list">{"".join(items)}</ul>'
     return _section("Alerts", body, what, "wide firing" if firing else "wide")
 
 
 def _words(figure: str) -> str:
     """The name of a figure as people say it."""
-    return figure.removesuffix("_usd").replace("_us.", " ").replace("_", " ")
+    return figure.removesuffix("_usd").removesuffix("_bytes").replace("_us.", " ").replace("_", " ")
 
 
 def _figure(name: str, value: Any) -> str:
