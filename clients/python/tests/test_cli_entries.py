@@ -116,7 +116,7 @@ def test_errors_are_one_line(server: RedisServer) -> None:
         result = invoke(Nobody(), *words)
         assert result.exit_code == code, words
         assert result.stderr.startswith("llmcache: ") and result.stderr.count("\n") == 1, result.stderr
-        assert "secret" not in result.output
+        assert "secret" not in result.output and "LLMCACHE_DEBUG" not in result.output
     refused = invoke(server, "set", "p", "r", "--strategy", "sometimes")
     assert refused.exit_code == 1 and "STRATEGY" in refused.stderr
     server.client().set("text", "x")

@@ -229,6 +229,6 @@ def test_it_can_be_printed(open_at: Callable[..., Any]) -> None:
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:
         assert driver.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-        assert driver.execute_script("return document.querySelector('details td').getBoundingClientRect().height") > 10
+        assert driver.execute_script("return document.querySelector('details td').checkVisibility()")
     finally:
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
