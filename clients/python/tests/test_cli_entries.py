@@ -71,6 +71,8 @@ def test_explain_says_why(server: RedisServer) -> None:
     invoke(server, "set", "How do I reset my password?", "So.")
     told = invoke(server, "explain", "How do I reset my passwrod?", "--similar").stdout
     assert "hit (similar)" in told and "How do I reset my password?" in told
+    struck = invoke(server, "explain", "How do I not reset my password?", "--similar").stdout
+    assert 'negation: "not" is asked only' in struck and "quotes" not in struck
     as_json = json.loads(invoke(server, "explain", "Who won?", "--json").stdout)
     assert (as_json["verdict"], as_json["reason"], len(as_json["digest"])) == ("miss", "absent", 64)
     assert invoke(server, "explain", "p", "--similar", "--exact").exit_code == 2

@@ -201,3 +201,10 @@ def test_what_is_no_export_is_refused(server: RedisServer, cache: Cache, tmp_pat
     assert result.exit_code == 1 and "1 stored" in result.stdout and "4 rejected" in result.stdout
     assert [f"line {number}:" in result.stderr for number in (3, 4, 5, 6)] == [True] * 4
     assert invoke(server, "import", tmp_path / "nosuch").exit_code == 1
+
+
+def test_who_loses_vectors_is_told(server: RedisServer, cache: Cache) -> None:
+    cache.command("create", "SIMILARITY", "vector", "DIM", 2)
+    cache.set("p", "r", vector=[1.0, 0.0])
+    assert "vectors" in invoke(server, "export").stderr
+    assert "vectors" not in invoke(server, "export", name="nosuch").stderr

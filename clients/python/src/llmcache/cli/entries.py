@@ -225,17 +225,13 @@ def _explain(told: Explanation) -> None:
                 (
                     f"{found.similarity:.3f}",
                     found.verdict,
-                    _guards(found.guards),
+                    "; ".join(found.guards) or "pass",
                     found.id,
                     human.clip(found.prompt, 120),
                 )
                 for found in told.candidates
             ],
         )
-
-
-def _guards(guards: tuple[str, ...]) -> str:
-    return "; ".join(guard for guard in guards if "pass" not in guard) or "pass"
 
 
 @app.command()

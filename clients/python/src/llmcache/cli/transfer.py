@@ -55,6 +55,8 @@ def export_(
     if stop.wanted:
         note("llmcache: interrupted")
         raise typer.Exit(130)
+    if writer.loses_vectors:
+        note("llmcache: the server does not tell vectors: imported entries are matched exactly only")
     told = f"llmcache: {writer.written:,} entries"
     told += f", {writer.stale:,} stale ones left out" if writer.stale else ""
     note(told)
@@ -69,11 +71,12 @@ class Writer:
     def __init__(self, cache: Cache, pages: RawScan) -> None:
         self.cache, self.pages = cache, pages
         self.written = self.stale = self.untold = 0
+        self.loses_vectors = False
 
     def write(self, out: IO[str], stop: Stop) -> None:
         """All of them."""
         cursor, first = "0", True
-        info(self.cache)
+        self.loses_vectors = info(self.cache)["similarity"] == "vector"
         print(json.dumps({"format": _FORMAT, "cache": self.cache.name, "at": _now()}), file=out)
         while (first or cursor != "0") and not stop.wanted:
             first = False
