@@ -9,6 +9,7 @@ import time
 from decimal import Decimal
 
 import pytest
+from conftest import RedisServer
 
 from llmcache import AsyncCache, Cache, Item, Question, Refused
 
@@ -305,3 +306,12 @@ def test_options_that_nobody_knows_are_errors(cache: Cache) -> None:
         cache.get("p", modle="m")  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         cache.set("p", "x", tags="abc")
+
+
+def test_an_explanation_names_the_guards_that_strike(server: RedisServer) -> None:
+    for protocol in (2, 3):
+        with Cache(server.url, "faq", fallback=None, options={"protocol": protocol}) as cache:
+            cache.set("How do I reset my password?", "So.")
+            told = cache.explain("How do I not reset my password?", mode="similar")
+            assert told.candidates[0].guards == ('negation: "not" is asked only',)
+            assert cache.explain("How do I reset my passwrod?", mode="similar").candidates[0].guards == ()

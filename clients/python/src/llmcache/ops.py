@@ -336,7 +336,8 @@ class Explain(Op[Explanation]):
         told = fields(reply)
         candidates = []
         for candidate in map(fields, told["candidates"]):
-            guards = tuple(text(guard) for guard in candidate.get("guards") or ())
+            told_guards = fields(candidate.get("guards") or {})
+            guards = tuple(f"{name}: {text(why)}" for name, why in told_guards.items() if text(why) != "pass")
             similarity, verdict = float(candidate["similarity"]), text(candidate["verdict"])
             candidates.append(Candidate(text(candidate["id"]), text(candidate["prompt"]), similarity, verdict, guards))
         names = ("digest", "context", "mode", "strategy", "rule")

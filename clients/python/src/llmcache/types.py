@@ -114,6 +114,7 @@ class Candidate:
     prompt: str
     similarity: float
     verdict: str
+    #: Those that strike, each with its reason: `numbers: 3 is asked only`.
     guards: tuple[str, ...] = ()
 
 
