@@ -21,7 +21,7 @@ from redis.retry import Retry
 from .. import ops
 from ..flows import Flow, Send
 from ..question import Word
-from ..types import LlmcacheError, Refused, Unavailable, Warmed
+from ..types import LlmcacheError, Refused, Unavailable, Unsupported, Warmed
 from .base import Backend
 
 T = TypeVar("T")
@@ -99,6 +99,8 @@ class Server(Backend):
             return (yield from self._scan(op))
         if isinstance(op, ops.Warm):
             return (yield from self._warm(op))
+        if isinstance(op, ops.Raw) and op.command == "LLMCACHE.WARM" and "PLAN" in op.rest:
+            raise Unsupported("a plan belongs to one key: the parts of a split cache would all hand out all of it")
         told = []
         for key in self.keys:
             result = yield from self._one(op, key)
