@@ -41,7 +41,7 @@ build-panics: setup
 	mkdir -p $(TARGET)/panics && cp $(TARGET)/debug/libllmcache.so $(TARGET)/panics/
 
 test-e2e: build build-panics ## the module in real servers, which it starts and ends itself
-	$(CARGO) test --no-default-features --features e2e --test e2e -- --test-threads $(E2E_THREADS) --skip ::alone:: $(ARGS)
+	$(CARGO) test --no-default-features --features e2e --test e2e -- --test-threads $(E2E_THREADS) --skip ::alone::
 	$(CARGO) test --no-default-features --features e2e --test e2e -- --test-threads 1 ::alone::
 
 test-clients: build ## the commands through redis-py, and the figures through Prometheus' parser (needs python3 with venv)
