@@ -121,7 +121,7 @@ class Installed(Queries):
             return True
         if self.dialect == "sqlite":
             return is_open(connection.connection.driver_connection) is False
-        return _level(connection) in _PER_STATEMENT
+        return _level(connection) in _PER_STATEMENT and not ledger.keeps_snapshot
 
     def _begin(self, connection: Connection) -> None:
         ledger: Ledger | None = connection.info.get(_KEY)
@@ -295,7 +295,7 @@ def _asked(place: _Place, made: Compiled, more: frozenset[Name], scope: str) -> 
     if place.ledger is not None and (place.ledger.touches(tables) or not place.is_fresh):
         return None
     try:
-        return tables, digest(sorted(made.parameters.items()))
+        return tables, digest([sorted(made.parameters.items()), made.types])
     except NotStorable:
         return None
 

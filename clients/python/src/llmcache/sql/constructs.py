@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,6 +15,7 @@ from sqlalchemy.sql.dml import Delete, UpdateBase
 from .statements import Name, Reading, name_of, normal, reading, system_table, why_not, writing
 from .values import enum_name
 
+_LATER = re.compile(r"\(?__\[POSTCOMPILE_[^\]]*\]\)?")
 Schemas = Mapping[str | None, str | None]
 
 
@@ -29,6 +31,8 @@ class Compiled:
     #: By which objects the columns of rows can be named.
     columns: list[tuple[Any, ...]] | None = None
     enums: dict[str, Any] = field(default_factory=dict)
+    #: The types of parameters and columns; they decide what a value means.
+    types: list[str] = field(default_factory=list)
 
 
 def compiled(statement: Any, dialect: Any, parameters: Mapping[str, Any], schemas: Schemas | None) -> Compiled:
@@ -38,24 +42,27 @@ def compiled(statement: Any, dialect: Any, parameters: Mapping[str, Any], schema
         statement,
         schema_translate_map=schemas,
         render_schema_translate=bool(schemas),
-        compile_kwargs={"render_postcompile": True},
     )
-    sql, given = compiler.string, compiler.construct_params(parameters, escape_names=False)
+    # Lists of values are rendered only when they are sent.
+    sql = _LATER.sub("(...)", compiler.string)
+    readable = sql.replace("(...)", "(NULL)")
+    given = dict(compiler.construct_params(parameters, escape_names=False))
     if compiler.changes:
         return Compiled(sql, given, None, "it writes")
     tables = frozenset(name_of(table.name, _schema(table, schemas)) for table in compiler.tables)
     found: Reading | None = Reading(tables)
     if compiler.is_opaque:
-        told = reading(sql, dialect.name)
+        told = reading(readable, dialect.name)
         found = told and Reading(told.tables | tables, told.why_not)
     why = compiler.is_locked or why_not(sql, dialect.name, given.values())
     if found is None:
         # Nobody can tell what it reads; whether it writes, perhaps.
-        why = why or ("it may write" if writing(sql, dialect.name) else None)
+        why = why or ("it may write" if writing(readable, dialect.name) else None)
     else:
         why = why or found.why_not or system_table(found.tables)
     is_text = isinstance(statement, TextClause)
     made = Compiled(normal(sql, dialect.name) if is_text else sql, given, None if found is None else found.tables, why)
+    made.types = [_type(bind.type) for bind in compiler.binds.values()]
     if isinstance(statement, SelectBase):
         _describe(statement, made)
     return made
@@ -124,11 +131,16 @@ def _describe(statement: Any, made: Compiled) -> None:
     else:
         made.columns = [(column,) for column in columns]
     for column in columns:
+        made.types.append(_type(column.type))
         kind = getattr(column.type, "item_type", column.type)
         if isinstance(kind, types.TypeDecorator):
             kind = kind.impl_instance
         if isinstance(kind, types.Enum) and kind.enum_class is not None:
             made.enums[enum_name(kind.enum_class)] = kind.enum_class
+
+
+def _type(kind: Any) -> str:
+    return f"{type(kind).__module__}.{kind!r}"
 
 
 @lru_cache(maxsize=64)

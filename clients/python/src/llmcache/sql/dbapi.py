@@ -325,7 +325,7 @@ def _asked(
     fixed = why_not(sql, dialect, values) is None and system_table(tables) is None
     if not tables or not fixed or queries.is_temporary(tables) or (ledger.is_personal and not scope):
         return None
-    if ledger.touches(tables) or not (ledger.statements == 0 or _sees_all(connection)):
+    if ledger.touches(tables) or not (ledger.statements == 0 or _sees_all(connection, ledger)):
         return None
     try:
         return tables, digest(sorted(parameters.items()) if isinstance(parameters, Mapping) else values)
@@ -333,13 +333,13 @@ def _asked(
         return None
 
 
-def _sees_all(connection: Any) -> bool:
+def _sees_all(connection: Any, ledger: Ledger) -> bool:
     """Whether a statement sees now all that is committed by now, though others were made before."""
     if is_open(connection) is False:
         return True
     if _driver(connection) in ("psycopg", "psycopg2"):
         level = getattr(connection, "isolation_level", None)
-        return level is None or int(level) in (1, 2)
+        return (level is None or int(level) in (1, 2)) and not ledger.keeps_snapshot
     return False
 
 
@@ -377,7 +377,8 @@ def _queries(connection: Any, cache: Any, database: str | None, settings: Settin
 
 
 def _driver(connection: Any) -> str:
-    return type(connection).__mro__[-2].__module__.partition(".")[0]
+    modules = [kind.__module__.partition(".")[0] for kind in type(connection).__mro__]
+    return next((one for one in modules if one in ("sqlite3", "psycopg", "psycopg2")), modules[0])
 
 
 def _dialect(connection: Any) -> str:

@@ -13,6 +13,7 @@ _SAVEPOINT = re.compile(
     r"(?:\s+[\"`\[]?(?P<name>\w+))?",
     re.IGNORECASE,
 )
+_FOR_NOW = re.compile(r"\s*set\s+(?:local\s+)?(?:transaction|constraints)\b", re.IGNORECASE)
 _CONTROL = frozenset("begin start commit end rollback savepoint release abort".split())
 _DEFINING = frozenset("create alter drop truncate rename comment grant revoke".split())
 
@@ -24,6 +25,8 @@ class Ledger:
         self._frames: list[tuple[str, set[Name]]] = [("", set())]
         #: How many statements the transaction has made.
         self.statements = 0
+        #: Whether the transaction was told to see what was committed when it began, and no more.
+        self.keeps_snapshot = False
         #: Whether a setting of the connection may have changed what it sees.
         self.is_personal = False
         #: Definitions; some databases commit them, whatever comes after.
@@ -46,13 +49,15 @@ class Ledger:
     def before(self, sql: str, writes: Iterable[Name]) -> None:
         """Notes a statement that is about to be made."""
         first = verb(sql)
+        if first in ("set", "begin", "start") and "isolation" in sql.lower():
+            self.keeps_snapshot = True
         if first in _CONTROL:
             self._control(first, sql)
             return
         self._is_prepared = self._is_prepared or (first == "prepare" and "transaction" in sql.lower())
         self.statements += 1
         if first == "set" or (first == "select" and "set_config" in bare(sql).lower()):
-            self.is_personal = self.is_personal or "transaction" not in sql.lower()
+            self.is_personal = self.is_personal or not _FOR_NOW.match(sql)
         self._frames[-1][1].update(writes)
         if first in _DEFINING:
             self._defined.update(writes)
@@ -102,7 +107,7 @@ class Ledger:
     def _clear(self) -> None:
         self._frames = [("", set())]
         self._defined = set()
-        self._ends = self._is_prepared = False
+        self._ends = self._is_prepared = self.keeps_snapshot = False
         self.statements = 0
 
     def _control(self, first: str, sql: str) -> None:
