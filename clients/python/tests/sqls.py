@@ -62,10 +62,6 @@ class Postgres:
         self.user = _user()
         self.folder, self.port = folder, free_port()
         if self.user is not None:
-            place = folder
-            while place != Path("/tmp") and place != Path("/"):
-                place.chmod(0o755)
-                place = place.parent
             account = pwd.getpwnam(self.user)
             os.chown(folder, account.pw_uid, account.pw_gid)
         made = self._do(

@@ -34,14 +34,14 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
 
 def test_slow_queries(engine: sa.Engine, cache: Cache) -> None:
     @sa.event.listens_for(engine, "connect")
-    def slow(connection: Any, record: Any) -> None:
+    def can_wait(connection: Any, record: Any) -> None:
         connection.create_function("wait", 1, lambda seconds: time.sleep(seconds))
 
     engine.dispose()
     installed = install(engine, cache)
     slow, often = sa.text("SELECT wait(:s), id FROM orders LIMIT 1"), sa.select(ORDERS.c.id).where(ORDERS.c.id == 1)
     big = sa.text("SELECT o.id, c.name, wait(0.002) FROM orders o, customers c")
-    for seconds in (0.1, 0.05):
+    for seconds in (0.3, 0.1, 0.3):
         cached_query(engine, slow, {"s": seconds})
     for _ in range(30):
         cached_query(engine, often)
@@ -49,16 +49,15 @@ def test_slow_queries(engine: sa.Engine, cache: Cache) -> None:
         cached_query(engine, big)
     cache.set("another thing", "x")
     told = slow_queries(cache)
-    assert [one.statement for one in told.slowest][0] == "SELECT wait(?), id FROM orders LIMIT 1"
+    assert told.slowest[0].statement == "SELECT wait(?), id FROM orders LIMIT 1"
     slowest = told.slowest[0]
-    assert (slowest.entries, slowest.hits, slowest.calls) == (2, 0, 2)
-    assert 70 < slowest.mean_ms < 200 and 100 < slowest.max_ms < 300
+    assert (slowest.entries, slowest.hits, slowest.calls) == (2, 1, 3)
+    assert 200 <= slowest.mean_ms < 300 <= slowest.max_ms < 600
     assert told.most_frequent[0].hits == 29 and told.most_frequent[0].tables == ("orders",)
-    assert told.most_valuable[0].statement.startswith("SELECT o.id") and told.most_valuable[0].tables == (
-        "customers",
-        "orders",
-    )
-    assert told.most_valuable[0].rows == 27 and told.most_valuable[0].worth > told.most_valuable[1].worth > 0
+    assert told.most_valuable[0] == slowest and slowest.saved_ms == pytest.approx(slowest.max_ms, rel=0.1)
+    assert told.most_valuable[0].worth > told.most_valuable[1].worth > 0
+    (cross,) = (one for one in told.slowest if "customers" in one.tables)
+    assert (cross.tables, cross.rows, cross.hits) == (("customers", "orders"), 27, 2)
     assert told.seen == 4 and not told.is_partial
     assert [one.database for one in told.slowest] == [installed.database] * 3
     assert slow_queries(cache, database="other").slowest == []
@@ -85,9 +84,11 @@ ADVISED: list[tuple[Any, list[tuple[str, tuple[str, ...]]]]] = [
     ("SELECT customer_id, count(*) FROM orders GROUP BY customer_id", [("orders", ("customer_id",))]),
     ("SELECT * FROM orders WHERE total BETWEEN 1 AND 2", [("orders", ("total",))]),
     ("SELECT * FROM orders WHERE total IN (1, 2)", [("orders", ("total",))]),
-    ("SELECT name FROM customers WHERE id IN (SELECT customer_id FROM orders WHERE total = 3)", [("orders", ("total",))]),
+    ("SELECT name FROM customers WHERE id IN (SELECT customer_id FROM orders WHERE total = 3)",
+     [("orders", ("total",))]),
     ("UPDATE orders SET total = 1 WHERE customer_id = 4", [("orders", ("customer_id",))]),
-    (sa.select(ORDERS.c.id).where(ORDERS.c.total.in_([1, 2]), ORDERS.c.customer_id == 3), [("orders", ("total", "customer_id"))]),
+    (sa.select(ORDERS.c.id).where(ORDERS.c.total.in_([1, 2]), ORDERS.c.customer_id == 3),
+     [("orders", ("total", "customer_id"))]),
     (sa.select(CUSTOMERS.c.id).where(CUSTOMERS.c.name == "x"), [("customers", ("name",))]),
     (sa.text("SELECT * FROM orders WHERE customer_id = :c"), [("orders", ("customer_id",))]),
     ("SELECT * FROM orders WHERE id = 3", []),

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, TextClause
+from sqlalchemy import Connection, Engine, text
 
 from .dbapi import CachedConnection, _dialect
 from .statements import _parse
@@ -77,16 +77,9 @@ def _sent(connection: Any, statement: Any, parameters: Any) -> tuple[str, Any]:
     if not isinstance(connection, Connection):
         return str(statement), parameters or ()
     if isinstance(statement, str):
-        from sqlalchemy import text
-
         statement = text(statement)
-    compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
-    if isinstance(statement, TextClause) and parameters is None:
-        parameters = {}
-    given = compiled.construct_params(parameters or {}, escape_names=False)
-    if compiled.positional:
-        return str(compiled), tuple(given[name] for name in compiled.positiontup)
-    return str(compiled), given
+    sent = statement.compile(dialect=connection.dialect).construct_expanded_state(parameters or {})
+    return sent.statement, sent.positional_parameters if sent.positiontup is not None else sent.parameters
 
 
 def _fetch(connection: Any, sql: str, parameters: Any) -> list[tuple[Any, ...]]:
