@@ -41,7 +41,7 @@ def test_slow_queries(engine: sa.Engine, cache: Cache) -> None:
     installed = install(engine, cache)
     slow, often = sa.text("SELECT wait(:s), id FROM orders LIMIT 1"), sa.select(ORDERS.c.id).where(ORDERS.c.id == 1)
     big = sa.text("SELECT o.id, c.name, wait(0.002) FROM orders o, customers c")
-    for seconds in (0.3, 0.1, 0.3):
+    for seconds in (0.3, 0.1, 0.3, 0.3, 0.3, 0.3, 0.3):
         cached_query(engine, slow, {"s": seconds})
     for _ in range(30):
         cached_query(engine, often)
@@ -51,10 +51,10 @@ def test_slow_queries(engine: sa.Engine, cache: Cache) -> None:
     told = slow_queries(cache)
     assert told.slowest[0].statement == "SELECT wait(?), id FROM orders LIMIT 1"
     slowest = told.slowest[0]
-    assert (slowest.entries, slowest.hits, slowest.calls) == (2, 1, 3)
+    assert (slowest.entries, slowest.hits, slowest.calls) == (2, 5, 7)
     assert 200 <= slowest.mean_ms < 300 <= slowest.max_ms < 600
     assert told.most_frequent[0].hits == 29 and told.most_frequent[0].tables == ("orders",)
-    assert told.most_valuable[0] == slowest and slowest.saved_ms == pytest.approx(slowest.max_ms, rel=0.1)
+    assert told.most_valuable[0] == slowest and slowest.saved_ms == pytest.approx(5 * slowest.max_ms, rel=0.01)
     assert told.most_valuable[0].worth > told.most_valuable[1].worth > 0
     (cross,) = (one for one in told.slowest if "customers" in one.tables)
     assert (cross.tables, cross.rows, cross.hits) == (("customers", "orders"), 27, 2)

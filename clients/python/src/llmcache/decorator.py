@@ -82,7 +82,7 @@ def cached(
         method: Any = function
         if isinstance(method, (staticmethod, classmethod)):
             inner: Any = decorate(method.__func__)
-            return cast(Any, staticmethod(inner) if isinstance(method, staticmethod) else _OfClass(inner))
+            return cast(Cached[P, R], staticmethod(inner) if isinstance(method, staticmethod) else _OfClass(inner))
         kind = AsyncCached if inspect.iscoroutinefunction(function) else Cached
         return kind(function, cache, settings)
 
