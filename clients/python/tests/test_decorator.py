@@ -428,10 +428,10 @@ class Array:
 
 DIFFERENT: list[Any] = [
     None, True, 0, 1, 1.5, "1", "", b"1", float("inf"), float("nan"), [1], [[1]], {"1": 1}, {1: 1}, {1}, {"a": None},
-    {}, [], Decimal("1"), Decimal("1.0"), date(2024, 1, 1), datetime(2024, 1, 1),
-    datetime(2024, 1, 1, tzinfo=timezone.utc), timedelta(1), uuid.UUID(int=1), Path("/a"), Color.RED, Color.BLUE, Shade.RED, Point(1), Point(1, [2]),
-    Point(Point(1)), Own("a"), Own("b"), Array(b"12"), Array(b"13"), re.compile("a"), re.compile("a", re.I),
-    range(3), 1j, int, str, len, at_top.__wrapped__,
+    {}, [], Decimal("1"), Decimal("1.0"), date(2024, 1, 1), datetime(2024, 1, 1), datetime(2024, 1, 1,
+    tzinfo=timezone.utc), timedelta(1), uuid.UUID(int=1), Path("/a"), Color.RED, Color.BLUE, Shade.RED, Point(1),
+    Point(1, [2]), Point(Point(1)), Own("a"), Own("b"), Array(b"12"), Array(b"13"), re.compile("a"), re.compile("a",
+    re.I), range(3), 1j, int, str, len, at_top.__wrapped__,
 ]  # fmt: skip
 
 

@@ -19,9 +19,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, relationship, scoped_session, sessionmaker
 from sqls import CUSTOMERS, META, ORDERS, Counter, sqlite_engine
 
-from llmcache import AsyncCache, Cache, Unavailable
+from llmcache import AsyncCache, Cache, Unavailable, ops
 from llmcache.backends import LocalBackend
+from llmcache.flows import Sleep, run
 from llmcache.sql import Installed, cached_query, install
+from llmcache.sql.queries import Queries, Settings
+from llmcache.sql.statements import name_of
 
 
 @pytest.fixture(params=["server", "memory"])
@@ -397,13 +400,52 @@ def test_schemas_and_their_translation(engine: sa.Engine, counter: Counter, tmp_
 
 
 def test_temporary_tables_are_each_connections_own(engine: sa.Engine, counter: Counter) -> None:
-    for number in (1, 2):
-        with engine.connect() as connection:
-            connection.exec_driver_sql("CREATE TEMP TABLE IF NOT EXISTS mine (n INTEGER)")
+    with engine.connect() as one, engine.connect() as two:
+        for number, connection in enumerate((one, two)):
+            connection.exec_driver_sql("CREATE TEMP TABLE mine (n INTEGER)")
             connection.exec_driver_sql(f"INSERT INTO mine VALUES ({number})")
             connection.commit()
-            assert number in cached_query(connection, text("SELECT n FROM mine")).scalars().all()
-            connection.invalidate()
+        for number, connection in enumerate((one, two)):
+            assert cached_query(connection, text("SELECT n FROM mine")).scalar() == number
+        one.invalidate()
+        two.invalidate()
+
+
+def test_a_name_without_a_schema_is_that_of_any(engine: sa.Engine, counter: Counter, tmp_path: Path) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def attach(connection: Any, record: Any) -> None:
+        connection.execute(f"ATTACH '{tmp_path / 'other.db'}' AS tenant")
+
+    engine.dispose()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE tenant.alone (n INTEGER)")
+    for read, write in (("alone", "tenant.alone"), ("tenant.alone", "alone"), ("alone", "alone")):
+        count = text(f"SELECT count(*) FROM {read}")
+        before = cached_query(engine, count).scalar()
+        with engine.begin() as connection:
+            connection.execute(text(f"INSERT INTO {write} VALUES (1)"))
+        assert cached_query(engine, count).scalar() == before + 1
+
+
+def test_text_within_a_statement_is_read_as_well(engine: sa.Engine, counter: Counter) -> None:
+    statement = select(sa.literal_column("(SELECT count(*) FROM orders)")).select_from(CUSTOMERS).limit(1)
+    where = select(CUSTOMERS.c.id).where(text("id IN (SELECT customer_id FROM orders)"))
+    assert (cached_query(engine, statement).scalar(), len(cached_query(engine, where).all())) == (9, 3)
+    with engine.begin() as connection:
+        connection.execute(ORDERS.delete())
+    assert (cached_query(engine, statement).scalar(), len(cached_query(engine, where).all())) == (0, 0)
+
+
+def test_columns_of_other_types_are_other_questions(engine: sa.Engine, counter: Counter) -> None:
+    for kind, expected in (
+        (sa.Integer, 8),
+        (sa.Numeric(10, 2), Decimal("8.00")),
+        (sa.Numeric(10, 3), Decimal("8.000")),
+    ):
+        total = sa.table("orders", sa.column("total", kind))
+        for _ in range(2):
+            value = cached_query(engine, select(total.c.total).where(total.c.total > 7)).scalar()
+            assert repr(value) == repr(expected)
 
 
 class Kind(enum.Enum):
@@ -501,21 +543,19 @@ def test_what_an_old_snapshot_told_is_not_found_by_who_comes_later(engine: sa.En
     @sa.event.listens_for(engine, "after_cursor_execute")
     def wait(connection: Any, cursor: Any, sql: str, *rest: Any) -> None:
         if sql.startswith("SELECT sum") and threading.current_thread() is reader:
-            slow.append(cursor.fetchone()[0])
+            # What it answers is computed by now.
             made.set()
-            assert committed.wait(10)
+            committed.wait(10)
 
     def read() -> None:
         with engine.connect() as connection:
-            cached_query(connection, total)
+            slow.append(cached_query(connection, total).scalar())
 
     reader = threading.Thread(target=read)
     reader.start()
     assert made.wait(10)
     with engine.begin() as connection:
         connection.execute(ORDERS.update().values(total=100))
-    # The old one is still at work; who asks now does not wait for it.
-    assert cached_query(engine, total).scalar() == 900
     committed.set()
     reader.join(10)
     assert slow == [36]
@@ -567,6 +607,29 @@ def test_a_removal_that_the_cache_misses_is_made_up_for(engine: sa.Engine) -> No
     assert cached_query(engine, TOTALS).all() == []
     assert cached_query(engine, TOTALS).all() == []
     assert counter.reads == 3
+
+
+def test_a_removal_counts_only_for_changes_from_before_it() -> None:
+    """One removal is under way while another change is committed, and that one's own removal fails."""
+    removals: list[Any] = []
+
+    class Slow(LocalBackend):
+        def flow(self, op: Any) -> Any:
+            if isinstance(op, ops.Invalidate):
+                removals.append(op)
+                yield Sleep(0)
+            return (yield from super().flow(op))
+
+    queries = Queries(Cache(backend=Slow()), "shop", "", "sqlite", Settings())
+    first, second = (queries.written({name_of("orders")}) for _ in range(2))
+    next(first), next(second)
+    with pytest.raises(StopIteration):
+        first.send(None)
+    with pytest.raises(StopIteration):
+        second.throw(Unavailable("gone"))
+    run(queries._settle())
+    run(queries._settle())
+    assert len(removals) == 3
 
 
 def test_without_its_server_nothing_is_kept(engine: sa.Engine, own_server: Any) -> None:

@@ -81,7 +81,8 @@ class Queries:
         self._who = who
         self._lock = threading.Lock()
         #: Removals that the cache has not taken yet.
-        self._owed: set[Name] = set()
+        self._owed: dict[Name, int] = {}
+        self._serial = 0
         self._temporary: set[Name] = set()
         self._views = _declared(settings.views)
         self._cascades = _declared(settings.cascades)
@@ -179,14 +180,15 @@ class Queries:
 
     def written(self, tables: Iterable[Name]) -> Flow[None]:
         """Removes what was made of these tables. What the cache does not take now it is told before the next read."""
-        with self._lock:
-            self._owed.update(tables)
-        yield from self._settle()
+        yield from self._settle(tables)
 
-    def _settle(self) -> Flow[bool]:
-        """Whether the cache knows of all changes of this process."""
+    def _settle(self, tables: Iterable[Name] = ()) -> Flow[bool]:
+        """Whether the cache knows of all changes of this process, these included."""
         with self._lock:
-            owed = set(self._owed)
+            # Each change is known by its number: a removal that began before it does not count for it.
+            self._serial += 1
+            self._owed.update(dict.fromkeys(tables, self._serial))
+            owed = dict(self._owed)
         if not owed:
             return True
         tags = self._write_tags(owed)
@@ -198,7 +200,9 @@ class Queries:
             log.warning("llmcache: changed tables are not removed yet; queries go to the database (%s)", error)
             return False
         with self._lock:
-            self._owed -= owed
+            for table, serial in owed.items():
+                if self._owed.get(table) == serial:
+                    del self._owed[table]
         return True
 
 
