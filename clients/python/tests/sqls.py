@@ -69,7 +69,7 @@ class Postgres:
         )
         if made.returncode:
             pytest.skip(f"initdb fails: {made.stderr.decode()[-300:]}")
-        options = f"-p {self.port} -h 127.0.0.1 -k {folder} -F"
+        options = f"-p {self.port} -h 127.0.0.1 -k {folder} -F -c max_prepared_transactions=5"
         started = self._do(
             "pg_ctl", "-D", str(folder / "data"), "-o", options, "-l", str(folder / "log"), "-w", "-t", "60", "start"
         )

@@ -80,7 +80,21 @@ def test_transactions(engine: sa.Engine, cache: Cache) -> None:
         assert ids(reader) == []
 
 
-def test_prepared_transactions_and_autocommit(engine: sa.Engine, cache: Cache) -> None:
+def test_prepared_transactions(engine: sa.Engine, cache: Cache) -> None:
+    install(engine, cache)
+    counter = Counter(engine)
+    assert ids(engine) == [1, 4, 7]
+    for ends, expected, reads in (("rollback", [1, 4, 7], 1), ("commit", [], 2)):
+        with engine.connect() as connection:
+            transaction = connection.begin_twophase()
+            connection.execute(ORDERS.delete())
+            transaction.prepare()
+            assert ids(engine) == [1, 4, 7] and counter.reads == 1
+            getattr(transaction, ends)()
+        assert ids(engine) == expected and counter.reads == reads
+
+
+def test_autocommit(engine: sa.Engine, cache: Cache) -> None:
     install(engine, cache)
     assert ids(engine) == [1, 4, 7]
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
