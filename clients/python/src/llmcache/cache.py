@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from . import ops
 from .backends import Backend, Breaker, Fallback, FileShelf, LocalBackend, MemoryShelf, Near, Server
@@ -19,9 +19,12 @@ from .types import Answer, Due, Entry, Explanation, Fetched, Result, Warmed
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from .decorator import Cached
     from .options import CallOptions, Context, LookupOptions, StoreOptions
 
 T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
 Dollars = Decimal | float | str
 Response = str | bytes
 Cost = Dollars | Callable[[Any], Dollars]
@@ -281,7 +284,7 @@ class Cache(_Verbs):
         """Any other command, such as CREATE, ALTER, STRATEGY, RULE or ALERT, about this cache."""
         return self._do(ops.Raw(f"LLMCACHE.{name.upper()}", words))
 
-    def cached(self, **options: Any) -> Any:
+    def cached(self, **options: Any) -> Callable[[Callable[P, R]], Cached[P, R]]:
         """A decorator; see `llmcache.cached`."""
         from .decorator import cached
 
@@ -432,7 +435,7 @@ class AsyncCache(_Verbs):
         """As `Cache.command`."""
         return await self._do(ops.Raw(f"LLMCACHE.{name.upper()}", words))
 
-    def cached(self, **options: Any) -> Any:
+    def cached(self, **options: Any) -> Callable[[Callable[P, R]], Cached[P, R]]:
         """A decorator; see `llmcache.cached`."""
         from .decorator import cached
 

@@ -23,7 +23,7 @@ class Codec:
         """The bytes of a value. Fails where it would come back as another one."""
         try:
             data = self.dumps(value)
-            same = self.loads(data) == value
+            same = bool(self.loads(data) == value)
         except (TypeError, ValueError) as error:
             raise NotStorable(str(error)) from error
         if not same:

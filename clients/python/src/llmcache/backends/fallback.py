@@ -97,7 +97,13 @@ class Fallback(Backend):
         """Whether the server is left alone now."""
         return self.breaker.is_open
 
-    def flow(self, op: ops.Op[T]) -> Flow[T]:
+    @property
+    def shared(self) -> Backend:
+        """The same where only what all processes have in common will do: fails while the first cannot answer."""
+        return _Shared(self)
+
+    def flow(self, op: ops.Op[T], *, only_shared: bool = False) -> Flow[T]:
+        only_shared = only_shared or isinstance(op, (ops.Raw, ops.TakeDue))
         if self.breaker.lets_through():
             try:
                 yield from self._catch_up()
@@ -105,7 +111,7 @@ class Fallback(Backend):
             except Unavailable as why:
                 if self.breaker.failed():
                     log.warning("llmcache: the server cannot be reached (%s): answers are kept here meanwhile", why)
-                if isinstance(op, (ops.Raw, ops.TakeDue)):
+                if only_shared:
                     raise
             except BaseException:
                 # It answered, or the caller has given up; either way nothing is known against the server.
@@ -118,7 +124,7 @@ class Fallback(Backend):
                     self._used = False
                     self.local.clear()
                 return result
-        elif isinstance(op, (ops.Raw, ops.TakeDue)):
+        elif only_shared:
             raise Unavailable("the server cannot be reached")
         if isinstance(op, (ops.Invalidate, ops.Feedback)):
             self._remember(op)
@@ -153,3 +159,11 @@ class Fallback(Backend):
     async def aclose(self) -> None:
         await self.primary.aclose()
         await self.local.aclose()
+
+
+class _Shared(Backend):
+    def __init__(self, fallback: Fallback) -> None:
+        self._fallback = fallback
+
+    def flow(self, op: ops.Op[T]) -> Flow[T]:
+        return (yield from self._fallback.flow(op, only_shared=True))
