@@ -17,7 +17,14 @@ from llmcache import AsyncCache, Cache
 from llmcache.adapters.asgi import CacheMiddleware
 
 httpx: Any = pytest.importorskip("httpx")
-pytest.importorskip("starlette")
+pytest.importorskip("fastapi")
+
+from fastapi import FastAPI, HTTPException, Response  # noqa: E402
+from starlette.applications import Starlette  # noqa: E402
+from starlette.background import BackgroundTask  # noqa: E402
+from starlette.requests import Request  # noqa: E402
+from starlette.responses import FileResponse, JSONResponse, StreamingResponse  # noqa: E402
+from starlette.routing import Route  # noqa: E402
 
 Work = Callable[[Any], Awaitable[None]]
 
@@ -490,7 +497,9 @@ def test_a_response_that_breaks_off_is_not_kept(cache: AsyncCache) -> None:
     asking(CacheMiddleware(app, cache), work)
 
 
-async def talk(app: Any, path: str = "/a", gone: asyncio.Event | None = None) -> tuple[list[Any], Awaitable[None]]:
+async def talk(
+    app: Any, path: str = "/a", gone: asyncio.Event | None = None, **more: Any
+) -> tuple[list[Any], Awaitable[None]]:
     """What an application sends, as it comes, to a client that may go."""
     sent: list[Any] = []
     asked = [{"type": "http.request", "body": b"", "more_body": False}]
@@ -505,15 +514,14 @@ async def talk(app: Any, path: str = "/a", gone: asyncio.Event | None = None) ->
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [], "scheme": "http"}
-    return sent, asyncio.ensure_future(app(scope, receive, send))
+    return sent, asyncio.ensure_future(app(scope | more, receive, send))
 
 
 def test_large_and_live_bodies_are_handed_on_as_they_come(cache: AsyncCache) -> None:
-    steps = asyncio.Event
     kind = {"/big": b"text/plain", "/live": b"text/event-stream", "/told": b"text/plain"}
 
     async def work() -> None:
-        go = steps()
+        go = asyncio.Event()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             headers = [(b"cache-control", b"max-age=60"), (b"content-type", kind[scope["path"]])]
@@ -524,7 +532,7 @@ def test_large_and_live_bodies_are_handed_on_as_they_come(cache: AsyncCache) -> 
             await go.wait()
             await send({"type": "http.response.body", "body": b"y" * 101, "more_body": False})
 
-        shop = CacheMiddleware(app, cache, max_bytes=100 if True else 0)
+        shop = CacheMiddleware(app, cache, max_bytes=100)
         for path in kind:
             go.clear()
             sent, running = await talk(shop, path)
@@ -542,8 +550,6 @@ def test_large_and_live_bodies_are_handed_on_as_they_come(cache: AsyncCache) -> 
 
 
 def test_a_body_in_parts_is_kept_whole(cache: AsyncCache) -> None:
-    from starlette.responses import StreamingResponse
-
     async def parts() -> AsyncIterator[bytes]:
         for number in range(5):
             yield b"part %d;" % number
@@ -559,8 +565,6 @@ def test_a_body_in_parts_is_kept_whole(cache: AsyncCache) -> None:
 
 
 def test_a_client_that_goes_takes_the_response_from_nobody(cache: AsyncCache) -> None:
-    from starlette.responses import StreamingResponse
-
     async def parts() -> AsyncIterator[bytes]:
         for _ in range(3):
             await asyncio.sleep(0.1)
@@ -624,12 +628,6 @@ def test_a_client_that_goes_from_a_large_body_ends_it(cache: AsyncCache) -> None
 
 
 def test_tags_invalidate_what_they_are_on(cache: AsyncCache) -> None:
-    from starlette.applications import Starlette
-    from starlette.background import BackgroundTask
-    from starlette.requests import Request
-    from starlette.responses import JSONResponse
-    from starlette.routing import Route
-
     calls: list[int] = []
     after: list[int] = []
 
@@ -656,8 +654,6 @@ def test_tags_invalidate_what_they_are_on(cache: AsyncCache) -> None:
 
 
 def test_an_application_of_fastapi(cache: AsyncCache) -> None:
-    from fastapi import FastAPI, HTTPException, Response
-
     calls: list[int] = []
     app = FastAPI()
     app.add_middleware(CacheMiddleware, cache=cache, ttl=60, tags=["api"])
@@ -731,33 +727,17 @@ def test_other_scopes_and_requests_pass_through(cache: AsyncCache) -> None:
 
 
 def test_a_file_goes_by_the_body_and_not_past_it(cache: AsyncCache, tmp_path: Any) -> None:
-    from starlette.responses import FileResponse
-
     (tmp_path / "a.txt").write_bytes(b"in a file")
-    sent: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await FileResponse(tmp_path / "a.txt", headers={"cache-control": "max-age=60"})(scope, receive, send)
 
     async def work() -> None:
-        async def receive() -> Any:
-            return {"type": "http.request"}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "path": "/a",
-            "headers": [],
-            "extensions": {"http.response.pathsend": {}},
-        }
         shop = CacheMiddleware(app, cache)
-        await shop(scope, receive, send)
-        await shop(scope, receive, send)
-        assert sent[1]["body"] == sent[3]["body"] == b"in a file"
-        assert (b"x-cache", b"HIT") in sent[2]["headers"]
+        for verdict in (b"MISS", b"HIT"):
+            sent, running = await talk(shop, extensions={"http.response.pathsend": {}})
+            await running
+            assert sent[1]["body"] == b"in a file" and (b"x-cache", verdict) in sent[0]["headers"]
 
     asyncio.run(work())
 

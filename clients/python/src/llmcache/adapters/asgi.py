@@ -376,8 +376,9 @@ class _Exchange:
         renewing = asyncio.ensure_future(self._renew()) if self._token is not None else None
         try:
             await self._cache.app(scope, self._next, self._take)
+            # An application may give up by itself, at any point.
+            await self._let_go("the response broke off")
             if self._state in ("start", "hold"):
-                await self._let_go("the response broke off")
                 await self._hand_on()
         except Exception as error:
             await self._let_go(type(error).__name__)
@@ -432,9 +433,10 @@ class _Exchange:
     async def _take_start(self, start: Message) -> None:
         self._start, self._life = start, self._cache.life(self._request, start)
         if start["status"] >= 500 and self._spare is not None:
-            self._over()
+            self._state = "over"
             await self._let_go(str(start["status"]))
-            return await self._cache._respond(self._request, self._spare, "STALE", self._send)
+            await self._cache._respond(self._request, self._spare, "STALE", self._send)
+            return self._is_own.set()
         length = Headers(start.get("headers", ())).get("content-length")
         is_small = not length.isdigit() or int(length) <= self._cache.max_bytes
         if self._life is not None and is_small:
@@ -455,7 +457,7 @@ class _Exchange:
 
     async def _keep(self) -> None:
         assert self._life is not None
-        self._over()
+        self._state = "over"
         body, headers = b"".join(self._body), Headers(self._start.get("headers", ()))
         kept = headers.kept()
         if "etag" not in headers and self._start["status"] in (200, 203):
@@ -489,6 +491,8 @@ class _Exchange:
                 await arun(store(backend, cache._question(self._request, ()), _pointer(names), _plainly(keep), None))
         self._token = None
         await cache._respond(self._request, stored, "MISS", self._send)
+        # Not before: who hears that the client has gone may end what is still to be kept for others.
+        self._is_own.set()
 
     async def _point_to(self, names: set[str], keep: ops.Keep) -> None:
         """Tells those who look where this was looked for on which headers it depends."""
@@ -516,10 +520,6 @@ class _Exchange:
             except LlmcacheError:
                 # It runs out by itself.
                 pass
-
-    def _over(self) -> None:
-        self._state = "over"
-        self._is_own.set()
 
     async def _renew(self) -> None:
         lease, backend = self._cache.cache.times.lease, self._cache.cache.backend
