@@ -117,6 +117,10 @@ class LiteLLMCache(_Cache):  # type: ignore[misc]
                 body[name] = _plain(value)
             elif _is_of_a_provider(name) and _is_json(value):
                 body[name] = value
+        # LiteLLM writes all that a message of its own might have.
+        body["messages"] = [
+            {key: part for key, part in message.items() if part is not None} for message in body.get("messages", ())
+        ]
         body["model"] = self._get_model_param_value(kwargs)
         namespace = (kwargs.get("cache") or {}).get("namespace")
         namespace = namespace or (kwargs.get("metadata") or {}).get("redis_namespace") or self.namespace
