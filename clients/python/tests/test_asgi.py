@@ -184,8 +184,10 @@ def test_what_is_somebodys_own_is_not_kept(cache: AsyncCache) -> None:
         assert [seen(await web.get("/b", headers=ann))[1] for _ in range(2)] == ["MISS", "HIT"]
         assert seen(await web.get("/b"))[1] == "MISS"
         app.headers = {"cache-control": "max-age=60", "set-cookie": "a=b"}
-        assert [seen(await web.get("/c"))[1] for _ in range(2)] == ["MISS", "MISS"]
-        app.headers = {}
+        for _ in range(2):
+            web.cookies = httpx.Cookies()
+            assert seen(await web.get("/c"))[1] == "MISS"
+        web.cookies, app.headers = httpx.Cookies(), {}
         assert [seen(await web.get("/d", headers={"cookie": "s=1"}))[1] for _ in range(2)] == ["MISS", "MISS"]
 
     asking(CacheMiddleware(app, cache, ttl=60), work)
@@ -366,12 +368,10 @@ def test_what_is_small_or_no_text_is_not_compressed(cache: AsyncCache) -> None:
         assert (await web.get("/d")).headers["content-encoding"] == "gzip"
         app.headers["content-encoding"] = "br"
         app.body = b"no real brotli"
-        async with web.stream("GET", "/e") as response:
-            assert b"".join([part async for part in response.aiter_raw()]) == app.body
-        assert seen_twice(response) == "MISS"
-
-    def seen_twice(response: Any) -> str:
-        return str(response.headers["x-cache"])
+        for _ in range(2):
+            async with web.stream("GET", "/e") as response:
+                assert b"".join([part async for part in response.aiter_raw()]) == app.body
+            assert response.headers["x-cache"] == "MISS"
 
     asking(CacheMiddleware(app, cache), work)
 
@@ -528,7 +528,8 @@ def test_large_and_live_bodies_are_handed_on_as_they_come(cache: AsyncCache) -> 
             if scope["path"] == "/told":
                 headers.append((b"content-length", b"202"))
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": b"x" * 101, "more_body": True})
+            size = 11 if scope["path"] == "/live" else 101
+            await send({"type": "http.response.body", "body": b"x" * size, "more_body": True})
             await go.wait()
             await send({"type": "http.response.body", "body": b"y" * 101, "more_body": False})
 
@@ -538,7 +539,7 @@ def test_large_and_live_bodies_are_handed_on_as_they_come(cache: AsyncCache) -> 
             sent, running = await talk(shop, path)
             await asyncio.sleep(0.1)
             assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"], path
-            assert sent[1]["body"] == b"x" * 101 and sent[1]["more_body"] is True
+            assert sent[1]["body"][:11] == b"x" * 11 and sent[1]["more_body"] is True
             go.set()
             await running
             assert sent[2]["body"] == b"y" * 101 and not sent[2].get("more_body")
