@@ -399,7 +399,9 @@ def test_nobody_waits_for_what_is_not_kept(cache: AsyncCache) -> None:
         began = time.monotonic()
         told = await asyncio.gather(*(web.get("/a") for _ in range(30)))
         assert len({response.text for response in told}) == 30 and time.monotonic() - began < 2
-        await web.get("/a")
+        # What it is asked then is the client's own request.
+        await web.get("/a", headers={"if-none-match": '"x"'})
+        assert (b"if-none-match", b'"x"') in app.calls[-1]["headers"]
         app.headers = {"cache-control": "max-age=60"}
         await asyncio.sleep(0.6)
         assert [seen(await web.get("/a"))[1] for _ in range(2)] == ["MISS", "HIT"]
@@ -540,8 +542,12 @@ def test_large_and_live_bodies_are_handed_on_as_they_come(cache: AsyncCache) -> 
             await asyncio.sleep(0.1)
             assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"], path
             assert sent[1]["body"][:11] == b"x" * 11 and sent[1]["more_body"] is True
+            # Others have it as it comes as well.
+            other, waiting = await talk(shop, path)
+            await asyncio.sleep(0.1)
+            assert len(other) == 2, path
             go.set()
-            await running
+            await asyncio.gather(running, waiting)  # type: ignore[arg-type]
             assert sent[2]["body"] == b"y" * 101 and not sent[2].get("more_body")
             again, running = await talk(shop, path)
             await running

@@ -385,7 +385,6 @@ class _Exchange:
             if self._spare is None or self._state not in ("start", "hold"):
                 raise
             log.warning("llmcache: an old response serves, since the application failed", exc_info=True)
-            self._state = "over"
             await self._cache._respond(self._request, self._spare, "STALE", self._send)
         except BaseException:
             await self._let_go(None)
