@@ -92,7 +92,7 @@ class _Chunks(Collector):
     def _say(self, message: Json, delta: Json) -> None:
         for name, value in delta.items():
             there = message.get(name)
-            if value is None or value == there and name not in self._TEXTS:
+            if value is None or (value == there and name not in self._TEXTS):
                 message.setdefault(name, None)
             elif there is None:
                 message[name] = value

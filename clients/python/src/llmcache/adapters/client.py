@@ -1,0 +1,239 @@
+"""Clients of SDKs that look for an answer before they ask for one.
+
+All requests of such a client pass one method. It is overridden here, so that everything above it, which makes a request
+of arguments, and below it, which makes an object of a response, is the SDK's own, for cached answers too.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import json
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from .. import ops
+from ..cache import AsyncCache, Cache
+from ..calls import fetch
+from ..flows import Call, Flow, arun, run
+from ..options import split
+from ..question import Question
+from ..types import Answer, Fetched
+from .answers import refusal
+from .api import Api, Json
+from .control import HEADER, NotCached, mark, told
+from .making import Making, Recording, record
+
+log = logging.getLogger("llmcache")
+
+_RAW = "X-Stainless-Raw-Response"
+_OTHER_TYPE = "____stainless_override_cast_to"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a client uses a cache."""
+
+    cache: Cache | AsyncCache
+    apis: Mapping[str, Api]
+    price: Callable[[Any], Decimal | float | str] | None = None
+    when: Callable[[Json], bool] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request whose answer may be cached."""
+
+    api: Api
+    body: Json
+    question: Question
+    terms: ops.Terms
+    keep: ops.Keep
+    words: frozenset[str]
+
+
+class _Wrapped:
+    _llmcache: ClassVar[Settings]
+
+
+class SyncWrapped(_Wrapped):
+    """For callers that wait."""
+
+    def request(self, cast_to: Any, options: Any, *args: Any, **more: Any) -> Any:
+        """As the SDK's own."""
+        send = super().request  # type: ignore[misc]
+        return run(_Request(self, send, cast_to, args, more).flow(options))
+
+
+class AsyncWrapped(_Wrapped):
+    """For callers that await."""
+
+    async def request(self, cast_to: Any, options: Any, *args: Any, **more: Any) -> Any:
+        """As the SDK's own."""
+        send = super().request  # type: ignore[misc]
+        return await arun(_Request(self, send, cast_to, args, more).flow(options))
+
+
+class _Request:
+    """One request of a client."""
+
+    def __init__(
+        self, client: Any, send: Callable[..., Any], cast_to: Any, args: tuple[Any, ...], more: dict[str, Any]
+    ) -> None:
+        self._client, self._send, self._cast_to, self._args, self._more = client, send, cast_to, args, more
+        self._settings: Settings = client._llmcache
+        self._is_stream = bool(more.get("stream"))
+
+    def flow(self, options: Any) -> Flow[Any]:
+        headers = _headers(options)
+        said = [headers.pop(name) for name in list(headers) if name.lower() == HEADER]
+        if said:
+            options = _with_headers(options, headers)
+        asked = self._asked(options, said[0] if said else None)
+        if asked is None:
+            return (yield Call(self._send, (self._cast_to, options, *self._args), self._more))
+        fetched = yield from self._look(asked)
+        if fetched.answer is not None and fetched.token is None:
+            try:
+                found = yield from self._found(asked, options, fetched.answer)
+            except Exception as why:
+                log.warning("llmcache: a cached answer cannot be read and is made anew (%s)", why)
+                found = None
+            if found is not None:
+                return found
+        if "only-if-cached" in asked.words:
+            raise NotCached("there is no cached answer to this request")
+        return (yield from self._make(asked, options, fetched.token))
+
+    def _asked(self, options: Any, header: str | None) -> _Asked | None:
+        """What is asked; None where it is nothing for a cache."""
+        said, words = told(header)
+        api = self._settings.apis.get(options.url)
+        if api is None or options.method.lower() != "post" or options.files or "no-store" in words:
+            return None
+        if not isinstance(options.json_data, Mapping):
+            return None
+        headers = _headers(options)
+        if headers.get(_RAW) == "stream" or _OTHER_TYPE in headers:
+            return None
+        try:
+            body = _body(options)
+            if not api.takes(body) or not (self._settings.when is None or self._settings.when(body)):
+                return None
+            context, terms, keep = split({**self._settings.options, **said})
+            return _Asked(api, body, self._settings.cache.question(body, context), terms, keep, words)
+        except Exception:
+            log.warning("llmcache: a call goes past the cache", exc_info=True)
+            return None
+
+    def _look(self, asked: _Asked) -> Flow[Fetched]:
+        cache = self._settings.cache
+        if "no-cache" in asked.words:
+            return Fetched("timeout")
+        try:
+            if "only-if-cached" in asked.words:
+                answer = yield from cache.backend.flow(ops.Get(asked.question, asked.terms))
+                return Fetched("timeout" if answer is None else "hit", answer)
+            return (yield from fetch(cache.backend, asked.question, asked.terms, cache.times))
+        except Exception:
+            log.warning("llmcache: no lookup", exc_info=True)
+            return Fetched("timeout")
+
+    def _found(self, asked: _Asked, options: Any, answer: Answer) -> Flow[Any]:
+        """What the SDK makes of a kept answer; None where it has not all that is asked for."""
+        kept = json.loads(answer.response)
+        if refusal(kept) is not None or not asked.api.serves(kept, asked.body, self._is_stream):
+            return None
+        kind, data = "application/json", answer.response
+        if self._is_stream:
+            kind, data = "text/event-stream", asked.api.wire(kept, asked.body)
+        response = _response(self._client, options, kind, data)
+        made_of = {"cast_to": self._cast_to, "options": options, "response": response}
+        stream = {"stream": self._is_stream, "stream_cls": self._more.get("stream_cls")}
+        found = yield Call(self._client._process_response, (), made_of | stream)
+        mark(found)
+        return found
+
+    def _make(self, asked: _Asked, options: Any, token: str | None) -> Flow[Any]:
+        cache = self._settings.cache
+        headers = _headers(options)
+        is_raw = bool(headers.get(_RAW))
+        making = Making(cache.backend, asked.question, token, cache.times)
+        making.start()
+        try:
+            sent = options if is_raw else _with_headers(options, headers | {_RAW: "true"})
+            raw = yield Call(self._send, (self._cast_to, sent, *self._args), self._more)
+            made = yield Call(raw.parse)
+        except BaseException:
+            yield from making.end(None)
+            raise
+        if self._is_stream:
+            record(made, Recording(making, asked.api.collector(asked.body), lambda answer: self._kept(asked, answer)))
+        else:
+            yield from making.end(*self._kept_as_sent(asked, raw.http_response.content))
+        return raw if is_raw else made
+
+    def _kept_as_sent(self, asked: _Asked, data: bytes) -> tuple[bytes | None, ops.Keep]:
+        try:
+            kept = self._kept(asked, json.loads(data))
+        except ValueError:
+            kept = None
+        return (None, ops.Keep()) if kept is None else (data, kept[1])
+
+    def _kept(self, asked: _Asked, answer: Any) -> tuple[bytes, ops.Keep] | None:
+        """What is stored of an answer, and how; None where it must not be."""
+        why = refusal(answer)
+        if why is not None:
+            log.debug("llmcache: not cached, as the answer %s", why)
+            return None
+        keep = asked.keep
+        if self._settings.price is not None and answer.get("usage"):
+            try:
+                keep = keep.on(cost=self._settings.price(self._cast_to.construct(**answer).usage))
+            except Exception:
+                log.warning("llmcache: an answer has no price", exc_info=True)
+        return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode(), keep
+
+
+def _headers(options: Any) -> dict[str, Any]:
+    return dict(options.headers) if isinstance(options.headers, Mapping) else {}
+
+
+def _with_headers(options: Any, headers: Mapping[str, Any]) -> Any:
+    options = copy.copy(options)
+    options.headers = headers
+    return options
+
+
+def _body(options: Any) -> Json:
+    """The body of a request as it is sent."""
+    merged = {**options.json_data, **(options.extra_json or {})}
+    given = {name: value for name, value in merged.items() if type(value).__name__ not in ("Omit", "NotGiven")}
+    body: Json = json.loads(json.dumps(given, default=_plain))
+    return body
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json", exclude_unset=True, by_alias=True)
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    raise TypeError(f"a {type(value).__name__} in a request")
+
+
+def _response(client: Any, options: Any, kind: str, data: bytes) -> Any:
+    """A response of the HTTP library that the client uses."""
+    roots = (base.__module__.partition(".")[0] for base in type(client._client).__mro__)
+    http = sys.modules[next(root for root in roots if root.startswith("httpx"))]
+    raw = _headers(options).get(_RAW)
+    asked = {} if raw is None else {_RAW: raw}
+    request = http.Request("POST", str(client.base_url).rstrip("/") + options.url, headers=asked)
+    headers = {"content-type": kind, HEADER: "hit"}
+    response = http.Response(200, headers=headers, content=data, request=request)
+    response.elapsed = datetime.timedelta(0)
+    return response
