@@ -45,20 +45,18 @@ def wrap(
         when: Whether this request, given as its body, may be cached.
         options: As for `get_or_call`: scope, strategy, ttl, stale, type, tags, mode, threshold, max_age …
     """
-    from .client import AsyncWrapped, Settings, SyncWrapped, _Wrapped
+    from .client import Settings, unwrapped, wrapped
 
-    base = next(kind for kind in type(client).__mro__ if not issubclass(kind, _Wrapped))
+    base = unwrapped(type(client))
     sdk = next((root for kind in base.__mro__ if (root := kind.__module__.partition(".")[0]) in _SDKS), None)
     if sdk is None or not hasattr(base, "request"):
         raise TypeError(f"wrap takes a client of openai or anthropic, got {client!r}")
     apis = {api.path: api for api in importlib.import_module(f".{sdk}", __name__).APIS}
     settings = Settings(cache, apis, price, when, checked(options))
-    kind = AsyncWrapped if inspect.iscoroutinefunction(base.request) else SyncWrapped
-    names = {"_llmcache": settings, "__module__": base.__module__, "__doc__": base.__doc__}
-    wrapped = copy.copy(client)
-    wrapped.__class__ = type(base.__name__, (kind, base), names)
-    for name in list(vars(wrapped)):
+    twin = copy.copy(client)
+    twin.__class__ = wrapped(base, settings)
+    for name in list(vars(twin)):
         # What the given client has made of itself, such as `chat`.
         if isinstance(inspect.getattr_static(base, name, None), functools.cached_property):
-            del wrapped.__dict__[name]
-    return wrapped
+            del twin.__dict__[name]
+    return twin

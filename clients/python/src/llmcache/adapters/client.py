@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import copy
 import datetime
+import functools
+import inspect
 import json
 import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 from .. import ops
 from ..cache import AsyncCache, Cache
@@ -57,26 +59,26 @@ class _Asked:
     words: frozenset[str]
 
 
-class _Wrapped:
-    _llmcache: ClassVar[Settings]
+def wrapped(base: type, settings: Settings) -> type:
+    """A class like this one that looks for answers first. Its objects have the same layout, so that one of the base may
+    become one of it."""
 
-
-class SyncWrapped(_Wrapped):
-    """For callers that wait."""
-
-    def request(self, cast_to: Any, options: Any, *args: Any, **more: Any) -> Any:
-        """As the SDK's own."""
-        send = super().request  # type: ignore[misc]
+    def request(self: Any, cast_to: Any, options: Any, *args: Any, **more: Any) -> Any:
+        send = functools.partial(base.request, self)  # type: ignore[attr-defined]
         return run(_Request(self, send, cast_to, args, more).flow(options))
 
-
-class AsyncWrapped(_Wrapped):
-    """For callers that await."""
-
-    async def request(self, cast_to: Any, options: Any, *args: Any, **more: Any) -> Any:
-        """As the SDK's own."""
-        send = super().request  # type: ignore[misc]
+    async def arequest(self: Any, cast_to: Any, options: Any, *args: Any, **more: Any) -> Any:
+        send = functools.partial(base.request, self)  # type: ignore[attr-defined]
         return await arun(_Request(self, send, cast_to, args, more).flow(options))
+
+    is_async = inspect.iscoroutinefunction(base.request)  # type: ignore[attr-defined]
+    names = {"__module__": base.__module__, "__doc__": base.__doc__, "__qualname__": base.__qualname__}
+    return type(base.__name__, (base,), names | {"_llmcache": settings, "request": arequest if is_async else request})
+
+
+def unwrapped(kind: type) -> type:
+    """The class that a client has had before."""
+    return next(base for base in kind.__mro__ if "_llmcache" not in vars(base))
 
 
 class _Request:

@@ -81,7 +81,7 @@ class Making:
         given = give_back(self._backend, self._question, self._token)
         if self._task is None:
             threading.Thread(target=run, args=(given,), daemon=True).start()
-        elif self._task[0].is_running():
+        elif not self._task[0].is_closed():
             self._task[0].call_soon_threadsafe(lambda: background(arun(given)))
 
     def _stop(self) -> None:

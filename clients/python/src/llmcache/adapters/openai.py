@@ -51,7 +51,7 @@ def _wants_usage(body: Json) -> bool:
 def _parts(choice: Json) -> Iterator[Json]:
     """The chunks of one choice: who speaks, what is said, that it is over."""
     index = choice.get("index", 0)
-    message = {name: value for name, value in (choice.get("message") or {}).items() if value is not None}
+    message = {name: value for name, value in (choice.get("message") or {}).items() if value not in (None, [])}
     role = message.pop("role", "assistant")
     opening = {"role": role} | ({"content": ""} if message.get("content") else {})
     yield {"index": index, "delta": opening, "logprobs": None, "finish_reason": None}
