@@ -36,6 +36,11 @@ class Making:
         self.is_waiting = True
 
     @property
+    def is_over(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self._is_over.is_set()
+
+    @property
     def latency(self) -> float:
         """Milliseconds so far."""
         return (time.monotonic() - self._started) * 1000
@@ -148,6 +153,8 @@ class Recording:
     def end(self) -> Flow[None]:
         """Stores what came if it is a whole answer. A caller who has gone away before that has seen a part of it."""
         kept = None
+        if self.making.is_over:
+            return
         try:
             if not self._is_lost and self._collector.is_whole:
                 kept = self._keep(self._collector.answer())
