@@ -17,6 +17,14 @@ Event = tuple[str | None, Any]
 ERRORS = {400: "invalid_request_error", 429: "rate_limit_error", 500: "api_error"}
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 200
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller who goes away is none."""
+
+
 class FakeLlm:
     """Answers each request with another text, unless told what to answer."""
 
@@ -37,8 +45,7 @@ class FakeLlm:
         self.text: str | None = None
         self.sends_done = True
         self._numbers = count(1)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 

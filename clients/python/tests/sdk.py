@@ -110,6 +110,9 @@ def benches(make: Callable[[bool], Callable[..., Any]], request: pytest.FixtureR
     kind, is_async = request.param
     fake = FakeLlm()
     options = arguments(kind, request)
+    if kind == "server":
+        # A hundred clients on one event loop and a busy machine.
+        options |= {"connect_timeout": 20.0, "timeout": 20.0}
     cache = AsyncCache(name="sdk", **options) if is_async else Cache(name="sdk", **options)  # type: ignore[arg-type]
     bench = Bench(fake, cache, make(is_async), is_async)
     yield bench

@@ -17,7 +17,8 @@ class Messages(Api):
     path = "/v1/messages"
 
     def takes(self, body: Json) -> bool:
-        return isinstance(body.get("messages"), list)
+        # A container goes on from what happened in it before.
+        return isinstance(body.get("messages"), list) and not body.get("container")
 
     def collector(self, body: Json) -> Collector:
         return _Events()

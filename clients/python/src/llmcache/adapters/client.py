@@ -13,7 +13,7 @@ import inspect
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -95,7 +95,9 @@ class _Request:
         headers = _headers(options)
         said = [headers.pop(name) for name in list(headers) if name.lower() == HEADER]
         if said:
-            options = _with_headers(options, headers)
+            options = _with(options, headers=headers)
+        if self._is_chat(options):
+            options = _with(options, json_data=_read(options.json_data))
         asked = self._asked(options, said[0] if said else None)
         if asked is None:
             return (yield Call(self._send, (self._cast_to, options, *self._args), self._more))
@@ -112,15 +114,21 @@ class _Request:
             raise NotCached("there is no cached answer to this request")
         return (yield from self._make(asked, options, fetched.token))
 
+    def _is_chat(self, options: Any) -> bool:
+        """Whether it goes to an API that is known here. Those with qualifiers are of other APIs at the same path."""
+        return (
+            options.url in self._settings.apis
+            and options.method.lower() == "post"
+            and isinstance(options.json_data, Mapping)
+            and not (options.files or getattr(options, "qualifiers", None))
+        )
+
     def _asked(self, options: Any, header: str | None) -> _Asked | None:
         """What is asked; None where it is nothing for a cache."""
         said, words = told(header)
-        api = self._settings.apis.get(options.url)
-        if api is None or options.method.lower() != "post" or options.files or "no-store" in words:
+        if not self._is_chat(options) or "no-store" in words:
             return None
-        if not isinstance(options.json_data, Mapping):
-            return None
-        headers = _headers(options)
+        api, headers = self._settings.apis[options.url], _headers(options)
         if headers.get(_RAW) == "stream" or _OTHER_TYPE in headers:
             return None
         try:
@@ -168,7 +176,7 @@ class _Request:
         making = Making(cache.backend, asked.question, token, cache.times)
         making.start()
         try:
-            sent = options if is_raw else _with_headers(options, headers | {_RAW: "true"})
+            sent = options if is_raw else _with(options, headers=headers | {_RAW: "true"})
             raw = yield Call(self._send, (self._cast_to, sent, *self._args), self._more)
             made = yield Call(raw.parse)
         except BaseException:
@@ -206,26 +214,45 @@ def _headers(options: Any) -> dict[str, Any]:
     return dict(options.headers) if isinstance(options.headers, Mapping) else {}
 
 
-def _with_headers(options: Any, headers: Mapping[str, Any]) -> Any:
+def _with(options: Any, **changes: Any) -> Any:
     options = copy.copy(options)
-    options.headers = headers
+    for name, value in changes.items():
+        setattr(options, name, value)
     return options
 
 
 def _body(options: Any) -> Json:
     """The body of a request as it is sent."""
-    merged = {**options.json_data, **(options.extra_json or {})}
-    given = {name: value for name, value in merged.items() if type(value).__name__ not in ("Omit", "NotGiven")}
-    body: Json = json.loads(json.dumps(given, default=_plain))
+    body: Json = _plain({**options.json_data, **(options.extra_json or {})})
     return body
 
 
 def _plain(value: Any) -> Any:
+    """What the SDK makes of an argument. A TypeError where that is not known, as for files."""
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items() if _is_given(inner)}
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json", exclude_unset=True, by_alias=True)
     if hasattr(value, "isoformat"):
         return value.isoformat()
+    if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)) and not hasattr(value, "read"):
+        return [_plain(inner) for inner in value]
     raise TypeError(f"a {type(value).__name__} in a request")
+
+
+def _is_given(value: Any) -> bool:
+    return type(value).__name__ not in ("Omit", "NotGiven")
+
+
+def _read(value: Any) -> Any:
+    """The same, but for what can be read only once: that is read."""
+    if isinstance(value, Mapping):
+        return {name: _read(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)) or (isinstance(value, Iterator) and not hasattr(value, "read")):
+        return [_read(inner) for inner in value]
+    return value
 
 
 def _response(client: Any, options: Any, kind: str, data: bytes) -> Any:
