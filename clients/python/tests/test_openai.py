@@ -375,6 +375,24 @@ def test_a_long_stream_keeps_its_lease(bench: Bench) -> None:
     assert len(told) == 5 and len(bench.fake.calls) == 1
 
 
+def test_a_caller_who_waits_inside_a_loop_keeps_the_lease() -> None:
+    fake, cache = FakeLlm(), Cache("memory:")
+    cache.times = type(cache.times)(lease=0.2, block=10)
+    client = wrap(make(False)(fake), cache)
+    fake.delay = 1.0
+
+    async def waits() -> Any:
+        return ask(client)
+
+    other = threading.Thread(target=lambda: asyncio.run(waits()))
+    other.start()
+    until(lambda: bool(fake.calls), "it calls")
+    assert was_cached(ask(client))
+    other.join(10)
+    assert len(fake.calls) == 1
+    fake.close()
+
+
 def test_a_reader_who_sleeps_does_not_keep_others_waiting(bench: Bench) -> None:
     bench.cache.times = type(bench.cache.times)(lease=0.2, block=10)
     stream = bench.do(ask(bench.client, stream=True))

@@ -55,8 +55,17 @@ def wrap(
     settings = Settings(cache, apis, price, when, checked(options))
     twin = copy.copy(client)
     twin.__class__ = wrapped(base, settings)
-    for name in list(vars(twin)):
-        # What the given client has made of itself, such as `chat`.
-        if isinstance(inspect.getattr_static(base, name, None), functools.cached_property):
-            del twin.__dict__[name]
+    _make_anew(twin, client)
     return twin
+
+
+def _make_anew(twin: Any, client: Any) -> None:
+    """What the given client has made of itself, such as `chat`, would go on with the given one."""
+    made = dict(vars(client))
+    for name, value in made.items():
+        if isinstance(inspect.getattr_static(type(client), name, None), functools.cached_property):
+            del vars(twin)[name]
+        elif getattr(value, "_client", None) is client:
+            setattr(twin, name, type(value)(twin))
+    for name in made.keys() & {"with_raw_response", "with_streaming_response"} & vars(twin).keys():
+        setattr(twin, name, type(made[name])(twin))

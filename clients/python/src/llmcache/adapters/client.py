@@ -65,11 +65,11 @@ def wrapped(base: type, settings: Settings) -> type:
 
     def request(self: Any, cast_to: Any, options: Any, *args: Any, **more: Any) -> Any:
         send = functools.partial(base.request, self)  # type: ignore[attr-defined]
-        return run(_Request(self, send, cast_to, args, more).flow(options))
+        return run(_Request(self, send, cast_to, args, more, is_async).flow(options))
 
     async def arequest(self: Any, cast_to: Any, options: Any, *args: Any, **more: Any) -> Any:
         send = functools.partial(base.request, self)  # type: ignore[attr-defined]
-        return await arun(_Request(self, send, cast_to, args, more).flow(options))
+        return await arun(_Request(self, send, cast_to, args, more, is_async).flow(options))
 
     is_async = inspect.iscoroutinefunction(base.request)  # type: ignore[attr-defined]
     names = {"__module__": base.__module__, "__doc__": base.__doc__, "__qualname__": base.__qualname__}
@@ -85,10 +85,17 @@ class _Request:
     """One request of a client."""
 
     def __init__(
-        self, client: Any, send: Callable[..., Any], cast_to: Any, args: tuple[Any, ...], more: dict[str, Any]
+        self,
+        client: Any,
+        send: Callable[..., Any],
+        cast_to: Any,
+        args: tuple[Any, ...],
+        more: dict[str, Any],
+        is_async: bool,
     ) -> None:
         self._client, self._send, self._cast_to, self._args, self._more = client, send, cast_to, args, more
         self._settings: Settings = client._llmcache
+        self._is_async = is_async
         self._is_stream = bool(more.get("stream"))
 
     def flow(self, options: Any) -> Flow[Any]:
@@ -173,7 +180,7 @@ class _Request:
         cache = self._settings.cache
         headers = _headers(options)
         is_raw = bool(headers.get(_RAW))
-        making = Making(cache.backend, asked.question, token, cache.times)
+        making = Making(cache.backend, asked.question, token, cache.times, self._is_async)
         making.start()
         try:
             sent = options if is_raw else _with(options, headers=headers | {_RAW: "true"})

@@ -26,8 +26,11 @@ _tasks: set[asyncio.Task[Any]] = set()
 class Making:
     """Holds the lease while a call goes on and its answer is read."""
 
-    def __init__(self, backend: Backend, question: Question, token: str | None, times: Times) -> None:
+    def __init__(
+        self, backend: Backend, question: Question, token: str | None, times: Times, is_async: bool = False
+    ) -> None:
         self._backend, self._question, self._token, self._times = backend, question, token, times
+        self._is_async = is_async
         self._started = self._used = time.monotonic()
         self._lock = threading.Lock()
         self._is_over = threading.Event()
@@ -46,15 +49,15 @@ class Making:
         return (time.monotonic() - self._started) * 1000
 
     def start(self) -> None:
-        """Keeps the lease from now on. On an event loop, if one runs here."""
+        """Keeps the lease from now on."""
         if self._token is None:
             return
-        try:
+        if self._is_async:
             loop = asyncio.get_running_loop()
-        except RuntimeError:
-            threading.Thread(target=self._keep, name="llmcache-renew", daemon=True).start()
-        else:
             self._task = loop, loop.create_task(self._akeep())
+        else:
+            # Also where a loop runs: a caller who waits in it keeps it from all else.
+            threading.Thread(target=self._keep, name="llmcache-renew", daemon=True).start()
 
     def use(self) -> None:
         """Notes that the caller goes on reading."""
