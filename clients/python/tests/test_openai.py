@@ -530,6 +530,10 @@ def test_a_block_says_what_it_wants_of_the_cache(bench: Bench) -> None:
             assert was_cached(bench.do(ask(client)))
     with llmcache.using(only_if_cached=True), pytest.raises(NotCached):
         bench.do(ask(client, text="Ho"))
+    calls = len(bench.fake.calls)
+    with llmcache.using(only_if_cached=True), pytest.raises(NotCached):
+        bench.do(ask(client, "responses", store=True))
+    assert len(bench.fake.calls) == calls
     with pytest.raises(TypeError), llmcache.using(modle="m"):  # type: ignore[call-arg]
         pass
     assert bench.do(ask(client)).id == first.id
@@ -689,6 +693,18 @@ def test_a_kept_answer_that_is_none_is_made_anew(bench: Bench, text: str) -> Non
     answer = bench.do(ask(bench.client))
     assert not was_cached(answer) and text_of(answer).startswith("Answer 1")
     assert was_cached(bench.do(ask(bench.client)))
+
+
+def test_a_stream_that_cannot_be_seen_fails_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from llmcache.adapters import client
+
+    def fails(*_: Any) -> None:
+        raise AttributeError("_iterator")
+
+    monkeypatch.setattr(client, "record", fails)
+    for _ in range(2):
+        assert said(bench.read(ask(bench.client, stream=True))).startswith("Answer")
+    assert len(bench.fake.calls) == 2
 
 
 def test_a_client_of_either_kind_may_have_a_cache_of_the_other(bench: Bench) -> None:

@@ -105,7 +105,10 @@ class _Request:
             options = _with(options, headers=headers)
         if self._is_chat(options):
             options = _with(options, json_data=_read(options.json_data))
-        asked = self._asked(options, said[0] if said else None)
+        given, words = told(said[0] if said else None)
+        asked = None if "no-store" in words else self._asked(options, given, words)
+        if asked is None and self._is_chat(options) and words == {"only-if-cached"}:
+            raise NotCached("an answer to this request is never cached")
         if asked is None:
             return (yield Call(self._send, (self._cast_to, options, *self._args), self._more))
         fetched = yield from self._look(asked)
@@ -130,10 +133,9 @@ class _Request:
             and not (options.files or getattr(options, "qualifiers", None))
         )
 
-    def _asked(self, options: Any, header: str | None) -> _Asked | None:
+    def _asked(self, options: Any, given: Mapping[str, Any], words: frozenset[str]) -> _Asked | None:
         """What is asked; None where it is nothing for a cache."""
-        said, words = told(header)
-        if not self._is_chat(options) or "no-store" in words:
+        if not self._is_chat(options):
             return None
         api, headers = self._settings.apis[options.url], _headers(options)
         if headers.get(_RAW) == "stream" or _OTHER_TYPE in headers:
@@ -142,7 +144,7 @@ class _Request:
             body = _body(options)
             if not api.takes(body) or not (self._settings.when is None or self._settings.when(body)):
                 return None
-            context, terms, keep = split({**self._settings.options, **said})
+            context, terms, keep = split({**self._settings.options, **given})
             return _Asked(api, body, self._settings.cache.question(body, context), terms, keep, words)
         except Exception:
             log.warning("llmcache: a call goes past the cache", exc_info=True)
@@ -190,7 +192,12 @@ class _Request:
             yield from making.end(None)
             raise
         if self._is_stream:
-            record(made, Recording(making, asked.api.collector(asked.body), lambda answer: self._kept(asked, answer)))
+            try:
+                collector = asked.api.collector(asked.body)
+                record(made, Recording(making, collector, lambda answer: self._kept(asked, answer)))
+            except Exception:
+                log.warning("llmcache: a stream is not cached", exc_info=True)
+                yield from making.end(None)
         else:
             yield from making.end(*self._kept_as_sent(asked, raw.http_response.content))
         return raw if is_raw else made
