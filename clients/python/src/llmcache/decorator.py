@@ -92,7 +92,7 @@ class _Settings:
 
 
 class Cached(Generic[P, R]):
-    """A function whose answers are kept: called like the function, with `detail`, `invalidate`, `question` beside it."""
+    """A function whose answers are kept: called like it, with `detail`, `invalidate`, `question` beside it."""
 
     def __init__(self, function: Callable[P, R], cache: Any, settings: _Settings) -> None:
         functools.update_wrapper(self, function)
