@@ -117,6 +117,15 @@ def test_what_makes_a_request_another_one(bench: Bench) -> None:
     assert len({first.id, *(bench.do(ask(client, **options)).id for options in others)}) == 5
 
 
+def test_what_can_be_read_once_is_sent_and_is_the_key(bench: Bench) -> None:
+    first = bench.do(ask(bench.client, messages=(dict(turn) for turn in HI)))
+    assert bench.fake.calls[0]["messages"] == HI
+    assert bench.do(ask(bench.client)).id == first.id
+    bench.do(ask(bench.client, messages=(dict(turn) for turn in HI), container="c"))
+    assert bench.fake.calls[1]["messages"] == HI
+    assert bench.entries == 1
+
+
 @pytest.mark.parametrize("options", [{}, {"thinking": THINKING}, {"tools": [SEARCH]}], ids=["text", "thought", "tool"])
 def test_a_stream_is_replayed(bench: Bench, options: dict[str, Any]) -> None:
     first = bench.do(ask(bench.client, stream=True, **options))
