@@ -6,6 +6,7 @@ cache = Cache("redis://localhost:6379", "faq")
 response, was_cached, cost = cache.get_or_call("What is Redis?", lambda: model("What is Redis?"), model="gpt-4o")
 """
 
+from .adapters import NotCached, bypass, using, was_cached, wrap
 from .cache import AsyncCache, Cache
 from .codecs import BYTES, JSON, TEXT, Codec
 from .decorator import cached
@@ -45,6 +46,7 @@ __all__ = [
     "Item",
     "Keep",
     "LlmcacheError",
+    "NotCached",
     "Question",
     "Refused",
     "Result",
@@ -53,5 +55,9 @@ __all__ = [
     "Unavailable",
     "Unsupported",
     "Warmed",
+    "bypass",
     "cached",
+    "using",
+    "was_cached",
+    "wrap",
 ]

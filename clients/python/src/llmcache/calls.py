@@ -41,7 +41,7 @@ def get_or_call(
     times: Times = Times(),
 ) -> Flow[Result]:
     """The cached answer, or that of the call, which is stored. Where the cache cannot help, the call is made."""
-    fetched = yield from _fetch(backend, question, terms, times)
+    fetched = yield from fetch(backend, question, terms, times)
     if fetched.answer is not None and fetched.token is None:
         try:
             return Result(codec.loads(fetched.answer.response), True, fetched.answer.cost_usd)
@@ -50,7 +50,8 @@ def get_or_call(
     return (yield from _make(backend, question, call, codec, keep, times, fetched.token))
 
 
-def _fetch(backend: Backend, question: Question, terms: ops.Terms, times: Times) -> Flow[Fetched]:
+def fetch(backend: Backend, question: Question, terms: ops.Terms, times: Times) -> Flow[Fetched]:
+    """The answer, or the right to make it, or neither: then the call is made without the cache."""
     lease, block = round(times.lease * 1000), round(times.block * 1000)
     until = time.monotonic() + times.block
     try:
