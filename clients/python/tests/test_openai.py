@@ -562,6 +562,7 @@ def test_all_else_is_the_clients_own(bench: Bench) -> None:
     # The one that was given is not changed, and may be wrapped again.
     assert not was_cached(bench.do(ask(plain)))
     assert bench.do(ask(wrap(client, bench.cache))).id == first.id
+    assert bench.do(ask(wrap(plain, bench.cache))).id == first.id
     assert len(bench.fake.calls) == 4
 
 
