@@ -26,4 +26,4 @@ cd "$package"
 "$venv/bin/ruff" check --quiet .
 "$venv/bin/mypy"
 export LLMCACHE_SO=${LLMCACHE_SO:-$target/release/libllmcache.so}
-exec "$venv/bin/pytest" -n "${PYTHON_THREADS:-4}" --dist loadfile -q "$@"
+exec "$venv/bin/pytest" -n "${PYTHON_THREADS:-3}" --dist loadfile -q "$@"
