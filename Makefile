@@ -47,7 +47,7 @@ test-e2e: build build-panics ## the module in real servers, which it starts and 
 test-clients: build ## the commands through redis-py, and the figures through Prometheus' parser (needs python3 with venv)
 	tests/clients/run.sh
 
-test-python: build ## the Python client: ruff, mypy and its tests (needs python3 with venv)
+test-python: build ## the Python client and its adapters: ruff, mypy and tests (needs python3 with venv)
 	scripts/python.sh
 
 soak: build ## a million operations by chance, after each 100,000 of which nothing may be left (some minutes)

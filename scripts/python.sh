@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Checks and tests the Python client in a virtual environment that it makes under the target folder. Servers are started by
-# the tests themselves, with the built module. `scripts/python.sh prepare` only makes the environment; words behind it, if
-# any, are options for pytest.
+# Tests the Python client in a virtual environment that it makes under the target folder. Servers are started by the tests
+# themselves, with the built module.
+#
+#   scripts/python.sh core   the client alone, which needs nothing but redis-py
+#   scripts/python.sh        ruff, mypy, and all tests, adapters against the libraries they are for
 set -euo pipefail
 cd "$(dirname "$0")/.."
+what=${1:-test}
 target=${CARGO_TARGET_DIR:-$PWD/target}
-venv=$target/python
+venv=$target/python-$what
 package=$PWD/clients/python
 
 # Made anew when what it needs has changed.
@@ -16,14 +19,21 @@ if [ "$(cat "$venv/made" 2>/dev/null)" != "$wanted" ]; then
         echo "no virtual environment can be made: apt-get install python3-venv" >&2
         exit 1
     }
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$package[test]"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$package[$what]"
     echo "$wanted" >"$venv/made"
 fi
-[ "${1:-}" != prepare ] || exit 0
 
 cd "$package"
-"$venv/bin/ruff" format --check --quiet .
-"$venv/bin/ruff" check --quiet .
-"$venv/bin/mypy"
-export LLMCACHE_SO=${LLMCACHE_SO:-$target/release/libllmcache.so}
-exec "$venv/bin/pytest" -n "${PYTHON_THREADS:-3}" --dist loadfile -q "$@"
+LLMCACHE_SO=$(realpath "${LLMCACHE_SO:-$target/release/libllmcache.so}")
+export LLMCACHE_SO
+pytest=("$venv/bin/pytest" -q -n "${PYTHON_THREADS:-4}" --dist loadfile)
+case $what in
+    core) exec "${pytest[@]}" tests/test_{cache,fallback,near,cluster,decorator}.py ;;
+    test)
+        "$venv/bin/ruff" format --check --quiet .
+        "$venv/bin/ruff" check --quiet .
+        "$venv/bin/mypy"
+        exec "${pytest[@]}"
+        ;;
+    *) echo "usage: scripts/python.sh [core]" >&2 && exit 2 ;;
+esac

@@ -25,9 +25,13 @@ def module() -> Path:
 
 
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+    """A port that nobody listens at; a node of a cluster listens ten thousand above it as well."""
+    while True:
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = int(s.getsockname()[1])
+        if port < 50_000:
+            return port
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = 20.0) -> None:

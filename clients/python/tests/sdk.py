@@ -15,7 +15,7 @@ from fake_llm import FakeLlm
 from llmcache import AsyncCache, Cache, wrap
 
 #: What names an answer, and so differs from call to call.
-NAMES = frozenset(["id", "created", "created_at", "_request_id", "item_id"])
+NAMES = frozenset(["id", "obfuscation", "created", "created_at", "_request_id", "item_id"])
 
 
 class Bench:

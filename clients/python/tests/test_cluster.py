@@ -14,19 +14,12 @@ from conftest import RedisServer, free_port, until
 from llmcache import AsyncCache, Cache, Item, Question
 
 
-def bus_port() -> int:
-    while True:
-        port = free_port()
-        if port < 50_000:
-            return port
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
     nodes = []
     for number in range(3):
         folder = tmp_path_factory.mktemp(f"node{number}")
-        nodes.append(RedisServer(folder, "--cluster-enabled", "yes", "--cluster-port", str(bus_port())))
+        nodes.append(RedisServer(folder, "--cluster-enabled", "yes", "--cluster-port", str(free_port())))
     addresses = [f"127.0.0.1:{node.port}" for node in nodes]
     clients = [node.client() for node in nodes]
     for number, client in enumerate(clients):
