@@ -10,7 +10,7 @@ E2E_THREADS ?= 6
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-panics run test test-core test-e2e test-clients fuzz soak valgrind lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting bench-eviction bench-big quality clean
+.PHONY: help setup build build-panics run test test-core test-e2e test-clients test-python fuzz soak valgrind lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting bench-eviction bench-big quality clean
 # How long each target is fuzzed.
 SECONDS ?= 60
 
@@ -41,11 +41,14 @@ build-panics: setup
 	mkdir -p $(TARGET)/panics && cp $(TARGET)/debug/libllmcache.so $(TARGET)/panics/
 
 test-e2e: build build-panics ## the module in real servers, which it starts and ends itself
-	$(CARGO) test --no-default-features --features e2e --test e2e -- --test-threads $(E2E_THREADS) --skip ::alone:: $(ARGS)
+	$(CARGO) test --no-default-features --features e2e --test e2e -- --test-threads $(E2E_THREADS) --skip ::alone::
 	$(CARGO) test --no-default-features --features e2e --test e2e -- --test-threads 1 ::alone::
 
 test-clients: build ## the commands through redis-py, and the figures through Prometheus' parser (needs python3 with venv)
 	tests/clients/run.sh
+
+test-python: build ## the Python client and its adapters: ruff, mypy and tests (needs python3 with venv)
+	scripts/python.sh
 
 soak: build ## a million operations by chance, after each 100,000 of which nothing may be left (some minutes)
 	$(CARGO) test --no-default-features --features e2e --test e2e -- --ignored --nocapture nothing_is_left_of_a_million

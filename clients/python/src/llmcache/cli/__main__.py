@@ -1,0 +1,5 @@
+"""`python -m llmcache.cli`."""
+
+from . import main
+
+main()

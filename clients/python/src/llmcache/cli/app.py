@@ -1,0 +1,229 @@
+"""What all commands share: options, the connection, output, errors, signals."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any, NoReturn
+
+import typer
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
+
+from .. import Cache, LlmcacheError, Stats, __version__
+from . import human
+
+#: Of click, or of what typer brings in its place.
+UsageError: type[Any] = typer.BadParameter.__mro__[1]
+ClickException: type[Any] = typer.BadParameter.__mro__[2]
+
+
+class CliError(Exception):
+    """What went wrong, in one line."""
+
+
+class Commands(TyperGroup):
+    """Commands whose errors are one line and an exit code."""
+
+    def main(self, *args: Any, **more: Any) -> NoReturn:
+        try:
+            code = super().main(*args, **(more | {"standalone_mode": False}))
+            sys.stdout.flush()
+        except UsageError as error:
+            _say(error.format_message())
+            code = 2
+        except ClickException as error:
+            _say(error.format_message())
+            code = 1
+        except (typer.Abort, KeyboardInterrupt):
+            code = 130
+        except BrokenPipeError:
+            # Whoever read has enough. What is still in the buffer has nowhere to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
+        except (CliError, LlmcacheError, RedisError, ValueError) as error:
+            _say(str(error) or type(error).__name__)
+            code = 1
+        except OSError as error:
+            _say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            code = 1
+        except Exception as error:
+            if os.environ.get("LLMCACHE_DEBUG"):
+                traceback.print_exc()
+            _say(f"{type(error).__name__}: {error} (LLMCACHE_DEBUG=1 shows where)")
+            code = 1
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Look at, fill, move and measure caches of LLM answers in Redis.",
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@dataclasses.dataclass
+class Session:
+    """Which cache is meant, and where."""
+
+    url: str | None
+    name: str
+    cluster: bool
+
+    def cache(self, name: str | None = None) -> Cache:
+        """A cache whose failures are told, not bridged."""
+        url = self.url or "redis://localhost:6379"
+        if url.startswith(("memory:", "file:")):
+            return Cache(url, name or self.name)
+        return Cache(url, name or self.name, fallback=None, cluster=self.cluster)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"llmcache {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    context: typer.Context,
+    url: Annotated[str | None, typer.Option(envvar="LLMCACHE_URL", help="redis://…, rediss://…, unix://…")] = None,
+    name: Annotated[str, typer.Option("--name", "-n", envvar="LLMCACHE_NAME", help="The key of the cache.")] = "llm",
+    cluster: Annotated[bool, typer.Option("--cluster", help="The server is a cluster.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Which one.")] = False,
+) -> None:
+    """The options that stand before the command."""
+    context.obj = Session(url, name, cluster)
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(2)
+
+
+def session(context: typer.Context) -> Session:
+    """What the options before the command say."""
+    found = context.obj
+    assert isinstance(found, Session)
+    return found
+
+
+def _say(message: str) -> None:
+    print(f"llmcache: {human.clean(' '.join(message.split()))}", file=sys.stderr)
+
+
+def note(message: str) -> None:
+    """Tells people something that is no result."""
+    print(human.clean(message), file=sys.stderr, flush=True)
+
+
+def console() -> Console:
+    """Where people read: in colours where it is a terminal."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def is_live() -> bool:
+    """Whether somebody watches standard output."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def show(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table for people; where no terminal is, its rows with tabs between them."""
+    if not sys.stdout.isatty():
+        for row in [titles, *rows]:
+            print("\t".join(human.clean(cell).replace("\\", "\\\\").translate(_ESCAPES) for cell in row))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(human.clean(cell)) for cell in row))
+    console().print(table)
+
+
+_ESCAPES = str.maketrans({"\n": "\\n", "\t": "\\t"})
+
+
+def pairs(rows: Mapping[str, Any]) -> None:
+    """Names and values."""
+    width = max(map(len, rows), default=0)
+    for name, value in rows.items():
+        print(f"{name.ljust(width)}  {human.clean(value)}")
+
+
+def tell(value: Any) -> None:
+    """A value for scripts."""
+    print(json.dumps(value, default=_plain, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    match value:
+        case Stats():
+            return dict(value)
+        case Decimal():
+            return f"{value:f}"
+        case bytes():
+            return portable(value)
+        case _:
+            raise TypeError(f"no JSON for a {type(value).__name__}")
+
+
+def portable(data: bytes) -> str | dict[str, str]:
+    """Bytes as JSON has them: text, or base64 where they are none."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
+
+
+def unportable(value: Any) -> bytes:
+    """The bytes again."""
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, Mapping) and isinstance(value.get("base64"), str):
+        return base64.b64decode(value["base64"], validate=True)
+    raise ValueError("neither text nor base64")
+
+
+class Stop:
+    """Whether somebody wants an end. The first signal asks for it, the second one does not ask."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.signal: int | None = None
+
+    def __enter__(self) -> Stop:
+        self._before = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _hear(self, number: int, _: object) -> None:
+        if self.event.is_set():
+            raise KeyboardInterrupt
+        self.signal = number
+        self.event.set()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is wanted."""
+        return self.event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits, but not beyond the wish; whether it came."""
+        return self.event.wait(seconds)

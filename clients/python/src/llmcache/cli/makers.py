@@ -1,0 +1,213 @@
+"""What makes answers: a program, or a function of Python."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import json
+import os
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import Cache
+from ..options import tags
+from ..question import Question
+from .app import CliError, Stop
+
+_KEPT = frozenset(["strategy", "ttl", "persist", "stale", "type", "tags", "tokens", "cost", "latency", "meta"])
+
+
+class MakeFailed(Exception):
+    """No answer was made."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """An answer that was made."""
+
+    response: bytes
+    #: What was told of it, by the names of `ops.Keep`.
+    keep: Mapping[str, Any] = field(default_factory=dict)
+
+
+Maker = Callable[[Question], Made]
+
+
+def maker(command: str | None, function: str | None, timeout: float, structured: bool) -> Maker | None:
+    """What makes answers, if anything."""
+    if command and function:
+        raise CliError("either --command or --python")
+    if command:
+        return _command(command, timeout, structured)
+    return _function(function) if function else None
+
+
+def _command(command: str, timeout: float, structured: bool) -> Maker:
+    words = shlex.split(command)
+    if not words:
+        raise CliError("--command names no program")
+    if shutil.which(words[0]) is None:
+        raise CliError(f"{words[0]}: there is no such program")
+
+    def make(question: Question) -> Made:
+        asked = question.prompt_word
+        told = {"MODEL": question.model_name(), "SYSTEM": question.system, "SCOPE": question.scope}
+        told["PARAMS"] = json.dumps(question.params) if question.params else ""
+        environment = {f"LLMCACHE_{name}": value.replace("\0", "") for name, value in told.items()}
+        try:
+            # A session of its own: Ctrl-C is ours, what is under way is finished.
+            done = subprocess.run(
+                words,
+                input=asked.encode() if isinstance(asked, str) else asked,
+                capture_output=True,
+                timeout=timeout,
+                env=os.environ | environment,
+                start_new_session=True,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise MakeFailed(f"no answer within {timeout:g} s") from error
+        except OSError as error:
+            raise CliError(f"{words[0]}: {error.strerror}") from error
+        if done.returncode:
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            raise MakeFailed(said[-1] if said else f"exit status {done.returncode}")
+        response = done.stdout.removesuffix(b"\n")
+        if not response:
+            raise MakeFailed("the program printed nothing")
+        return _structured(response) if structured else Made(response)
+
+    return make
+
+
+def _function(name: str) -> Maker:
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise CliError(f"--python wants module:function, got {name!r}")
+    sys.path.insert(0, "")
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise CliError(f"--python {name}: {error}") from error
+    knows = "question" in inspect.signature(function).parameters
+
+    def make(question: Question) -> Made:
+        try:
+            told = function(question.prompt, question=question) if knows else function(question.prompt)
+            if inspect.isawaitable(told):
+                told = asyncio.run(_finish(told))
+        except Exception as error:
+            raise MakeFailed(f"{type(error).__name__}: {error}") from error
+        return _made(told)
+
+    return make
+
+
+async def _finish(told: Any) -> Any:
+    return await told
+
+
+def _structured(data: bytes) -> Made:
+    try:
+        told = json.loads(data)
+    except ValueError as error:
+        raise MakeFailed(f"the program printed no JSON: {error}") from error
+    if not isinstance(told, dict) or "response" not in told:
+        raise MakeFailed("the program printed no object with a response")
+    return _made(told)
+
+
+def _made(told: Any) -> Made:
+    """What a function answers: a text, bytes, a response as JSON; or a mapping of a response and what is known."""
+    if isinstance(told, Mapping) and "response" in told and set(told) <= _KEPT | {"response"}:
+        keep = {name: value for name, value in told.items() if name != "response" and value is not None}
+        if "tokens" in keep:
+            into, out = keep["tokens"]
+            keep["tokens"] = (int(into), int(out))
+        if "tags" in keep:
+            keep["tags"] = tags(keep["tags"])
+        return Made(_bytes(told["response"]), keep)
+    return Made(_bytes(told))
+
+
+def _bytes(response: Any) -> bytes:
+    if isinstance(response, bytes):
+        data = response
+    elif isinstance(response, str):
+        data = response.encode()
+    elif hasattr(response, "model_dump_json"):
+        data = response.model_dump_json().encode()
+    elif isinstance(response, (Mapping, list)):
+        data = json.dumps(response, ensure_ascii=False).encode()
+    else:
+        raise MakeFailed(f"an answer is a text, bytes or JSON, got a {type(response).__name__}")
+    if not data:
+        raise MakeFailed("the answer is empty")
+    return data
+
+
+class Rate:
+    """Not more than so many in a second, over all threads."""
+
+    def __init__(self, per_second: float | None) -> None:
+        self._gap = 1 / per_second if per_second else 0.0
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def wait(self, stop: Stop) -> None:
+        """Waits for its turn."""
+        if not self._gap:
+            return
+        with self._lock:
+            now = time.monotonic()
+            turn = max(now, self._next)
+            self._next = turn + self._gap
+        stop.wait(turn - now)
+
+
+def patiently(make: Maker, question: Question, retries: int, rate: Rate, stop: Stop) -> Made:
+    """An answer, after some tries if need be."""
+    for attempt in range(retries + 1):
+        rate.wait(stop)
+        if stop.wanted:
+            raise MakeFailed("stopped")
+        started = time.monotonic()
+        try:
+            made = make(question)
+            return Made(made.response, {"latency": (time.monotonic() - started) * 1000} | dict(made.keep))
+        except MakeFailed:
+            if attempt == retries or stop.wait(min(30.0, 0.5 * 2**attempt) * random.uniform(0.5, 1.0)):
+                raise
+    raise AssertionError
+
+
+class Renewing:
+    """Keeps a lease while an answer is made."""
+
+    def __init__(self, cache: Cache, question: Question, token: str, lease: float) -> None:
+        self._cache, self._question, self._token, self._lease = cache, question, token, lease
+        self._every = lease / 3
+        self._over = threading.Event()
+
+    def __enter__(self) -> Renewing:
+        threading.Thread(target=self._work, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def _work(self) -> None:
+        while not self._over.wait(self._every):
+            try:
+                self._cache.renew(self._question, self._token, self._lease)
+            except Exception:
+                # Storing tells whether it is lost.
+                return

@@ -1,0 +1,210 @@
+"""export and import."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli import invoke, start
+from conftest import RedisServer, until
+
+from llmcache import Cache
+from llmcache.cli.portable import RawEntry, RawScan
+
+#: What cannot be told again: how old an entry is, how often it was used, and by which rule its strategy was chosen.
+UNTOLD = {"age", "hits", "created", "cost_saved_usd", "latency_saved_ms", "rule", "ttl", "stored"}
+
+USER = {"role": "user", "content": "Hi"}
+IMAGE = {"type": "image_url", "image_url": {"url": "u"}}
+TOOL = {"role": "tool", "content": "4"}
+CACHED = {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}
+RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t"}]}
+REQUESTS: list[dict[str, Any]] = [
+    {"messages": [USER]},
+    {"model": "gpt-4o", "messages": [USER], "temperature": 0.5, "seed": 12345678901234567890},
+    {"model": "gpt-4o", "messages": [{"role": "system", "content": "Be"}, USER]},
+    {"model": "m", "messages": [{"role": "system", "content": "a"}, {"role": "developer", "content": "b\n"}, USER]},
+    {"model": "m", "messages": [USER, {"role": "assistant", "content": "Ho"}, {"role": "user", "content": "And?"}]},
+    {"model": "m", "messages": [{"role": "user", "name": "n", "content": [{"type": "text", "text": "a"}, IMAGE]}]},
+    {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": t} for t in ("a\n", "é", "c")]}]},
+    {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": t} for t in ("a", "b")]}]},
+    {"model": "m", "messages": [USER, {"role": "assistant", "content": None, "tool_calls": []}, TOOL]},
+    {"model": "m", "messages": [{"role": "assistant", "content": "only"}]},
+    {"model": "m", "input": "Hi"},
+    {"model": "m", "instructions": "Be", "input": [USER, {"type": "function_call_output", "output": "1"}]},
+    {"model": "m", "input": [{"role": "user", "content": [{"type": "input_text", "text": "a"}, {"type": "x"}]}]},
+    {"model": "claude", "max_tokens": 9, "messages": [USER]},
+    {"model": "claude", "max_tokens": 9, "system": "Be", "messages": [USER]},
+    {"model": "c", "system": [CACHED], "messages": [USER]},
+    {"model": "c", "system": "", "messages": [USER]},
+    {"model": "c", "top_k": 1, "messages": [RESULT]},
+]  # fmt: skip
+
+
+@pytest.fixture
+def cache(server: RedisServer) -> Any:
+    with Cache(server.url, "faq", fallback=None) as cache:
+        yield cache
+
+
+def entries(server: RedisServer, name: str) -> dict[str, dict[str, Any]]:
+    """All that is known of all entries."""
+    with Cache(server.url, name, fallback=None) as cache:
+        found: dict[str, dict[str, Any]] = {}
+        cursor = None
+        while cursor != "0":
+            cursor, page = cache._do(RawScan(cursor or "0", 1000))
+            for id, _ in page:
+                found[id] = cache._do(RawEntry(id))  # type: ignore[assignment]
+        return found
+
+
+def alike(one: dict[str, dict[str, Any]], other: dict[str, dict[str, Any]]) -> None:
+    """The same entries, with the same lives to a second."""
+    assert one.keys() == other.keys()
+    for id, entry in one.items():
+        same = other[id]
+        told = {name: value for name, value in entry.items() if name not in UNTOLD}
+        assert told == {name: value for name, value in same.items() if name not in UNTOLD}, entry["prompt"]
+        assert (entry["ttl"] == -1) == (same["ttl"] == -1) and abs(entry["ttl"] - same["ttl"]) <= 2
+
+
+def fill(cache: Cache) -> int:
+    """Entries of all kinds; how many."""
+    cache.set("plain", "r")
+    context: dict[str, Any] = {"model": "m", "system": "s", "params": {"n": 1.5, "t": [1, {"a": None}]}, "scope": "x"}
+    known: dict[str, Any] = {"type": "faq", "tags": ["a", "ü"], "tokens": (3, 4), "cost": "0.000001", "latency": 1500}
+    cache.set("full", "r\n", meta={"by": "me"}, ttl=5000, stale=60, **context, **known)
+    cache.set(b"\xff\x00 prompt", bytes(range(256)), model="m")
+    cache.set("for ever", "r" * 5000, persist=True)
+    cache.set("by strategy", "r", strategy="realtime")
+    cache.set("by rule", "r", strategy="auto")
+    cache.command("set", "raw", b"\xfe", "SCOPE", b"\xfd", "TAGS", 1, b"\xfc", "MODEL", b"\xfb")
+    cache.command("strategy", "SET", "mine", "TTL", 400)
+    cache.set("by mine", "r", strategy="mine")
+    for number, request in enumerate(REQUESTS):
+        cache.set(request, f"answer {number}", scope="s" if number % 2 else "")
+    assert cache.get("full", model="m", system="s", params={"n": 1.5, "t": [1, {"a": None}]}, scope="x")
+    return 8 + len(REQUESTS)
+
+
+def test_what_was_exported_is_imported_as_it_was(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
+    number, file = fill(cache), tmp_path / "all.jsonl"
+    told = invoke(server, "export", file)
+    assert told.exit_code == 0 and f"{number} entries" in told.stderr, told.stderr
+    assert len(file.read_text().splitlines()) == number + 1
+    other = Cache(server.url, "copy", fallback=None)
+    other.command("strategy", "SET", "mine", "TTL", 900)
+    result = invoke(server, "import", file, "--json", name="copy")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["stored"] == number
+    alike(entries(server, "faq"), entries(server, "copy"))
+    full = other.get("full", model="m", system="s", params={"n": 1.5, "t": [1, {"a": None}]}, scope="x")
+    assert full is not None and full.latency_saved_ms == 1500
+    for position, request in enumerate(REQUESTS):
+        answer = other.get(request, scope="s" if position % 2 else "")
+        assert answer is not None and answer.text == f"answer {position}", request
+    again = json.loads(invoke(server, "import", file, "--json", name="copy").stdout)
+    assert (again["stored"], again["there_already"]) == (0, number)
+    alike(entries(server, "faq"), entries(server, "copy"))
+    other.close()
+
+
+def test_a_pipe_leads_from_one_to_the_other(server: RedisServer, cache: Cache) -> None:
+    number = fill(cache)
+    out = invoke(server, "export").stdout
+    result = invoke(server, "import", "-", stdin=out, name="copy")
+    assert result.exit_code == 0 and result.stdout.startswith(f"{number} stored")
+    alike({id: entry | {"strategy": b""} for id, entry in entries(server, "faq").items()},
+          {id: entry | {"strategy": b""} for id, entry in entries(server, "copy").items()})  # fmt: skip
+    mine = [entry for entry in entries(server, "copy").values() if entry["prompt"] == b"by mine"]
+    assert mine[0]["strategy"] == b"explicit", "a strategy that the other cache lacks"
+
+
+def test_what_is_there_stays_unless_it_is_to_go(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
+    cache.set("p", "old", strategy="realtime")
+    file = tmp_path / "f"
+    invoke(server, "export", file)
+    cache.set("p", "new", ttl=70)
+    assert "1 there already" in invoke(server, "import", file).stdout
+    assert cache.get("p").text == "new"  # type: ignore[union-attr]
+    assert "1 stored" in invoke(server, "import", file, "--overwrite").stdout
+    assert cache.get("p").text == "old"  # type: ignore[union-attr]
+
+
+def test_lives_go_on_while_nobody_looks(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
+    cache.set("short", "r", ttl=1.4)
+    cache.set("long", "r", ttl=100)
+    cache.set("stale", "r", ttl=0.01, stale=600)
+    time.sleep(0.1)
+    file = tmp_path / "f"
+    assert "1 stale" in invoke(server, "export", file).stderr
+    time.sleep(2)
+    told = json.loads(invoke(server, "import", file, "--json", name="copy").stdout)
+    assert (told["stored"], told["expired"]) == (1, 1)
+    (left,) = entries(server, "copy").values()
+    assert 95 <= left["ttl"] <= 98
+
+
+def test_some_can_be_exported(server: RedisServer, cache: Cache) -> None:
+    for number in range(6):
+        cache.set(f"p{number}", "r", model="m" if number < 2 else "n", tags=["t"] if number == 5 else [], scope="s")
+    assert len(invoke(server, "export", "-m", "m").stdout.splitlines()) == 3
+    assert len(invoke(server, "export", "-t", "t", "--scope", "s").stdout.splitlines()) == 2
+    assert invoke(server, "export", name="nosuch").exit_code == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_an_import_that_broke_off_goes_on(server: RedisServer, cache: Cache, tmp_path: Path, how: int) -> None:
+    cache.warm([(f"prompt {number}", "r" * 100) for number in range(6000)])
+    file = tmp_path / "f"
+    invoke(server, "export", file)
+    cache.invalidate(everything=True)
+    process = start(server, "import", file)
+    until(lambda: cache.stats().entries > 500, "it has begun")
+    process.send_signal(how)
+    _, error = process.communicate()
+    assert process.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 130}[signal.Signals(how)], error
+    done = cache.stats().entries
+    assert done < 6000
+    told = json.loads(invoke(server, "import", file, "--json").stdout)
+    assert told["done_before"] >= 400 and told["there_already"] <= 100
+    assert told["done_before"] + told["stored"] + told["there_already"] == 6000
+    assert cache.stats().entries == 6000 and not (tmp_path / "f.state").exists()
+
+
+def test_an_export_that_breaks_off_leaves_no_half_file(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
+    cache.warm([(f"prompt {number}", "r" * 100) for number in range(6000)])
+    file = tmp_path / "f"
+    file.write_text("what was there")
+    process = start(server, "export", file)
+    until(lambda: (tmp_path / "f.part").exists(), "it has begun")
+    process.terminate()
+    assert process.wait() == 130
+    assert file.read_text() == "what was there" and not (tmp_path / "f.part").exists()
+
+
+def test_what_is_no_export_is_refused(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    for text in ('{"prompt": "p", "response": "r"}\n', "nothing\n", '{"format": "llmcache-entries-9"}\n'):
+        file.write_text(text)
+        result = invoke(server, "import", file)
+        assert result.exit_code == 1 and "no export" in result.stderr
+    cache.set("p", "r")
+    good = invoke(server, "export").stdout
+    broken = ['{"prompt": "q"}', "{", '{"prompt": "q", "response": {"base64": "?"}, "expires_at": null}', "[]"]
+    result = invoke(server, "import", "-", stdin=good + "\n".join(broken) + "\n", name="copy")
+    assert result.exit_code == 1 and "1 stored" in result.stdout and "4 rejected" in result.stdout
+    assert [f"line {number}:" in result.stderr for number in (3, 4, 5, 6)] == [True] * 4
+    assert invoke(server, "import", tmp_path / "nosuch").exit_code == 1
+
+
+def test_who_loses_vectors_is_told(server: RedisServer, cache: Cache) -> None:
+    cache.command("create", "SIMILARITY", "vector", "DIM", 2)
+    cache.set("p", "r", vector=[1.0, 0.0])
+    assert "vectors" in invoke(server, "export").stderr
+    assert "vectors" not in invoke(server, "export", name="nosuch").stderr
