@@ -241,22 +241,6 @@ impl<P: Clone + Eq + Hash + Ord> Leases<P> {
         self.times.first().map(|(until, ..)| *until)
     }
 
-    /// Some places have got other names: `name` tells those.
-    pub fn rename(&mut self, name: impl Fn(&P) -> Option<P>) {
-        let names: HashMap<P, P> =
-            self.places.keys().filter_map(|place| name(place).map(|name| (place.clone(), name))).collect();
-        if names.is_empty() {
-            return;
-        }
-        let new = |place: P| names.get(&place).cloned().unwrap_or(place);
-        let places = std::mem::take(&mut self.places).into_iter();
-        self.places = places.map(|(place, leases)| (new(place), leases)).collect();
-        let times = std::mem::take(&mut self.times).into_iter();
-        self.times = times.map(|(until, place, digest)| (until, new(place), digest)).collect();
-        let tokens = std::mem::take(&mut self.tokens).into_iter();
-        self.tokens = tokens.map(|(token, (place, digest))| (token, (new(place), digest))).collect();
-    }
-
     /// The name of a place that all of its leases share.
     fn name(&self, place: &P) -> P {
         self.places.get_key_value(place).map_or(place, |(place, _)| place).clone()

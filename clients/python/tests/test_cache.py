@@ -71,6 +71,8 @@ def test_conditions(cache: Cache) -> None:
     assert not cache.set("p", "x", strategy="nocache")
     with pytest.raises(Refused):
         cache.set("p", "x", strategy="nobody knows")
+    with pytest.raises(Refused):
+        cache.set("p", "x", strategy="standard", ttl=5)
 
 
 def test_an_answer_ends(cache: Cache) -> None:

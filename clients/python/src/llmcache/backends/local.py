@@ -280,6 +280,9 @@ class LocalBackend(Backend):
     def _life(self, question: Question, keep: ops.Keep) -> tuple[str, int | None, bool]:
         """The strategy, the milliseconds of Unix time until when it is fresh, and whether it is kept at all."""
         now = self._now_ms()
+        lives = [keep.strategy, keep.ttl, keep.expires_at, keep.persist or None, keep.keep_ttl or None]
+        if sum(life is not None for life in lives) > 1:
+            raise Refused("ERR only one of STRATEGY, a time to live, PERSIST and KEEPTTL can be said")
         if keep.persist:
             return "explicit", None, True
         if keep.expires_at is not None:
