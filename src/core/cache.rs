@@ -423,6 +423,12 @@ impl Cache {
         self.ledger.hold(is_short);
     }
 
+    /// Whether the index goes as far as there is room, and no further: it was only asked for.
+    pub fn has_partial_index(&self) -> bool {
+        let is_limited = self.policy.max_memory > 0 || self.is_held;
+        self.store.is_indexing() && self.policy.mode == Mode::Exact && is_limited
+    }
+
     /// Gives up an index that was only asked for; whether there was one.
     pub fn give_up_asked_index(&mut self) -> bool {
         let had_one =

@@ -264,14 +264,7 @@ impl Cache {
         told: Option<&[u8]>,
         now: UnixMs,
     ) -> Result<Effects, WireError> {
-        if let Some(told) = told {
-            let (_, parts) = read_entry(entry, &Dictionaries::default())?;
-            let identity = Identity { context: read_context(context)?, prompt: parts.prompt };
-            if identity.digest().id().to_string().as_bytes() != told {
-                return Err(WireError::Identity);
-            }
-        }
-        let (id, cost, expired) = self.put(context, entry, now)?;
+        let (id, cost, expired) = self.put(context, entry, told, now)?;
         if let Some(slot) = self.store.find_id(&id) {
             // When it was stored, and not when a file was read; but the clock of another node sets none back.
             let stored = self.store.get(slot).map_or(now, |entry| entry.created().min(now));
@@ -293,17 +286,26 @@ impl Cache {
         let mut effects = Effects { renewed: Some(digest.id()), ..Effects::default() };
         match same {
             Some(slot) => self.store.set_life(slot, parts.life),
-            None => effects.expired = self.put(context, entry, now)?.2,
+            None => effects.expired = self.put(context, entry, None, now)?.2,
         }
         Ok(effects)
     }
 
     /// Puts the entry of two records in, also one that is dead by now: what is still to come may prolong its life.
     /// Answers its name, its cost, and how many dead entries made way for it.
-    fn put(&mut self, context: &[u8], entry: &[u8], now: UnixMs) -> Result<(EntryId, MicroUsd, u64), WireError> {
+    fn put(
+        &mut self,
+        context: &[u8],
+        entry: &[u8],
+        told: Option<&[u8]>,
+        now: UnixMs,
+    ) -> Result<(EntryId, MicroUsd, u64), WireError> {
         let context = read_context(context)?;
         let (_, parts) = read_entry(entry, &Dictionaries::default())?;
         let (digest, cost) = (Identity { context, prompt: parts.prompt }.digest(), parts.effort.cost);
+        if told.is_some_and(|told| digest.id().to_string().as_bytes() != told) {
+            return Err(WireError::Identity);
+        }
         self.keep_likeness();
         let there = self.store.find(&digest);
         let dead = there.filter(|slot| !self.is_visible(*slot, now));

@@ -4,7 +4,6 @@ use super::alert::show_alerts;
 use super::strategy::{show_rules, show_strategies};
 use super::{settle_figures, Call};
 use crate::core::dictionary::{Dictionaries, Shown};
-use crate::core::policy::Mode;
 use crate::shell::datatype::memory;
 use crate::shell::failure::Outcome;
 use crate::shell::keyspace::{Intent, Key};
@@ -74,7 +73,7 @@ pub fn run(call: &Call<'_>) -> Outcome {
             let index = store.likeness();
             let state = match index {
                 None => "none",
-                Some(_) if store.is_indexing() && policy.mode == Mode::Exact && policy.max_memory > 0 => "partial",
+                Some(_) if cache.has_partial_index() => "partial",
                 Some(_) if store.is_indexing() => "building",
                 Some(_) => "ready",
             };
