@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import RedisServer, free_port, until
 
-from llmcache import AsyncCache, Cache, Unavailable
+from llmcache import AsyncCache, Cache, Result, Unavailable
 from llmcache.backends import Breaker, Fallback, LocalBackend
 
 
@@ -48,8 +48,10 @@ def test_no_call_fails_when_the_server_is_killed_in_the_middle(own_server: Redis
         until(lambda: len(done) > 600, "it goes on without the server")
         assert cache.is_degraded
         own_server.start()
+        started = time.monotonic()
         for thread in threads:
             thread.join(60)
+        assert time.monotonic() - started < 20, "a call waited for what never came"
         assert len(done) == 1000 and not wrong
         assert sum(done) > 500, f"{sum(done)} of 1000 were cached"
 
@@ -114,6 +116,33 @@ def test_what_is_removed_meanwhile_is_removed_when_the_server_is_back(own_server
         assert cache.get("p") is None, "it was taken back while the server was away"
         assert cache.get("meanwhile") is None, "others may have changed what it was made of"
         assert not cache.is_degraded
+
+
+def test_who_waits_for_a_call_is_answered_when_the_server_comes_back_meanwhile(own_server: RedisServer) -> None:
+    own_server.kill()
+    with Cache(own_server.url, "faq", breaker=Breaker(failures=1, pause=0.05, longest_pause=0.1)) as cache:
+        under_way, may_end = threading.Event(), threading.Event()
+        told: list[Result] = []
+
+        def model() -> str:
+            under_way.set()
+            assert may_end.wait(10)
+            return "x"
+
+        first = threading.Thread(target=lambda: told.append(cache.get_or_call("p", model)))
+        first.start()
+        assert under_way.wait(10)
+        second = threading.Thread(target=lambda: told.append(cache.get_or_call("p", model)))
+        second.start()
+        local = cache.backend.local  # type: ignore[attr-defined]
+        until(lambda: any(lease.waiting for lease in local._leases.values()), "the other one waits")
+        own_server.start()
+        until(lambda: cache.get("q") is None and not cache.is_degraded, "the server is used again")
+        may_end.set()
+        second.join(5)
+        assert not second.is_alive(), "nobody told who waited"
+        first.join(5)
+        assert [(result.response, result.was_cached) for result in told].count(("x", True)) == 1 and len(told) == 2
 
 
 def test_a_server_that_hangs_is_left_alone_until_it_answers(own_server: RedisServer) -> None:

@@ -82,7 +82,8 @@ class Fallback(Backend):
     """Asks one backend, and another one while the first cannot answer.
 
     What was removed meanwhile is removed from the first as soon as it is back, before anything is read there. What was
-    stored meanwhile is forgotten then: others may have changed what it was made of.
+    stored meanwhile is forgotten then: others may have changed what it was made of. A lease is a matter of the backend
+    that gave it, until it ends.
     """
 
     def __init__(self, primary: Backend, local: LocalBackend | None = None, breaker: Breaker | None = None) -> None:
@@ -104,6 +105,11 @@ class Fallback(Backend):
 
     def flow(self, op: ops.Op[T], *, only_shared: bool = False) -> Flow[T]:
         only_shared = only_shared or isinstance(op, (ops.Raw, ops.TakeDue))
+        token = op.token if isinstance(op, (ops.Set, ops.Renew, ops.Release)) else None
+        if token is not None and self.local.gave(token) and not only_shared:
+            # Those who wait for it wait here, also when the server is back.
+            self._used = True
+            return (yield from self.local.flow(op))
         if self.breaker.lets_through():
             try:
                 yield from self._catch_up()

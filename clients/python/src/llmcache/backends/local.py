@@ -38,6 +38,9 @@ STRATEGIES: dict[str, int | None] = {
 
 _MICRO = Decimal(1_000_000)
 
+#: How the tokens that are given here begin; those of a server are hexadecimal.
+_HERE = "here-"
+
 
 @dataclass
 class _Lease:
@@ -78,8 +81,13 @@ class LocalBackend(Backend):
         self.shelf.close()
 
     def clear(self) -> None:
-        """Forgets all answers."""
+        """Forgets all answers. Who is at one, and who waits for it, stay."""
         self.shelf.clear()
+
+    @staticmethod
+    def gave(token: str) -> bool:
+        """Whether a lease is one of this kind of backend's."""
+        return token.startswith(_HERE)
 
     def _do(self, op: ops.Op[Any]) -> Any:
         match op:
@@ -229,7 +237,7 @@ class LocalBackend(Backend):
             lease = self._leases.get(id)
             if lease is None or lease.until <= now:
                 waiting = deque() if lease is None else lease.waiting
-                token = secrets.token_hex(16)
+                token = _new_token()
                 self._leases[id] = _Lease(token, now + op.lease_ms / 1000, waiting)
                 return Fetched("lease", token=token)
             if record is not None:
@@ -268,7 +276,7 @@ class LocalBackend(Backend):
                     _tell(future, Fetched("failed", error=op.error))
                 return True
             while lease.waiting:
-                token = secrets.token_hex(16)
+                token = _new_token()
                 if _tell(lease.waiting.popleft(), Fetched("lease", token=token)):
                     left = max(1.0, lease.until - self._now())
                     self._leases[id] = _Lease(token, self._now() + left, lease.waiting)
@@ -463,6 +471,10 @@ class LocalBackend(Backend):
             size=len(record.response),
             stored=len(record.response),
         )
+
+
+def _new_token() -> str:
+    return _HERE + secrets.token_hex(16)
 
 
 def _tell(future: concurrent.futures.Future[Fetched], told: Fetched) -> bool:
