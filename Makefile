@@ -10,7 +10,7 @@ E2E_THREADS ?= 6
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-panics run test test-core test-e2e test-clients test-python fuzz soak valgrind lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting bench-eviction bench-big quality clean
+.PHONY: help setup setup-python build build-panics run test test-core test-e2e test-clients test-python fuzz soak valgrind lint fmt bench bench-memory bench-vectorset bench-scaling bench-similar bench-together bench-counting bench-eviction bench-big quality clean
 # How long each target is fuzzed.
 SECONDS ?= 60
 
@@ -25,13 +25,16 @@ help: ## this list
 setup: ## install what is missing (Debian, Ubuntu), or say what that is
 	@scripts/setup.sh
 
+setup-python: setup
+	@scripts/setup.sh python
+
 build: setup ## the module: target/release/libllmcache.so
 	$(CARGO) build --release
 
 run: build ## a Redis with the module in the foreground, and three commands to try
 	@scripts/run.sh
 
-test: test-core test-e2e ## all tests: the core alone, then the module in real servers
+test: test-core test-e2e test-clients test-python ## all tests: the core alone, the module in real servers, clients of other languages
 
 test-core: setup ## the core and the syntax, without a server
 	$(CARGO) test --no-default-features
@@ -44,10 +47,10 @@ test-e2e: build build-panics ## the module in real servers, which it starts and 
 	$(CARGO) test --no-default-features --features e2e --test e2e -- --test-threads $(E2E_THREADS) --skip ::alone::
 	$(CARGO) test --no-default-features --features e2e --test e2e -- --test-threads 1 ::alone::
 
-test-clients: build ## the commands through redis-py, and the figures through Prometheus' parser (needs python3 with venv)
+test-clients: build setup-python ## the commands through redis-py and from TypeScript, and the figures through Prometheus' parser
 	tests/clients/run.sh
 
-test-python: build ## the Python client and its adapters: ruff, mypy and tests (needs python3 with venv)
+test-python: build setup-python ## the Python client and its adapters: ruff, mypy and tests
 	scripts/python.sh
 
 soak: build ## a million operations by chance, after each 100,000 of which nothing may be left (some minutes)

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Makes a Debian or Ubuntu ready to build and test: installs what is missing, as root or through sudo. Where it can do
 # neither, it says exactly what to install and fails. Where nothing is missing it does nothing.
+#
+#   scripts/setup.sh          to build and run
+#   scripts/setup.sh python   to make virtual environments for the tests of clients, too
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -43,6 +46,7 @@ has_clang_headers() {
 missing=()
 command -v make >/dev/null && command -v cc >/dev/null && [ -e /usr/include/stdio.h ] || [ "$(uname)" = Darwin ] || missing+=(build-essential)
 has_libclang && has_clang_headers || missing+=(libclang-dev)
+[ "${1:-}" != python ] || python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 new_server=
 [ -n "${LLMCACHE_REDIS_SERVER:-}" ] || [ -n "$(server_version)" ] || { missing+=(redis-server); new_server=yes; }
 

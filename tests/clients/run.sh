@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs redis_py.py and metrics.py against a server with the module, which it starts and ends. What they need (redis-py and
-# prometheus-client) comes from a virtual environment under the target folder (made on the first run), unless PYTHON names
-# an interpreter that has it.
+# Runs redis_py.py, metrics.py and, where there is a Node.js, the TypeScript example against a server with the module, which
+# it starts and ends. What they need is installed under the target folder on the first run (redis-py and prometheus-client
+# are not where PYTHON names an interpreter that has them).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../..
@@ -20,6 +20,16 @@ if [ -z "$python" ]; then
         }
         "$python" -m pip install --quiet --disable-pip-version-check 'redis>=5,<9' 'prometheus-client>=0.20,<1'
     fi
+fi
+
+node=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/')
+example=$target/typescript
+if [ "${node:-0}" -ge 20 ] && command -v npm >/dev/null; then
+    mkdir -p "$example" && cp "$root"/examples/typescript/*.{json,ts} "$example/"
+    [ -d "$example/node_modules" ] || npm --prefix "$example" install --silent --no-audit --no-fund --no-package-lock
+else
+    echo "skipped: the TypeScript example, which needs Node.js 20 or newer and npm"
+    example=
 fi
 
 dir=$(mktemp -d)
@@ -42,6 +52,10 @@ for attempt in 1 2 3 4 5; do
             for program in redis_py.py metrics.py; do
                 "$python" "$here/$program" --port "$port" || failed=1
             done
+            if [ -n "$example" ]; then
+                LLMCACHE_URL=redis://127.0.0.1:$port npm --prefix "$example" --silent test || failed=1
+                LLMCACHE_URL=redis://127.0.0.1:$port npm --prefix "$example" --silent start || failed=1
+            fi
             exit $failed
         fi
         sleep 0.1

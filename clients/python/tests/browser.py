@@ -16,7 +16,7 @@ import pytest
 def required() -> None:
     """Skips where there is no browser, unless there must be one."""
     if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        if os.environ.get("LLMCACHE_REQUIRE_BROWSER"):
+        if os.environ.get("LLMCACHE_REQUIRE_ALL"):
             pytest.fail("no chromium and chromedriver: apt-get install chromium chromium-driver")
         pytest.skip("no chromium and chromedriver: apt-get install chromium chromium-driver")
     pytest.importorskip("selenium", reason="no selenium: pip install selenium")
