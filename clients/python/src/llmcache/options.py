@@ -57,15 +57,35 @@ class CallOptions(LookupOptions, KeepOptions, total=False):
 _CONTEXT = frozenset(Context.__annotations__)
 _LOOKUP = frozenset(LookupOptions.__annotations__) - _CONTEXT
 
+#: Each says for how long an answer is kept, so only one of them can.
+_LIVES = ("strategy", "ttl", "expires_at", "persist", "keep_ttl")
+
 
 def split(options: Mapping[str, Any]) -> tuple[dict[str, Any], Terms, Keep]:
     """Options by what they are about: the question, the lookup, the keeping. An unknown one is a TypeError."""
     context = {name: value for name, value in options.items() if name in _CONTEXT}
     terms = {name: value for name, value in options.items() if name in _LOOKUP}
     keep = {name: value for name, value in options.items() if name not in _CONTEXT | _LOOKUP}
-    if "tags" in keep:
-        keep["tags"] = tags(keep["tags"])
-    return context, Terms(**terms), Keep(**keep)
+    return context, Terms(**terms), kept(**keep)
+
+
+def kept(**given: Any) -> Keep:
+    """How an answer is kept. A ValueError where two of these say for how long."""
+    lives = _lives(given)
+    if len(lives) > 1:
+        raise ValueError(f"{' and '.join(lives)}: each says for how long an answer is kept, so only one of them can")
+    return Keep(**(given | {"tags": tags(given.get("tags", ()))}))
+
+
+def over(options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with changes to them. Where these say for how long an answer is kept, that is all that does."""
+    if _lives(changes):
+        options = {name: value for name, value in options.items() if name not in _LIVES}
+    return {**options, **changes}
+
+
+def _lives(given: Mapping[str, Any]) -> list[str]:
+    return [name for name in _LIVES if given.get(name) is not None and given[name] is not False]
 
 
 def tags(given: Sequence[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from ..options import split
+from ..options import over, split
 from ..types import LlmcacheError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class NotCached(LlmcacheError):
 
 
 def checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options for calls of a client; a TypeError where one cannot be meant."""
+    """Options for calls of a client; a TypeError or a ValueError where one cannot be meant."""
     wrong = sorted(_IN_THE_BODY & options.keys())
     if wrong:
         raise TypeError(f"{', '.join(wrong)}: that is what the request says itself")
@@ -55,9 +55,7 @@ def using(
         options: As for `get_or_call`: scope, ttl, strategy, stale, type, tags, mode, threshold, max_age …
     """
     words = {"no-store": no_store, "no-cache": no_cache, "only-if-cached": only_if_cached}
-    said = _said.set(
-        {**(_said.get() or {}), **checked(options), **{word: True for word, is_said in words.items() if is_said}}
-    )
+    said = _said.set(over(_said.get() or {}, checked(options) | {word: True for word, said in words.items() if said}))
     try:
         yield
     finally:
