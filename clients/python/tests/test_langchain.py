@@ -172,6 +172,24 @@ def test_costs_and_options_reach_the_entry(cache: Cache) -> None:
     assert [nothing.invoke("q").content, nothing.invoke("q").content] == ["answer 1", "answer 2"]
 
 
+def test_only_one_thing_says_for_how_long() -> None:
+    with pytest.raises(ValueError, match="only one"):
+        LangChainCache(Cache("memory:"), strategy="standard", ttl=3)
+
+
+def test_what_fails_here_fails_no_model(cache: Cache, ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    def fails(*_: Any) -> Any:
+        raise LookupError("no")
+
+    dear = Model(cache=LangChainCache(cache, price=fails))
+    assert [ask(dear, "p").content, ask(dear, "p").content] == ["answer 1", "answer 1"]
+    assert "no price" in caplog.text
+    # A text that cannot be sent, and one who is not known.
+    assert ask(dear, "hi \ud83d").content == "answer 2"
+    nobody = Model(cache=LangChainCache(cache, scope=fails))
+    assert [ask(nobody, "p").content, ask(nobody, "p").content] == ["answer 1", "answer 2"]
+
+
 def test_who_asks_may_be_told_at_each_call(cache: Cache) -> None:
     who = ["ann"]
     model = Model(cache=LangChainCache(cache, scope=lambda: who[0]))

@@ -27,9 +27,9 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generati
 from .. import ops
 from ..cache import AsyncCache, Cache
 from ..flows import Flow, arun, run
+from ..options import kept
 from ..options import tags as tags_of
 from ..question import Question
-from ..types import LlmcacheError
 
 log = logging.getLogger("llmcache")
 
@@ -94,7 +94,7 @@ class LangChainCache(BaseCache):
         """
         self.cache, self.type, self.scope, self.price = cache, type, scope, price
         self._terms = ops.Terms(mode=mode, threshold=threshold)
-        self._keep = ops.Keep(strategy=strategy, ttl=ttl, type=type, tags=tags_of(tags))
+        self._keep = kept(strategy=strategy, ttl=ttl, type=type, tags=tags)
 
     def lookup(self, prompt: str, llm_string: str) -> Generations | None:
         return run(self._lookup(prompt, llm_string))
@@ -121,10 +121,10 @@ class LangChainCache(BaseCache):
         return self._asked(prompt, llm_string)[0]
 
     def _lookup(self, prompt: str, llm_string: str) -> Flow[Generations | None]:
-        question, terms = self._asked(prompt, llm_string)
         try:
+            question, terms = self._asked(prompt, llm_string)
             answer = yield from self.cache.backend.flow(ops.Get(question, terms))
-        except LlmcacheError as error:
+        except Exception as error:  # A model that works without a cache works with one.
             log.warning("llmcache: no lookup (%s)", error)
             return None
         if answer is None:
@@ -136,16 +136,21 @@ class LangChainCache(BaseCache):
             return None
 
     def _update(self, prompt: str, llm_string: str, generations: Generations) -> Flow[None]:
-        data = _dump(generations)
-        if data is None:
+        if not generations:
             return
-        keep = self._keep.on(tokens=_tokens(generations))
-        if self.price is not None:
-            keep = keep.on(cost=self.price(generations) if callable(self.price) else self.price)
         try:
-            yield from self.cache.backend.flow(ops.Set(self.question(prompt, llm_string), data.encode(), keep))
-        except LlmcacheError as error:
+            data = _dump(generations).encode()
+            keep = self._keep.on(tokens=_tokens(generations), cost=self._cost(generations))
+            yield from self.cache.backend.flow(ops.Set(self.question(prompt, llm_string), data, keep))
+        except Exception as error:
             log.warning("llmcache: an answer is not cached (%s)", error)
+
+    def _cost(self, generations: Generations) -> Dollars | None:
+        try:
+            return self.price(generations) if callable(self.price) else self.price
+        except Exception:
+            log.warning("llmcache: an answer has no price", exc_info=True)
+            return None
 
     def _clear(self, selectors: dict[str, Any]) -> Flow[int]:
         soft = selectors.pop("soft", False)
@@ -201,18 +206,13 @@ def _take_text(message: dict[str, Any]) -> str | None:
     return None
 
 
-def _dump(generations: Generations) -> str | None:
-    """Generations as JSON; None where they would come back as something else."""
-    try:
-        data = "[" + ",".join(dumps(generation, ensure_ascii=False) for generation in generations) + "]"
-        same = [dumps(generation, ensure_ascii=False) for generation in _load(data)]
-    except Exception as error:
-        log.warning("llmcache: an answer is not cached (%s)", error)
-        return None
+def _dump(generations: Generations) -> str:
+    """Generations as JSON. A ValueError where they would come back as something else."""
+    data = "[" + ",".join(dumps(generation, ensure_ascii=False) for generation in generations) + "]"
+    same = [dumps(generation, ensure_ascii=False) for generation in _load(data)]
     if data != "[" + ",".join(same) + "]":
-        log.warning("llmcache: an answer is not cached (it would come back as something else)")
-        return None
-    return data if generations else None
+        raise ValueError("it would come back as something else")
+    return data
 
 
 def _load(data: str) -> list[Generation]:
