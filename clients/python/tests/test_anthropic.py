@@ -105,6 +105,7 @@ def test_what_makes_a_request_another_one(bench: Bench) -> None:
         {"stop_sequences": anthropic.NOT_GIVEN, "extra_body": {"stop_sequences": ["x"]}},
         {"stop_sequences": ["x"], "messages": (turn for turn in HI), "timeout": 7},
         {"stop_sequences": ["x"], "system": anthropic.NOT_GIVEN},
+        {"stop_sequences": ["x"], "extra_headers": {"User-Agent": "x", "X-Stainless-Lang": "y"}},
     ]
     for options in same:
         assert bench.do(ask(client, **options)).id == first.id, options
@@ -113,8 +114,30 @@ def test_what_makes_a_request_another_one(bench: Bench) -> None:
         {},
         {"stop_sequences": ["x"], "system": "Be brief."},
         {"stop_sequences": ["x"], "max_tokens": 10},
+        {"stop_sequences": ["x"], "extra_headers": {"anthropic-beta": "interleaved-thinking-2025-05-14"}},
+        {"stop_sequences": ["x"], "extra_headers": {"X-Api-Key": "other"}},
+        {"stop_sequences": ["x"], "extra_query": {"beta": "true"}},
     ]
-    assert len({first.id, *(bench.do(ask(client, **options)).id for options in others)}) == 5
+    ids = [bench.do(ask(client, **options)).id for options in others]
+    assert len({first.id, *ids}) == 8
+    assert [bench.do(ask(client, **options)).id for options in others] == ids
+
+
+def test_a_client_of_an_api_key_alone_shares_with_all_others(bench: Bench) -> None:
+    kind = type(bench.plain)
+    plain = bench.wrap().with_options(base_url="https://api.anthropic.com")
+
+    def question(client: Any) -> Any:
+        from llmcache.adapters.anthropic import Messages
+        from llmcache.adapters.origin import origin
+
+        options = type("Options", (), {"headers": {}, "params": {}})
+        return origin(client, Messages.home, options)
+
+    assert question(plain) == question(kind(api_key="k", base_url="https://api.anthropic.com/")) == {}
+    assert question(bench.client) == {"base_url": bench.fake.url}
+    beta = kind(api_key="k", base_url="https://api.anthropic.com", default_headers={"anthropic-beta": "b"})
+    assert list(question(beta)["headers"]) == ["anthropic-beta"]
 
 
 def test_what_can_be_read_once_is_sent_and_is_the_key(bench: Bench) -> None:

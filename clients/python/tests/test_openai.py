@@ -107,7 +107,8 @@ def test_what_makes_a_request_another_one(bench: Bench) -> None:
 
     same: list[dict[str, Any]] = [
         {"temperature": 0.2, "user": "me", "metadata": {"a": "b"}},
-        {"temperature": 0.2, "extra_headers": {"x-other": "1"}, "timeout": 7, "extra_query": {"q": "1"}},
+        {"temperature": 0.2, "extra_headers": {"User-Agent": "x", "traceparent": "00-1", "X-Stainless-Lang": "y"}},
+        {"temperature": 0.2, "extra_headers": {"Idempotency-Key": "k", "X-Request-Id": "1"}, "timeout": 7},
         {"temperature": openai.NOT_GIVEN, "extra_body": {"temperature": 0.2}},
         {"temperature": 0.2, "messages": (turn for turn in HI)},
         {"temperature": 0.2, "messages": [Turn(role="user", content="Hi")]},
@@ -120,10 +121,99 @@ def test_what_makes_a_request_another_one(bench: Bench) -> None:
         {},
         {"temperature": 0.2, "extra_body": {"more": 1}},
         {"temperature": 0.2, "model": "other"},
+        {"temperature": 0.2, "extra_query": {"api-version": "2"}},
+        {"temperature": 0.2, "extra_query": {"api-version": "3"}},
+        {"temperature": 0.2, "extra_headers": {"Authorization": "Bearer b"}},
+        {"temperature": 0.2, "extra_headers": {"Authorization": "Bearer c"}},
+        {"temperature": 0.2, "extra_headers": {"OpenAI-Beta": "b"}},
+        {"temperature": 0.2, "extra_headers": {"x-other": "1"}},
     ]
     ids = [bench.do(ask(client, **options)).id for options in others]
-    assert len({first.id, *ids}) == 5
+    assert len({first.id, *ids}) == 11
+    assert [bench.do(ask(client, **options)).id for options in others] == ids
     assert "more" in bench.fake.calls[3]
+
+
+def test_who_is_asked_is_part_of_the_question(bench: Bench) -> None:
+    kind, base = type(bench.plain), f"{bench.fake.url}/v1"
+
+    def answer(**options: Any) -> str:
+        client = kind(**{"api_key": "k", "base_url": base, "max_retries": 0} | options)
+        return str(bench.do(ask(wrap(client, bench.cache))).id)
+
+    others: list[dict[str, Any]] = [
+        {"base_url": f"{base}/"},
+        {"base_url": base.replace("//", "//ann:secret@")},
+        {"organization": "org"},
+        {"project": "p"},
+        {"default_headers": {"x-tenant": "secret"}},
+        {"default_query": {"api-version": "2"}},
+    ]
+    ids = [answer(**options) for options in others]
+    assert len(set(ids)) == 6 and ids[0] == answer(api_key="other") == answer(default_headers={"User-Agent": "x"})
+    assert [answer(**options) for options in others] == ids
+    plain = wrap(kind(api_key="k", base_url=base, default_headers={"x-tenant": "secret"}), bench.cache)
+    assert bench.do(ask(plain, extra_headers={"x-tenant": openai.Omit()})).id == ids[0]
+
+    async def params() -> list[str]:
+        return [(await bench.cache.entry(id)).params async for id, _ in bench.cache.scan()]
+
+    kept = bench.do(params()) if bench.is_async else [bench.cache.entry(id).params for id, _ in bench.cache.scan()]
+    assert len(kept) == 6 and not any("secret" in told for told in kept)
+
+
+def test_a_client_of_an_api_key_alone_shares_with_all_others() -> None:
+    httpx = pytest.importorskip("httpx")
+    said: list[Any] = []
+
+    def answer(request: Any) -> Any:
+        said.append(request)
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}
+        return httpx.Response(200, json={"id": "1", "object": "chat.completion", "model": "gpt", "choices": [choice]})
+
+    cache = Cache("memory:")
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    client = wrap(openai.OpenAI(api_key="k", base_url="https://api.openai.com/v1", http_client=http), cache)
+    ask(client)
+    assert cache.get({"model": "gpt", "messages": HI}) is not None
+    local = wrap(openai.OpenAI(api_key="k", base_url="http://localhost:8000/v1", http_client=http), cache)
+    ask(local)
+    assert len(said) == 2
+    asked = {"model": "gpt", "messages": HI, "llmcache": {"base_url": "http://localhost:8000/v1"}}
+    assert cache.get(asked) is not None
+
+
+def test_nobody_waits_longer_for_an_answer_than_for_an_own_one(bench: Bench) -> None:
+    bench.fake.delay = 0.6
+    hasty = bench.client.with_options(timeout=0.05)
+    outcomes: list[float] = []
+
+    def late() -> None:
+        until(lambda: bool(bench.fake.calls), "the first one calls")
+        started = time.monotonic()
+        with pytest.raises(openai.APITimeoutError):
+            ask(hasty)
+        outcomes.append(time.monotonic() - started)
+
+    async def alate() -> None:
+        first = asyncio.ensure_future(ask(bench.client))
+        while not bench.fake.calls:
+            await asyncio.sleep(0.01)
+        started = time.monotonic()
+        with pytest.raises(openai.APITimeoutError):
+            await ask(hasty)
+        outcomes.append(time.monotonic() - started)
+        await first
+
+    if bench.is_async:
+        bench.do(alate())
+    else:
+        other = threading.Thread(target=late)
+        other.start()
+        ask(bench.client)
+        other.join(10)
+    assert len(outcomes) == 1 and outcomes[0] < 0.5
+    assert was_cached(bench.do(ask(hasty)))
 
 
 @pytest.mark.parametrize("wants_usage", [False, True])
@@ -187,13 +277,35 @@ def test_an_answer_is_streamed_to_who_wants_that(bench: Bench, shape: str) -> No
 
 
 def test_usage_that_is_not_known_is_asked_for(bench: Bench) -> None:
-    bench.read(ask(bench.client, stream=True))
-    assert bench.do(ask(bench.client)).usage is None
-    told = bench.read(ask(bench.client, stream=True, stream_options={"include_usage": True}))
-    assert told[-1].usage.total_tokens == 16
-    assert len(bench.fake.calls) == 2
-    answer = bench.do(ask(bench.client))
-    assert was_cached(answer) and answer.usage.total_tokens == 16
+    usage = {"stream_options": {"include_usage": True}}
+    for text, options in (("Hi", {}), ("Ho", {"stream": True, **usage})):
+        bench.fake.calls.clear()
+        for _ in range(2):
+            bench.read(ask(bench.client, text=text, stream=True))
+        assert len(bench.fake.calls) == 1
+        told = bench.do(ask(bench.client, text=text, **options))
+        told = bench.read(told)[-1] if options else told
+        assert told.usage.total_tokens == 16 and len(bench.fake.calls) == 2
+        answer = bench.do(ask(bench.client, text=text))
+        assert was_cached(answer) and answer.usage.total_tokens == 16
+
+
+def test_what_was_told_twice_is_not_guessed() -> None:
+    from llmcache.adapters.openai import Chat
+
+    def collected(name: str, *values: Any) -> Any:
+        chunks = Chat().collector({})
+        for value in values:
+            delta = {"role": "assistant", name: value}
+            chunks.add({"choices": [{"index": 0, "delta": delta, "finish_reason": "stop"}]})
+        return chunks.answer()["choices"][0]["message"][name]
+
+    assert collected("content", "ha", "ha") == "haha" and collected("reasoning", "ha", "ha") == "haha"
+    assert collected("unknown", "ha") == "ha" and collected("unknown", "", "", None) == ""
+    assert collected("unknown", {"a": 1}, {"a": 1}) == {"a": 1} and collected("unknown", [1], [2]) == [1, 2]
+    for value in ("ha", [1]):
+        with pytest.raises(ValueError, match="more than one unknown"):
+            collected("unknown", value, value)
 
 
 def test_several_choices_and_their_probabilities_come_back(bench: Bench) -> None:
@@ -247,10 +359,10 @@ def test_a_stream_that_is_left_at_its_end_is_kept(bench: Bench) -> None:
     while not (items and items[-1].choices[0].finish_reason):
         items += bench.read(stream, most=1) if not bench.is_async else [bench.do(stream.__anext__())]
     bench.close(stream)
-    assert was_cached(bench.do(ask(bench.client)))
+    assert was_cached(bench.do(ask(bench.client, stream=True)))
     bench.fake.sends_done = False
     bench.read(ask(bench.client, text="Ho", stream=True))
-    assert was_cached(bench.do(ask(bench.client, text="Ho")))
+    assert was_cached(bench.do(ask(bench.client, text="Ho", stream=True)))
 
 
 @pytest.mark.parametrize("how", ["cut_after", "error_after"])
@@ -439,8 +551,13 @@ def test_responses_that_the_server_keeps_are_not_cached(bench: Bench) -> None:
         bench.do(ask(bench.client, "responses", **option))
         assert not was_cached(bench.do(ask(bench.client, "responses", **option))), option
     assert len(bench.fake.calls) == 10 and bench.entries == 0
-    bench.do(ask(bench.client, "responses", store=False))
-    assert was_cached(bench.do(ask(bench.client, "responses", store=False)))
+    for _ in range(2):
+        assert not was_cached(bench.do(ask(bench.client, store=True)))
+    # What the server has not kept is nothing that one could go on from, as others may want to.
+    for options in ({"store": False}, {}):
+        first = bench.do(ask(bench.client, "responses", **options))
+        assert not was_cached(first)
+        assert bench.do(ask(bench.client, "responses", **options)).id == first.id
 
 
 def test_a_hot_request_is_answered_anew(bench: Bench) -> None:
@@ -496,7 +613,7 @@ def test_a_call_says_what_it_wants_of_the_cache(bench: Bench) -> None:
     client = bench.client
 
     def say(word: str, **more: Any) -> Any:
-        return bench.do(ask(client, extra_headers={"X-LLMCache": word, "x-mine": "1"}, **more))
+        return bench.do(ask(client, extra_headers={"X-LLMCache": word, "X-Request-Id": "1"}, **more))
 
     with pytest.raises(NotCached):
         say("only-if-cached")
@@ -511,7 +628,7 @@ def test_a_call_says_what_it_wants_of_the_cache(bench: Bench) -> None:
     assert bench.do(ask(client)).id == renewed.id
     assert say("max-age=100").id == renewed.id
     assert all("x-llmcache" not in told for told in bench.fake.headers)
-    assert bench.fake.headers[0]["x-mine"] == "1"
+    assert bench.fake.headers[0]["x-request-id"] == "1"
     with pytest.raises(ValueError, match="no-stoer"):
         say("no-stoer")
 
@@ -685,9 +802,31 @@ def test_a_cache_that_breaks_fails_nothing(bench: Bench, shape: str) -> None:
         bench.cache.backend.__class__ = Broken.__mro__[1]
 
 
+@pytest.mark.parametrize(
+    ("given", "said"), [({"strategy": "aggressive"}, {"ttl": 60}), ({"ttl": 60}, {"strategy": "aggressive"})]
+)
+def test_a_block_says_for_how_long_over_the_client(bench: Bench, given: dict[str, Any], said: dict[str, Any]) -> None:
+    client = bench.wrap(**given)
+    with llmcache.using(tags=["a"], **given), llmcache.using(**said):
+        bench.do(ask(client))
+        assert was_cached(bench.do(ask(client)))
+    kept = entry(bench)
+    assert (kept.tags, kept.strategy) == (("a",), said.get("strategy", "explicit"))
+
+
+def test_only_one_thing_says_for_how_long() -> None:
+    plain = openai.OpenAI(api_key="k")
+    for wrong in ({"strategy": "aggressive", "ttl": 60}, {"ttl": 0, "persist": True}, {"ttl": 1, "expires_at": 1}):
+        with pytest.raises(ValueError, match="only one"):
+            wrap(plain, Cache("memory:"), **wrong)
+        with pytest.raises(ValueError, match="only one"), llmcache.using(**wrong):
+            pass
+    wrap(plain, Cache("memory:"), strategy="aggressive", ttl=None, persist=False)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("text", ["{", "null", '{"choices": []}', '{"object": "other"}'])
 def test_a_kept_answer_that_is_none_is_made_anew(bench: Bench, text: str) -> None:
-    body = {"model": "gpt", "messages": HI}
+    body = {"model": "gpt", "messages": HI, "llmcache": {"base_url": f"{bench.fake.url}/v1"}}
     if bench.cache.backend.__class__.__name__ == "Server" and text == '{"choices": []}':
         return
     assert bench.do(bench.cache.set(body, text, ttl=100))
@@ -723,6 +862,32 @@ def test_only_clients_are_wrapped() -> None:
         wrap(openai.OpenAI(api_key="k"), Cache("memory:"), model="m")
     with pytest.raises(TypeError, match="modle"):
         wrap(openai.OpenAI(api_key="k"), Cache("memory:"), modle="m")  # type: ignore[call-arg]
+
+
+def test_a_stream_is_forgotten_without_a_lock_or_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    from llmcache.adapters.making import Making
+
+    fake, cache = FakeLlm(), Cache("memory:")
+    dropped: list[int] = []
+    drop = Making.drop
+
+    def drops(making: Making) -> None:
+        # As where a collection comes while somebody else, or this very thread, has the lock.
+        with making._lock, monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", lambda _: dropped.append(-1))
+            drop(making)
+            dropped.append(1)
+
+    monkeypatch.setattr(Making, "drop", drops)
+    stream = ask(wrap(make(False)(fake), cache), stream=True)
+    del stream
+    gc.collect()
+    until(lambda: bool(dropped), "it is forgotten")
+    assert dropped == [1]
+    started = time.monotonic()
+    assert not was_cached(ask(wrap(make(False)(fake), cache)))
+    assert time.monotonic() - started < 5
+    fake.close()
 
 
 def test_threads_of_streams_end(bench: Bench) -> None:

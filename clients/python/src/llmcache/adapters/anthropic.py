@@ -15,6 +15,7 @@ class Messages(Api):
     """Messages."""
 
     path = "/v1/messages"
+    home = "https://api.anthropic.com"
 
     def takes(self, body: Json) -> bool:
         # A container goes on from what happened in it before.

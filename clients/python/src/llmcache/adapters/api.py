@@ -35,12 +35,17 @@ class Collector(ABC):
 class Api(ABC):
     """One way to ask a model."""
 
-    #: Where its requests go.
+    #: Where its requests go, and those of a client that was told nothing else.
     path: str
+    home: str
 
     @abstractmethod
     def takes(self, body: Json) -> bool:
         """Whether an answer to it depends on its body alone, so that it may be cached."""
+
+    def apart(self, body: Json) -> Json:
+        """What the body says that changes the answer though it counts for nothing elsewhere."""
+        return {}
 
     @abstractmethod
     def collector(self, body: Json) -> Collector:

@@ -14,21 +14,22 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from .. import ops
 from ..cache import AsyncCache, Cache
-from ..calls import fetch
+from ..calls import Times, fetch
 from ..flows import Call, Flow, arun, run
-from ..options import split
+from ..options import over, split
 from ..question import Question
 from ..types import Answer, Fetched
 from .answers import refusal
 from .api import Api, Json
 from .control import HEADER, NotCached, mark, told
 from .making import Making, Recording, record
+from .origin import FIELD, is_given, origin
 
 log = logging.getLogger("llmcache")
 
@@ -111,7 +112,7 @@ class _Request:
             raise NotCached("an answer to this request is never cached")
         if asked is None:
             return (yield Call(self._send, (self._cast_to, options, *self._args), self._more))
-        fetched = yield from self._look(asked)
+        fetched = yield from self._look(asked, options)
         if fetched.answer is not None and fetched.token is None:
             try:
                 found = yield from self._found(asked, options, fetched.answer)
@@ -144,13 +145,15 @@ class _Request:
             body = _body(options)
             if not api.takes(body) or not (self._settings.when is None or self._settings.when(body)):
                 return None
-            context, terms, keep = split({**self._settings.options, **given})
-            return _Asked(api, body, self._settings.cache.question(body, context), terms, keep, words)
+            context, terms, keep = split(over(self._settings.options, given))
+            beside = api.apart(body) | origin(self._client, api.home, options)
+            asked = body | {FIELD: beside} if beside else body
+            return _Asked(api, body, self._settings.cache.question(asked, context), terms, keep, words)
         except Exception:
             log.warning("llmcache: a call goes past the cache", exc_info=True)
             return None
 
-    def _look(self, asked: _Asked) -> Flow[Fetched]:
+    def _look(self, asked: _Asked, options: Any) -> Flow[Fetched]:
         cache = self._settings.cache
         if "no-cache" in asked.words:
             return Fetched("timeout")
@@ -158,10 +161,17 @@ class _Request:
             if "only-if-cached" in asked.words:
                 answer = yield from cache.backend.flow(ops.Get(asked.question, asked.terms))
                 return Fetched("timeout" if answer is None else "hit", answer)
-            return (yield from fetch(cache.backend, asked.question, asked.terms, cache.times))
+            return (yield from fetch(cache.backend, asked.question, asked.terms, self._times(options)))
         except Exception:
             log.warning("llmcache: no lookup", exc_info=True)
             return Fetched("timeout")
+
+    def _times(self, options: Any) -> Times:
+        """Those of the cache; but nobody waits longer for another's answer than for an own one."""
+        times = self._settings.cache.times
+        timeout = options.timeout if is_given(options.timeout) else self._client.timeout
+        seconds = getattr(timeout, "read", timeout)
+        return times if seconds is None else replace(times, block=min(times.block, seconds))
 
     def _found(self, asked: _Asked, options: Any, answer: Answer) -> Flow[Any]:
         """What the SDK makes of a kept answer; None where it has not all that is asked for."""
@@ -246,7 +256,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items() if _is_given(inner)}
+        return {name: _plain(inner) for name, inner in value.items() if is_given(inner)}
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json", exclude_unset=True, by_alias=True)
     if hasattr(value, "isoformat"):
@@ -254,10 +264,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)) and not hasattr(value, "read"):
         return [_plain(inner) for inner in value]
     raise TypeError(f"a {type(value).__name__} in a request")
-
-
-def _is_given(value: Any) -> bool:
-    return type(value).__name__ not in ("Omit", "NotGiven")
 
 
 def _read(value: Any) -> Any:

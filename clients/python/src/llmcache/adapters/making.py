@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import queue
 import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from .. import ops
 from ..backends.base import Backend
@@ -18,6 +19,8 @@ from ..question import Question
 from .api import Collector
 
 log = logging.getLogger("llmcache")
+
+T = TypeVar("T")
 
 #: Tasks that nobody awaits, so that they are not lost.
 _tasks: set[asyncio.Task[Any]] = set()
@@ -33,7 +36,9 @@ class Making:
         self._is_async = is_async
         self._started = self._used = time.monotonic()
         self._lock = threading.Lock()
-        self._is_over = threading.Event()
+        self._is_over = False
+        #: What its thread is to do. Of all that threads have this alone may be used inside a garbage collection.
+        self._orders: queue.SimpleQueue[Literal["end", "drop"]] = queue.SimpleQueue()
         self._task: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None
         #: Whether the API is what we wait for, not the caller.
         self.is_waiting = True
@@ -41,7 +46,7 @@ class Making:
     @property
     def is_over(self) -> bool:
         """Whether it has ended, well or not."""
-        return self._is_over.is_set()
+        return self._is_over
 
     @property
     def latency(self) -> float:
@@ -65,10 +70,8 @@ class Making:
 
     def end(self, data: bytes | None, keep: ops.Keep = ops.Keep()) -> Flow[None]:
         """Stores the answer, or gives the lease back where there is none. What comes after the first end is nothing."""
-        with self._lock:
-            if self._is_over.is_set():
-                return
-            self._stop()
+        if not self._stop():
+            return
         try:
             if data is None:
                 yield from give_back(self._backend, self._question, self._token)
@@ -79,23 +82,23 @@ class Making:
             log.warning("llmcache: an answer is not cached", exc_info=True)
 
     def drop(self) -> None:
-        """Gives the lease back from wherever the answer was forgotten."""
-        with self._lock:
-            if self._is_over.is_set():
-                return
-            self._stop()
-        if self._token is None:
-            return
-        given = give_back(self._backend, self._question, self._token)
+        """Gives the lease back from wherever the answer was forgotten, which may be inside a garbage collection."""
         if self._task is None:
-            threading.Thread(target=run, args=(given,), daemon=True).start()
+            self._orders.put("drop")
         elif not self._task[0].is_closed():
-            self._task[0].call_soon_threadsafe(lambda: background(arun(given)))
+            self._task[0].call_soon_threadsafe(lambda: background(arun(self.end(None))))
 
-    def _stop(self) -> None:
-        self._is_over.set()
-        if self._task is not None and not self._task[0].is_closed():
+    def _stop(self) -> bool:
+        """Ends the renewing. Whether it has gone on until now."""
+        with self._lock:
+            was_over, self._is_over = self._is_over, True
+        if was_over:
+            return False
+        if self._task is None:
+            self._orders.put("end")
+        elif not self._task[0].is_closed():
             self._task[0].call_soon_threadsafe(self._task[1].cancel)
+        return True
 
     def _renew(self) -> Flow[bool] | None:
         """None where the caller has not read on for so long that others should not have to wait."""
@@ -105,13 +108,20 @@ class Making:
         return self._backend.flow(ops.Renew(self._question, self._token, round(self._times.lease * 1000)))
 
     def _keep(self) -> None:
-        while not self._is_over.wait(self._times.lease / 3):
-            renewal = self._renew()
+        while True:
             try:
-                if renewal is None or not run(renewal):
+                order = self._orders.get(timeout=self._times.lease / 3)
+            except queue.Empty:
+                renewal = self._renew()
+                try:
+                    if renewal is None or not run(renewal):
+                        return
+                except Exception:
+                    # Storing finds out by itself.
                     return
-            except Exception:
-                # Storing finds out by itself.
+            else:
+                if order == "drop":
+                    run(self.end(None))
                 return
 
     async def _akeep(self) -> None:
@@ -125,7 +135,7 @@ class Making:
                 return
 
 
-def background(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+def background(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     """Does it though the caller may be cancelled."""
     task = asyncio.ensure_future(work)
     _tasks.add(task)
@@ -215,12 +225,12 @@ class _AsyncTee:
         try:
             item = await self._items.__anext__()
         except BaseException:
-            await _surely(self._recording.end())
+            await surely(self._recording.end())
             raise
         making.use()
         making.is_waiting = False
         if self._recording.see(item):
-            await _surely(self._recording.end())
+            await surely(self._recording.end())
         return item
 
 
@@ -239,11 +249,11 @@ def _then_async(close: Callable[[], Any], recording: Recording) -> Callable[[], 
         try:
             await close()
         finally:
-            await _surely(recording.end())
+            await surely(recording.end())
 
     return closed
 
 
-async def _surely(flow: Flow[None]) -> None:
-    """To its end, even where the caller is cancelled meanwhile."""
-    await asyncio.shield(background(arun(flow)))
+async def surely(flow: Flow[T]) -> T:
+    """To its end, even where the caller is cancelled meanwhile, or was before."""
+    return await asyncio.shield(background(arun(flow)))

@@ -12,14 +12,18 @@ from .api import Api, Collector, Json, event
 _OF_A_STREAM = ("choices", "object", "obfuscation", "usage")
 
 
+_HOME = "https://api.openai.com/v1"
+
+
 class Chat(Api):
     """Chat completions."""
 
     path = "/chat/completions"
+    home = _HOME
 
     def takes(self, body: Json) -> bool:
-        # The parts of a spoken answer name each other for an hour only.
-        return isinstance(body.get("messages"), list) and not body.get("audio")
+        # The server is to keep it. The parts of a spoken answer name each other for an hour only.
+        return isinstance(body.get("messages"), list) and not (body.get("store") or body.get("audio"))
 
     def collector(self, body: Json) -> Collector:
         return _Chunks(body)
@@ -27,7 +31,7 @@ class Chat(Api):
     def serves(self, answer: Json, body: Json, stream: bool) -> bool:
         # A null: the stream that it was made of did not tell its usage, as nobody had asked. Without any: the server
         # does not tell it, and would not this time.
-        return not (stream and _wants_usage(body)) or answer.get("usage", {}) is not None
+        return answer.get("usage", {}) is not None or (stream and not _wants_usage(body))
 
     def events(self, answer: Json, body: Json) -> Iterator[Json]:
         wants_usage = _wants_usage(body)
@@ -92,16 +96,17 @@ class _Chunks(Collector):
     def _say(self, message: Json, delta: Json) -> None:
         for name, value in delta.items():
             there = message.get(name)
-            if value is None or (value == there and name not in self._TEXTS):
+            if value is None:
                 message.setdefault(name, None)
             elif there is None:
                 message[name] = value
             elif name in self._TEXTS and isinstance(there, str) and isinstance(value, str):
                 message[name] = there + value
-            elif name == "tool_calls" or isinstance(there, list):
+            elif name == "tool_calls" or (isinstance(there, list) and value != there):
                 message[name] = [*there, *value]
-            else:
-                raise ValueError(f"two different {name} in one message")
+            elif value != there or (name != "role" and value and isinstance(value, (str, list))):
+                # Told twice, it may be meant once or twice.
+                raise ValueError(f"more than one {name} in one message")
 
     @property
     def is_over(self) -> bool:
@@ -138,14 +143,19 @@ class Responses(Api):
     """Responses."""
 
     path = "/responses"
+    home = _HOME
 
     def takes(self, body: Json) -> bool:
-        # The server keeps these, or what they go on from.
+        # Somebody wants that the server keeps these, or it keeps what they go on from.
         if body.get("store") or body.get("background"):
             return False
         return isinstance(body.get("input"), (str, list)) and not any(
             body.get(name) for name in ("previous_response_id", "conversation", "prompt")
         )
+
+    def apart(self, body: Json) -> Json:
+        # One that the server has not kept cannot be gone on from, which others may want to.
+        return {"store": False} if body.get("store") is False else {}
 
     def collector(self, body: Json) -> Collector:
         return _Completed()
