@@ -240,6 +240,63 @@ def test_a_model_of_pydantic_is_part_of_the_question(cache: Cache, ask: Ask) -> 
     assert [said(ask()), said(ask(messages=[message]))] == ["answer 3", "answer 3"]
 
 
+def test_arguments_of_a_provider_are_part_of_the_question(cache: Cache, ask: Ask) -> None:
+    class City(BaseModel):
+        name: str
+
+    class Land(BaseModel):
+        size: int
+
+    litellm.cache = LiteLLMCache(cache)
+    # LiteLLM sends no class to this endpoint, but others may be given one.
+    one, two = (litellm.cache.question(model="m", messages=HELLO, response_schema=form) for form in (City, Land))
+    assert one.digest != two.digest
+    heads: list[dict[str, str]] = [{"x-beta": "a"}, {"x-beta": "secret"}, {}, {"traceparent": "1"}]
+    told = [said(ask(extra_headers=head)) for head in heads * 2]
+    assert told == ["answer 1", "answer 2", "answer 3", "answer 3"] * 2
+    assert not any("secret" in entry.params for id, _ in cache.scan() if (entry := cache.entry(id)))
+
+
+def test_what_cannot_be_compared_is_not_cached(cache: Cache, caplog: pytest.LogCaptureFixture) -> None:
+    answer = litellm.completion("gpt-4o", HELLO, mock_response="one")
+    litellm.cache = LiteLLMCache(cache)
+    with pytest.raises(TypeError, match="a set in a request"):
+        litellm.cache.question(model="m", messages=HELLO, stop_words={"a"})
+    asked = {"model": "m", "messages": HELLO, "stop_words": {"a"}}
+    litellm.cache.add_cache(answer, **asked)
+    assert litellm.cache.get_cache(**asked) is None
+    assert [entry for entry in cache.scan()] == []
+    assert "no lookup" in caplog.text and "not cached" in caplog.text
+
+
+def test_a_call_says_for_how_long_over_a_strategy(cache: Cache, ask: Ask) -> None:
+    with pytest.raises(ValueError, match="only one"):
+        LiteLLMCache(cache, strategy="standard", ttl=3)
+    litellm.cache = LiteLLMCache(cache, strategy="aggressive")
+    assert [said(ask(cache={"ttl": 600})), said(ask(cache={"ttl": 600}))] == ["answer 1", "answer 1"]
+    litellm.cache.cache.set_cache("k", {"response": "{}"}, ttl=600)
+    told = [entry for id, _ in cache.scan() if (entry := cache.entry(id))]
+    assert len(told) == 2 and all(entry.ttl is not None and 590 < entry.ttl <= 600 for entry in told)
+
+
+def test_what_fails_here_fails_no_call(cache: Cache, ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    def price(response: Any) -> Any:
+        raise LookupError("no")
+
+    litellm.cache = LiteLLMCache(cache, price=price)
+    assert [said(ask()), said(ask())] == ["answer 1", "answer 1"]
+    assert "no price" in caplog.text
+
+    def breaks(op: Any) -> Any:
+        raise ZeroDivisionError("broken")
+        yield
+
+    cache.backend.flow = breaks  # type: ignore[method-assign]
+    assert said(ask()) == "answer 2"
+    litellm.cache.cache.set_cache("k", {"response": "{}"})
+    assert litellm.cache.cache.get_cache("k") is None
+
+
 def test_embeddings_are_kept_one_by_one(cache: Cache, endpoint: Endpoint) -> None:
     litellm.cache = LiteLLMCache(cache)
     arguments = {"model": "openai/text-embedding-3-small", "api_base": endpoint.base, "api_key": "k"}

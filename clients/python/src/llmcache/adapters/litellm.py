@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -23,9 +24,10 @@ from pydantic import BaseModel
 from .. import ops
 from ..cache import AsyncCache, Cache
 from ..flows import Flow, arun, run
-from ..options import tags as tags_of
+from ..options import kept
 from ..question import IRRELEVANT, Question
-from ..types import LlmcacheError
+from .answers import refusal
+from .origin import hashed, relevant
 
 log = logging.getLogger("llmcache")
 
@@ -39,9 +41,7 @@ _BaseCache: Any = base_cache.BaseCache
 _NOT_HERE = ("anthropic_messages", "aanthropic_messages")
 
 #: How a call is made, beside what LiteLLM itself counts to that; an answer does not depend on it.
-_TRANSPORT = frozenset(
-    ["parent_otel_span", "timeout", "request_timeout", "extra_headers", "api_version", "cache_key", "client"]
-)
+_TRANSPORT = frozenset(["parent_otel_span", "timeout", "request_timeout", "api_version", "cache_key", "client"])
 
 
 class LiteLLMCache(_Cache):  # type: ignore[misc]
@@ -78,7 +78,7 @@ class LiteLLMCache(_Cache):  # type: ignore[misc]
         self.llmcache, self.price, self.ttl, self.max_messages = cache, price, ttl, max_messages
         mode: dict[bool | None, Literal["exact", "similar"] | None] = {None: None, False: "exact", True: "similar"}
         self._terms = ops.Terms(mode=mode[similar], threshold=threshold)
-        self._keep = ops.Keep(strategy=strategy, ttl=ttl, type=type, tags=tags_of(tags))
+        self._keep = kept(strategy=strategy, ttl=ttl, type=type, tags=tags)
         self.cache = _ByKey(cache, self._keep)
 
     def get_cache(self, dynamic_cache_object: Any = None, **kwargs: Any) -> Any:
@@ -108,15 +108,13 @@ class LiteLLMCache(_Cache):  # type: ignore[misc]
             await arun(self._add(result, kwargs))
 
     def question(self, **kwargs: Any) -> Question:
-        """What a call with these arguments asks."""
-        params, body = ModelParamHelper.get_all_llm_api_params(), {}
+        """What a call with these arguments asks. A TypeError where that cannot be told of one of them."""
+        params, body = ModelParamHelper.get_all_llm_api_params(), dict[str, Any]()
         for name, value in kwargs.items():
-            if value is None or name in IRRELEVANT:
-                continue
-            if name in params:
+            if value is not None and name not in IRRELEVANT and (name in params or _is_of_a_provider(name)):
                 body[name] = _plain(value)
-            elif _is_of_a_provider(name) and _is_json(value):
-                body[name] = value
+        if headers := relevant(body.pop("extra_headers", {})):
+            body["extra_headers"] = hashed(headers)
         # LiteLLM writes all that a message of its own might have.
         body["messages"] = [
             {key: part for key, part in message.items() if part is not None} for message in body.get("messages", ())
@@ -134,35 +132,33 @@ class LiteLLMCache(_Cache):  # type: ignore[misc]
         control = kwargs.get("cache") or {}
         max_age = control.get("s-maxage", control.get("s-max-age"))
         try:
-            terms = self._terms if max_age is None else _at_most(self._terms, float(max_age))
+            terms = self._terms if max_age is None else replace(self._terms, max_age=float(max_age))
             answer = yield from self.llmcache.backend.flow(ops.Get(self.question(**kwargs), terms))
             return None if answer is None else answer.json()
-        except (LlmcacheError, ValueError, TypeError) as error:
+        except Exception as error:  # What works without a cache works with one.
             log.warning("llmcache: no lookup (%s)", error)
             return None
 
     def _add(self, result: Any, kwargs: dict[str, Any]) -> Flow[None]:
-        data = result.model_dump_json() if isinstance(result, BaseModel) else result
         try:
+            data = result.model_dump_json() if isinstance(result, BaseModel) else result
             response = json.loads(data) if isinstance(data, (str, bytes)) else data
             if not _is_complete(response):
                 return
             keep = self._keep.on(tokens=_tokens(response), cost=self._cost(response, kwargs))
-            ttl = (kwargs.get("cache") or {}).get("ttl")
-            if ttl is not None:
-                keep = keep.on(ttl=float(ttl))
-            kept = json.dumps(response, ensure_ascii=False).encode()
-            yield from self.llmcache.backend.flow(ops.Set(self.question(**kwargs), kept, keep))
-        except (LlmcacheError, ValueError, TypeError) as error:
+            keep = _for(keep, (kwargs.get("cache") or {}).get("ttl"))
+            data = json.dumps(response, ensure_ascii=False).encode()
+            yield from self.llmcache.backend.flow(ops.Set(self.question(**kwargs), data, keep))
+        except Exception as error:
             log.warning("llmcache: an answer is not cached (%s)", error)
 
     def _cost(self, response: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Dollars | None:
-        if self.price is not None:
-            return self.price(response) if callable(self.price) else self.price
         tokens = _tokens(response)
-        if tokens is None:
-            return None
         try:
+            if self.price is not None:
+                return self.price(response) if callable(self.price) else self.price
+            if tokens is None:
+                return None
             provider = kwargs.get("custom_llm_provider")
             costs = litellm.cost_per_token(
                 str(kwargs["model"]),
@@ -170,7 +166,8 @@ class LiteLLMCache(_Cache):  # type: ignore[misc]
                 completion_tokens=tokens[1],
                 custom_llm_provider=provider,
             )
-        except Exception:  # Of models whose prices it does not know.
+        except Exception as error:  # LiteLLM does not know the prices of all models.
+            log.log(logging.DEBUG if self.price is None else logging.WARNING, "llmcache: no price (%s)", error)
             return None
         return Decimal(str(sum(costs)))
 
@@ -217,37 +214,30 @@ class _ByKey(_BaseCache):  # type: ignore[misc]
             terms = ops.Terms(mode="exact")
             answer = yield from self._cache.backend.flow(ops.Get(self._question(key), terms))
             return None if answer is None else answer.json()
-        except (LlmcacheError, ValueError) as error:
+        except Exception as error:
             log.warning("llmcache: no lookup (%s)", error)
             return None
 
     def _set(self, key: str, value: Any, ttl: Any) -> Flow[None]:
         try:
-            keep = self._keep if ttl is None else self._keep.on(ttl=float(ttl))
+            keep = _for(self._keep, ttl)
             response = value.get("response") if isinstance(value, dict) else value
             told = json.loads(response) if isinstance(response, str) else response
             # Without figures a server would guess them from the length of what are often numbers.
             keep = keep.on(tokens=_tokens(told) or (0, 0))
             yield from self._cache.backend.flow(ops.Set(self._question(key), json.dumps(value).encode(), keep))
-        except (LlmcacheError, ValueError, TypeError) as error:
+        except Exception as error:
             log.warning("llmcache: an answer is not cached (%s)", error)
 
 
-def _at_most(terms: ops.Terms, max_age: float) -> ops.Terms:
-    return ops.Terms(mode=terms.mode, threshold=terms.threshold, max_age=max_age)
+def _for(keep: ops.Keep, ttl: Any) -> ops.Keep:
+    """As a call says, if it says for how long."""
+    return keep if ttl is None else keep.on(ttl=float(ttl), strategy=None)
 
 
 def _is_of_a_provider(name: str) -> bool:
     """Whether an argument that is of no API in common goes to one provider."""
     return name not in all_litellm_params and name not in _TRANSPORT and not name.startswith(("litellm_", "_"))
-
-
-def _is_json(value: Any) -> bool:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _plain(value: Any) -> Any:
@@ -266,16 +256,12 @@ def _plain(value: Any) -> Any:
 
 
 def _is_complete(response: Any) -> bool:
-    """Whether it is a whole answer in text. The server keeps nothing else for a request."""
-    if not isinstance(response, dict) or not response.get("choices"):
+    """Whether it is a whole answer in text."""
+    why = refusal(response)
+    if why is not None:
+        log.debug("llmcache: not cached, as the answer %s", why)
         return False
-    for choice in response["choices"]:
-        message = choice.get("message") or {}
-        if choice.get("finish_reason") != "stop" or not message.get("content"):
-            return False
-        if message.get("tool_calls") or message.get("function_call"):
-            return False
-    return True
+    return all((choice.get("message") or {}).get("content") for choice in response.get("choices", ()))
 
 
 def _tokens(response: Any) -> tuple[int, int] | None:
