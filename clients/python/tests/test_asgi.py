@@ -125,6 +125,17 @@ def test_expires_and_age_count(cache: AsyncCache) -> None:
         app.headers = {"cache-control": "max-age=100", "age": "100"}
         await web.get("/d")
         assert seen(await web.get("/d"))[1] == "MISS"
+        for age in ("\xb2", "9" * 5000, "-1", "x"):
+            app.headers = {"cache-control": "max-age=100", "age": age}
+            assert (await web.get(f"/e?{age[:9]}")).status_code == 200
+        app.headers = {"cache-control": "max-age=100", "content-length": "\xb2"}
+        assert (await web.get("/f")).status_code == 200
+        # What has come from elsewhere, and was made some time ago.
+        for ago, verdicts in ((40, ["MISS", "HIT"]), (200, ["MISS", "MISS"])):
+            app.headers = {"cache-control": "max-age=100", "date": email.utils.formatdate(time.time() - ago)}
+            told = [await web.get(f"/g?{ago}") for _ in range(2)]
+            assert [response.headers["x-cache"] for response in told] == verdicts
+            assert told[1].headers.get("age") in (None, "40", "41")
 
     asking(CacheMiddleware(app, cache), work)
 
@@ -188,7 +199,13 @@ def test_what_is_somebodys_own_is_not_kept(cache: AsyncCache) -> None:
             web.cookies = httpx.Cookies()
             assert seen(await web.get("/c"))[1] == "MISS"
         web.cookies, app.headers = httpx.Cookies(), {}
-        assert [seen(await web.get("/d", headers={"cookie": "s=1"}))[1] for _ in range(2)] == ["MISS", "MISS"]
+        for who in ({"cookie": "s=1"}, {"x-api-key": "k"}):
+            assert [seen(await web.get("/d", headers=who))[1] for _ in range(2)] == ["MISS", "MISS"]
+        app.headers = {"cache-control": "max-age=60"}
+        assert [seen(await web.get("/e", headers={"x-api-key": "k"}))[1] for _ in range(2)] == ["MISS", "MISS"]
+        app.headers = {"cache-control": "public, max-age=60"}
+        assert [seen(await web.get("/f", headers={"x-api-key": "k"}))[1] for _ in range(2)] == ["MISS", "HIT"]
+        assert seen(await web.get("/f"))[1] == "MISS"
 
     asking(CacheMiddleware(app, cache, ttl=60), work)
 
@@ -260,12 +277,14 @@ def test_what_a_request_says_is_obeyed(cache: AsyncCache) -> None:
         assert await ask(web, "max-age=1") == ("answer 5", "MISS")
         assert await ask(web, "max-age=0") == ("answer 6", "MISS")
         assert await ask(web, "") == ("answer 6", "HIT")
+        assert await ask(web, "min-fresh=50") == ("answer 6", "HIT")
+        assert [await ask(web, "min-fresh=60"), await ask(web, "")] == [("answer 7", "MISS"), ("answer 7", "HIT")]
 
     asking(CacheMiddleware(app, cache), work)
 
     async def deaf(web: Any) -> None:
         for control in ("no-cache", "no-store", "max-age=0"):
-            assert await ask(web, control) == ("answer 6", "HIT")
+            assert await ask(web, control) == ("answer 7", "HIT")
 
     asking(CacheMiddleware(app, cache, obey_requests=False), deaf)
 
@@ -374,6 +393,104 @@ def test_what_is_small_or_no_text_is_not_compressed(cache: AsyncCache) -> None:
             assert response.headers["x-cache"] == "MISS"
 
     asking(CacheMiddleware(app, cache), work)
+
+
+def test_what_is_not_kept_is_sent_as_the_client_wants_it(cache: AsyncCache) -> None:
+    app = App({"cache-control": "no-cache", "content-type": "text/plain", "etag": '"own"'}, TEXT)
+
+    async def work(web: Any) -> None:
+        for path in ("/a", "/b"):
+            known = await web.get(path, headers={"if-none-match": 'W/"own"'})
+            assert (known.status_code, known.content, known.headers["x-cache"]) == (304, b"", "MISS")
+            assert "content-type" not in known.headers
+        app.headers["content-length"] = str(len(TEXT))
+        for path, accepts in (("/c", "gzip"), ("/d", "identity")):
+            async with web.stream("GET", path, headers={"accept-encoding": accepts}) as response:
+                data = b"".join([part async for part in response.aiter_raw()])
+            assert (gzip.decompress(data) if accepts == "gzip" else data) == TEXT
+            assert response.headers["content-length"] == str(len(data)) and response.headers["x-cache"] == "MISS"
+            assert response.headers["vary"] == "Accept-Encoding"
+            assert response.headers["etag"] == ('W/"own"' if accepts == "gzip" else '"own"')
+        app.headers |= {"content-encoding": "br", "etag": '"other"'}
+        async with web.stream("GET", "/e", headers={"accept-encoding": "gzip, br"}) as response:
+            assert b"".join([part async for part in response.aiter_raw()]) == TEXT
+        assert response.headers["content-encoding"] == "br" and "vary" not in response.headers
+        app.headers, app.body, app.status = {"x-own": "1"}, b"", 204
+        assert (await web.get("/f")).headers["x-own"] == "1"
+
+    asking(CacheMiddleware(app, cache), work)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OWN"])
+def test_what_changes_a_thing_removes_what_is_kept_of_it(cache: AsyncCache, method: str) -> None:
+    app = App({"cache-control": "max-age=60"})
+    cache.scope = "site"
+    paths = ["/a", "/a?page=2", "/a/b", "/c", "/d%C3%A4"]
+
+    async def work(web: Any) -> None:
+        async def kept() -> list[str]:
+            return [path for path in paths if seen(await web.get(path))[1] == "HIT"]
+
+        async def change(status: int, **headers: str) -> None:
+            before, app.headers, app.status = app.headers, headers, status
+            await web.request(method, "/a")
+            app.headers, app.status = before, 200
+
+        await kept()
+        for status in (400, 404, 500):
+            await change(status)
+        assert await kept() == paths
+        for status in (200, 201, 204, 303):
+            await change(status)
+            assert await kept() == paths[2:]
+        await change(201, location="/c", **{"content-location": "http://TEST/d%c3%a4"})
+        assert await kept() == ["/a/b"]
+        await change(201, location="http://other/c", **{"content-location": "https://test/a/b"})
+        assert await kept() == paths[2:]
+        await web.request("OPTIONS", "/a")
+        await web.request(method, "/a", headers={"host": "other"})
+        assert await kept() == paths
+
+    asking(CacheMiddleware(app, cache), work)
+
+
+def test_what_varies_is_removed_as_well(cache: AsyncCache) -> None:
+    app = App({"cache-control": "max-age=60", "vary": "x-a"})
+
+    async def work(web: Any) -> None:
+        for verdicts in (["MISS", "MISS", "HIT"], ["MISS", "MISS", "HIT"]):
+            told = [seen(await web.get("/a", headers={"x-a": each}))[1] for each in ("1", "2", "1")]
+            assert told == verdicts
+            assert (await web.put("/a")).status_code == 200
+
+    asking(CacheMiddleware(app, cache), work)
+
+
+def test_what_fails_here_fails_no_response(cache: AsyncCache, caplog: pytest.LogCaptureFixture) -> None:
+    def fails(scope: Any) -> Any:
+        raise LookupError("no")
+
+    async def work(web: Any) -> None:
+        told = [await web.get("/a") for _ in range(2)]
+        assert [response.text for response in told] == ["answer 1", "answer 2"]
+
+    asking(CacheMiddleware(App({"cache-control": "max-age=60"}), cache, tags=fails), work)
+    assert "has no tags" in caplog.text
+    asking(CacheMiddleware(App({"cache-control": "max-age=60"}), cache, when=fails), work)
+
+    def breaks(op: Any) -> Any:
+        raise ZeroDivisionError("broken")
+        yield
+
+    shop = CacheMiddleware(App({"cache-control": "max-age=60"}), cache)
+
+    async def broken(web: Any) -> None:
+        assert (await web.post("/a")).text == "answer 1"
+        assert (await web.head("/a")).status_code == 200
+
+    cache.backend.flow = breaks  # type: ignore[method-assign]
+    asking(shop, broken)
+    assert "may still be cached" in caplog.text
 
 
 def test_one_call_for_all_who_ask_at_once(cache: AsyncCache) -> None:
@@ -611,6 +728,21 @@ def test_a_client_whose_request_is_cancelled_leaves_the_call_to_the_next(cache: 
         assert sent[1]["body"] == b"answer 2" and time.monotonic() - began < 5
 
     asyncio.run(work())
+
+
+def test_a_request_in_a_cancelled_scope_leaves_the_call_to_the_next(cache: AsyncCache) -> None:
+    anyio = pytest.importorskip("anyio")
+    app = App({"cache-control": "max-age=60"})
+    app.seconds = 10
+
+    async def work(web: Any) -> None:
+        with anyio.move_on_after(0.1):
+            await web.get("/a")
+        app.seconds = 0
+        began = time.monotonic()
+        assert (await web.get("/a")).text == "answer 2" and time.monotonic() - began < 5
+
+    asking(CacheMiddleware(app, cache), work)
 
 
 def test_a_client_that_goes_from_a_large_body_ends_it(cache: AsyncCache) -> None:

@@ -66,8 +66,7 @@ class Control:
         """The seconds of a directive, 0 where they are none; None where it is not there."""
         if name not in self._directives:
             return None
-        value = self._directives[name]
-        return min(int(value), 1 << 31) if value.isascii() and value.isdigit() else 0
+        return whole(self._directives[name]) or 0
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,19 @@ def stated_life(headers: Headers, control: Control) -> float | None:
         return None
     expires, date = _time(headers.get("expires")), _time(headers.get("date"))
     return 0.0 if expires is None else expires - (time.time() if date is None else date)
+
+
+def stated_age(headers: Headers) -> int:
+    """How many seconds old a response is when it comes: as it says, or by the time when it was made."""
+    date = _time(headers.get("date"))
+    return max(whole(headers.get("age")) or 0, 0 if date is None else int(time.time() - date))
+
+
+def whole(text: str) -> int | None:
+    """A number of seconds or bytes, or what is more than any of these; None of all else."""
+    if not (text.isascii() and text.isdigit()):
+        return None
+    return min(int(text[-20:]), 1 << 31) if len(text.lstrip("0")) < 20 else 1 << 31
 
 
 @dataclass(frozen=True)

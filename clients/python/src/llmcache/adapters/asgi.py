@@ -11,16 +11,29 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from .. import ops
 from ..cache import AsyncCache, Cache
 from ..calls import give_back, store
-from ..flows import arun
+from ..flows import Call, Flow, arun
 from ..options import tags as tags_of
 from ..question import Question
-from ..types import Fetched, LlmcacheError
-from ._http import Control, Headers, Life, Stored, is_known, joined, raw, stated_life, takes_gzip
+from ..types import Fetched
+from ._http import (
+    Control,
+    Headers,
+    Life,
+    Stored,
+    is_known,
+    joined,
+    raw,
+    stated_age,
+    stated_life,
+    takes_gzip,
+    whole,
+)
+from .making import surely
 
 log = logging.getLogger("llmcache")
 
@@ -45,7 +58,13 @@ _OURS = frozenset(["if-none-match", "if-modified-since"])
 #: Ways past `http.response.body`, which would leave nothing to keep.
 _PAST_US = frozenset(["http.response.pathsend", "http.response.zerocopysend", "http.response.trailers"])
 
-_SECRET = frozenset(["authorization", "cookie", "proxy-authorization", "x-api-key"])
+#: What says who asks. What is made for one who says so is never served to one who does not.
+_WHO = ("authorization", "cookie", "x-api-key")
+
+_SECRET = frozenset([*_WHO, "proxy-authorization"])
+
+#: Methods that change nothing.
+_SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
 @dataclass
@@ -55,6 +74,8 @@ class _Request:
     control: Control
     prompt: str
     identity: dict[str, Any]
+    #: The tag of all that is kept of this path.
+    place: str
 
 
 @dataclass
@@ -128,6 +149,8 @@ class CacheMiddleware:
         self._refreshing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in _SAFE:
+            return await self.app(scope, receive, self._forgetting(scope, send))
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             return await self.app(scope, receive, send)
         request = self._request(scope)
@@ -150,31 +173,31 @@ class CacheMiddleware:
 
     def _request(self, scope: Scope) -> _Request:
         headers = Headers(scope["headers"])
-        path = scope.get("raw_path") or quote(scope["path"], safe="/:@!$&'()*+,;=~-._").encode()
+        host, path = _address(scope, headers)
         parts = scope.get("query_string", b"").decode("latin-1").split("&")
         kept = [part for part in parts if part and part.partition("=")[0] not in self.ignore]
         query = "&".join(sorted(kept, key=lambda part: part.partition("=")[0]))
-        apart = [name for name in ("authorization", "cookie") if name in headers and name not in self.headers]
+        apart = [name for name in _WHO if name in headers and name not in self.headers]
         identity = {
             "scheme": scope.get("scheme", "http"),
-            "host": headers.get("host").lower(),
+            "host": host,
             "headers": {name: _value(headers, name) for name in self.headers},
-            # What is made for a request that has one of these is never served to one that has not.
             "has": apart,
         }
-        prompt = path.decode("latin-1") + (f"?{query}" if query else "")
         control = Control(headers if self.obey_requests else Headers([]))
-        return _Request(scope, headers, control, prompt, identity)
+        return _Request(scope, headers, control, path + (f"?{query}" if query else ""), identity, _place(host, path))
 
     def _is_not_ours(self, request: _Request) -> bool:
         headers = request.headers
         has_body = "transfer-encoding" in headers or headers.get("content-length") not in ("", "0")
-        return (
-            has_body
-            or "range" in headers
-            or "no-store" in request.control
-            or (self.when is not None and not self.when(request.scope))
-        )
+        return has_body or "range" in headers or "no-store" in request.control or not self._is_wanted(request.scope)
+
+    def _is_wanted(self, scope: Scope) -> bool:
+        try:
+            return self.when is None or self.when(scope)
+        except Exception:
+            log.warning("llmcache: a request goes past the cache", exc_info=True)
+            return False
 
     def _question(self, request: _Request, names: Iterable[str]) -> Question:
         vary = {name: _value(request.headers, name) for name in sorted(names)}
@@ -186,7 +209,7 @@ class CacheMiddleware:
         try:
             terms = ops.Terms(mode="exact", stale_ok=True)
             answer = await arun(self.cache.backend.flow(ops.Get(question, terms)))
-        except LlmcacheError as error:
+        except Exception as error:
             log.warning("llmcache: no lookup (%s)", error)
             return Fetched("timeout")
         if answer is None:
@@ -199,7 +222,7 @@ class CacheMiddleware:
         fetch = ops.Fetch(question, round(times.lease * 1000), round(times.block * 1000), terms)
         try:
             return await arun(self.cache.backend.flow(fetch))
-        except LlmcacheError as error:
+        except Exception as error:
             log.warning("llmcache: no lookup (%s)", error)
             return Fetched("timeout")
 
@@ -217,9 +240,11 @@ class CacheMiddleware:
 
     async def _find_newer(self, request: _Request, found: _Found, old: Stored) -> _Found:
         """What there is where a response is too old for this request: all who need a newer one wait for one of them."""
-        limit = 0 if "no-cache" in request.control else request.control.seconds("max-age")
-        age = min(old.age_now(), old.life.fresh)
-        again = await self._fetch(found.question, int(age if limit is None else min(age, limit)))
+        control, limits = request.control, [old.age_now(), old.life.fresh]
+        limits += [control.seconds("max-age") or 0] if control.says("max-age") else []
+        limits += [old.life.fresh - (control.seconds("min-fresh") or 0)] if control.says("min-fresh") else []
+        limits += [0] if control.says("no-cache") else []
+        again = await self._fetch(found.question, max(0, int(min(limits))))
         stored = _read(again)
         if stored is not None and not stored.passes and stored.made <= old.made:
             stored = None
@@ -230,8 +255,10 @@ class CacheMiddleware:
         stored = found.stored
         if stored is None or not stored.status:
             return None
-        age, limit = stored.age_now(), request.control.seconds("max-age")
+        age, limit, left = stored.age_now(), request.control.seconds("max-age"), request.control.seconds("min-fresh")
         if "no-cache" in request.control or (limit is not None and age > limit):
+            return None
+        if left is not None and stored.life.fresh - age < left:
             return None
         overdue = age - stored.life.fresh
         if found.state != "stale" and overdue < 0:
@@ -292,7 +319,7 @@ class CacheMiddleware:
         ):
             return None
         is_shared = control.says("public", "s-maxage", "must-revalidate")
-        if "authorization" in request.identity["has"] and not is_shared:
+        if not is_shared and not {"authorization", "x-api-key"}.isdisjoint(request.identity["has"]):
             return None
         fresh = stated_life(headers, control)
         if fresh is None:
@@ -309,40 +336,78 @@ class CacheMiddleware:
         return life if max(life.fresh, life.while_revalidate, life.if_error) > 0 else None
 
     async def _respond(self, request: _Request, stored: Stored, verdict: Verdict, send: Send) -> None:
-        """Sends a stored response, or that the client has it, whole or compressed."""
-        headers, body, etag = list(stored.headers), stored.body, stored.header("etag")
-        kind = stored.header("content-type").partition(";")[0].strip().lower()
+        """Sends a stored response."""
+        headers = [*stored.headers, ("x-cache", verdict)]
+        if verdict != "MISS":
+            headers.append(("age", str(int(stored.age_now()))))
+        if stored.status != 204:
+            headers.append(("content-length", str(len(stored.body))))
+        status, headers, body = await self.dressed(request, stored.status, headers, stored.body)
+        await _answer(send, status, headers, b"" if request.scope["method"] == "HEAD" else body)
+
+    async def dressed(
+        self, request: _Request, status: int, headers: list[tuple[str, str]], body: bytes | None
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """A response as this client wants it: whole, compressed, or that it has it; without a body if that is not known
+        yet."""
+        told = Headers(raw(headers))
+        etag, kind = told.get("etag"), told.get("content-type").partition(";")[0].strip().lower()
         is_text = kind.startswith(_COMPRESSIBLE) or kind.endswith(_COMPRESSIBLE_ENDS)
-        no_transform = "no-transform" in Control(Headers(raw(headers)))
+        is_plain = told.get("content-encoding").lower() in ("", "identity") and "no-transform" not in Control(told)
         is_gzip = False
-        if self.compress and is_text and len(body) >= self.min_compressed and not no_transform:
+        if self.compress and is_text and is_plain and body is not None and len(body) >= self.min_compressed:
             headers = joined(headers, "vary", "Accept-Encoding")
             is_gzip = takes_gzip(request.headers)
-        if is_gzip:
+        if is_gzip and etag:
             # The same content in another form, so it is no longer the same bytes.
             etag = etag if etag.startswith("W/") else f"W/{etag}"
             headers = [(name, etag if name == "etag" else value) for name, value in headers]
-        headers.append(("x-cache", verdict))
-        if verdict != "MISS":
-            headers.append(("age", str(int(stored.age_now()))))
-        if stored.status == 200 and is_known(request.headers, etag, stored.header("last-modified")):
+        if status == 200 and is_known(request.headers, etag, told.get("last-modified")):
             headers = [
                 (name, value)
                 for name, value in headers
                 if name in ("content-location", "content-security-policy") or not name.startswith("content-")
             ]
-            return await _answer(send, 304, headers, b"")
+            return 304, headers, b""
         if is_gzip:
-            headers.append(("content-encoding", "gzip"))
+            assert body is not None
             body = await self._gzip(body)
-        if stored.status != 204:
-            headers.append(("content-length", str(len(body))))
-        await _answer(send, stored.status, headers, b"" if request.scope["method"] == "HEAD" else body)
+            headers = [(name, value) for name, value in headers if name not in ("content-length", "content-encoding")]
+            headers += [("content-encoding", "gzip"), ("content-length", str(len(body)))]
+        return status, headers, body or b""
 
     async def _gzip(self, body: bytes) -> bytes:
         if len(body) < 1 << 16:
             return gzip.compress(body, self.level, mtime=0)
         return await asyncio.to_thread(gzip.compress, body, self.level, mtime=0)
+
+    # What changes
+
+    def _forgetting(self, scope: Scope, send: Send) -> Send:
+        """Removes what a request has changed before it is said that it has: what is kept of this path, and of those
+        that the response names."""
+
+        async def sends(message: Message) -> None:
+            if message["type"] == "http.response.start" and 200 <= message["status"] < 400:
+                await self._forget(scope, Headers(message.get("headers", ())))
+            await send(message)
+
+        return sends
+
+    async def _forget(self, scope: Scope, headers: Headers) -> None:
+        host, path = _address(scope, Headers(scope["headers"]))
+        here = f"{scope.get('scheme', 'http')}://{host}{path}"
+        places = {_place(host, path)}
+        try:
+            for name in ("location", "content-location"):
+                named = urlsplit(urljoin(here, headers.get(name)))
+                if f"{named.scheme}://{named.netloc.lower()}{named.path}".startswith(here.removesuffix(path) + "/"):
+                    places.add(_place(host, named.path))
+            for place in places:
+                selection = ops.Selection(tags=(place,), scope=self.cache.scope or None)
+                await surely(self.cache.backend.flow(ops.Invalidate(selection)))
+        except Exception:
+            log.warning("llmcache: what was changed may still be cached", exc_info=True)
 
 
 class _Exchange:
@@ -372,10 +437,8 @@ class _Exchange:
 
     async def run(self) -> None:
         """Calls the application."""
-        scope = self._scope()
-        renewing = asyncio.ensure_future(self._renew()) if self._token is not None else None
         try:
-            await self._cache.app(scope, self._next, self._take)
+            await arun(self._call())
             # An application may give up by itself, at any point.
             await self._let_go("the response broke off")
             if self._state in ("start", "hold"):
@@ -389,9 +452,12 @@ class _Exchange:
         except BaseException:
             await self._let_go(None)
             raise
-        finally:
-            if renewing is not None:
-                renewing.cancel()
+
+    def _call(self) -> Flow[None]:
+        call = Call(self._cache.app, (self._scope(), self._next, self._take))
+        if self._token is not None:
+            call.meanwhile, call.every = self._renew, self._cache.cache.times.lease / 3
+        yield call
 
     def _scope(self) -> Scope:
         """The request as the application has it: for all, not for this client."""
@@ -423,11 +489,13 @@ class _Exchange:
         self._body.append(message.get("body", b""))
         self._size += len(self._body[-1])
         is_last = not message.get("more_body", False)
-        if self._size > self._cache.max_bytes:
+        if self._life is not None and self._size > self._cache.max_bytes:
+            self._life = None
             await self._settle_unkept()
+        if self._life is None:
             await self._hand_on(is_last)
         elif is_last:
-            await self._keep()
+            await self._keep(self._life)
 
     async def _take_start(self, start: Message) -> None:
         self._start, self._life = start, self._cache.life(self._request, start)
@@ -436,45 +504,57 @@ class _Exchange:
             await self._let_go(str(start["status"]))
             await self._cache._respond(self._request, self._spare, "STALE", self._send)
             return self._is_own.set()
-        length = Headers(start.get("headers", ())).get("content-length")
-        is_small = not length.isdigit() or int(length) <= self._cache.max_bytes
-        if self._life is not None and is_small:
-            self._state = "hold"
-            return
-        await self._settle_unkept()
-        await self._hand_on()
+        self._state = "hold"
+        headers = Headers(start.get("headers", ()))
+        if (whole(headers.get("content-length")) or 0) > self._cache.max_bytes:
+            self._life = None
+        if self._life is None:
+            await self._settle_unkept()
+            if headers.get("content-type").lower().startswith(_LIVE):
+                await self._hand_on()
 
     async def _hand_on(self, is_last: bool = False) -> None:
-        """Sends what was held back, and all that follows as it comes."""
+        """Sends what was held back, as the client wants it where it is all, and what follows as it comes."""
         self._state = "pass"
         self._is_own.set()
-        if self._start:
-            await _marking(self._send)(self._start)
-        if self._body:
-            body, self._body = b"".join(self._body), []
+        if not self._start:
+            return
+        body, self._body = b"".join(self._body), []
+        headers = Headers(self._start.get("headers", ())).all
+        status, headers, dressed = await self._cache.dressed(
+            self._request, self._start["status"], headers, body if is_last else None
+        )
+        if is_last or status == 304:
+            body, is_last = dressed, True
+        if status == 304:
+            self._state = "over"
+        await _marking(self._send)({**self._start, "status": status, "headers": raw(headers)})
+        if body or is_last:
             await self._send({"type": "http.response.body", "body": body, "more_body": not is_last})
 
-    async def _keep(self) -> None:
-        assert self._life is not None
+    async def _keep(self, life: Life) -> None:
+        try:
+            tags = self._cache.tags(self._request.scope) if callable(self._cache.tags) else self._cache.tags
+            tags = tags_of([*tags, self._request.place])
+        except Exception:
+            # Nobody could remove it.
+            log.warning("llmcache: a response has no tags, so it is not cached", exc_info=True)
+            await self._settle_unkept()
+            return await self._hand_on(True)
         self._state = "over"
         body, headers = b"".join(self._body), Headers(self._start.get("headers", ()))
         kept = headers.kept()
         if "etag" not in headers and self._start["status"] in (200, 203):
             kept.append(("etag", f'"{hashlib.sha256(body).hexdigest()[:32]}"'))
-        age = headers.get("age")
-        stored = Stored(
-            self._start["status"], kept, time.time(), int(age) if age.isdigit() else 0, self._life, body=body
-        )
+        stored = Stored(self._start["status"], kept, time.time(), stated_age(headers), life, body=body)
         vary = {name for name in headers.words("vary") if name != "accept-encoding" or not self._cache.compress}
         names = {*self._found.names, *(vary - set(self._cache.headers))}
         cache = self._cache
-        tags = cache.tags(self._request.scope) if callable(cache.tags) else cache.tags
-        left = self._life.fresh - stored.age
         keep = ops.Keep(
-            ttl=max(0.001, left),
-            stale=math.ceil(max(self._life.while_revalidate, self._life.if_error)),
+            ttl=max(0.001, life.fresh - stored.age),
+            stale=math.ceil(max(life.while_revalidate, life.if_error)),
             type=cache.type,
-            tags=tags_of(list(tags)),
+            tags=tags,
             latency=(time.monotonic() - self._began) * 1000,
             tokens=(0, 0),
             cost=0,
@@ -515,21 +595,16 @@ class _Exchange:
         token, self._token = self._token, None
         if token is not None:
             try:
-                await arun(self._cache.cache.backend.flow(ops.Release(self._found.question, token, error)))
-            except LlmcacheError:
+                await surely(self._cache.cache.backend.flow(ops.Release(self._found.question, token, error)))
+            except Exception:
                 # It runs out by itself.
                 pass
 
-    async def _renew(self) -> None:
-        lease, backend = self._cache.cache.times.lease, self._cache.cache.backend
-        while True:
-            await asyncio.sleep(lease / 3)
-            if self._token is None:
-                return
-            try:
-                await arun(backend.flow(ops.Renew(self._found.question, self._token, round(lease * 1000))))
-            except LlmcacheError:
-                return
+    def _renew(self) -> Flow[bool]:
+        if self._token is None:
+            return False
+        lease = round(self._cache.cache.times.lease * 1000)
+        return (yield from self._cache.cache.backend.flow(ops.Renew(self._found.question, self._token, lease)))
 
 
 def _read(fetched: Fetched) -> Stored | None:
@@ -552,6 +627,17 @@ def _pointer(names: set[str]) -> bytes:
 
 def _plainly(keep: ops.Keep) -> ops.Keep:
     return keep.on(ttl=(keep.ttl or 0) + (keep.stale or 0), stale=None, tags=())
+
+
+def _address(scope: Scope, headers: Headers) -> tuple[str, str]:
+    """The host and the path that are asked for."""
+    path = scope.get("raw_path") or quote(scope["path"], safe="/:@!$&'()*+,;=~-._").encode()
+    return headers.get("host").lower(), path.decode("latin-1")
+
+
+def _place(host: str, path: str) -> str:
+    """The tag of what is kept of a path, whatever the query."""
+    return "path:" + hashlib.sha256(f"{host} {unquote(path)}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _value(headers: Headers, name: str) -> str | None:
