@@ -93,7 +93,8 @@ class CacheMiddleware:
     """Keeps responses to GET as RFC 9111 and RFC 5861 have it, makes one call for all who ask at once, and compresses.
 
     A response is kept where it says for how long, or for `ttl`. One that is private, sets cookies or answers a request
-    with Authorization is not, unless it says itself that it may be, or is told apart by that header.
+    with Authorization or X-API-Key is not, unless it says itself that it may be, or is told apart by that header. A
+    request that changes something removes what is kept of its path.
     """
 
     def __init__(
@@ -126,8 +127,9 @@ class CacheMiddleware:
             ttl: For how many seconds those that do not say; without it they are not kept.
             stale_while_revalidate, stale_if_error: For how many seconds an old one serves while a new one is made, and
                 when the application fails; where the response does not say.
-            headers: Those of the request that responses depend on, beside what Vary names. With "authorization" or
-                "cookie" here, each of their values has its own responses, so these are kept.
+            headers: Those of the request that responses depend on, beside what Vary names, such as x-forwarded-host
+                where links are made of it. With "authorization", "cookie" or "x-api-key" here, each of their values has
+                its own responses, so these are kept.
             ignore: Parameters of the query that change nothing.
             tags: Those of each response, or what tells them of the scope, in which `path_params` stand by then.
             when: Which requests are for the cache at all.
