@@ -201,7 +201,7 @@ def test_an_answer_that_is_damaged_is_none(tmp_path: Path) -> None:
 
 
 def _in_a_child(cache: Cache, told: Any) -> None:
-    told.put((cache.get("p").text, cache.set("q", "of the child")))  # type: ignore[union-attr]
+    told.send((cache.get("p").text, cache.set("q", "of the child")))  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("kind", ["memory", "file"])
@@ -222,11 +222,12 @@ def test_a_forked_process_goes_on(kind: str, tmp_path: Path) -> None:
             thread.start()
         try:
             for _ in range(10):
-                told = fork.Queue()
-                child = fork.Process(target=_in_a_child, args=(cache, told))
+                here, there = fork.Pipe()
+                child = fork.Process(target=_in_a_child, args=(cache, there))
                 child.start()
                 try:
-                    assert told.get(timeout=20) == ("x", True)
+                    assert here.poll(20), "the child does nothing"
+                    assert here.recv() == ("x", True)
                 finally:
                     child.join(1)
                     child.kill()
