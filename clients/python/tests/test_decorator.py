@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 from conftest import arguments
 
-from llmcache import TEXT, AsyncCache, Cache, Question, cached
+from llmcache import BYTES, JSON, TEXT, AsyncCache, Cache, Codec, Question, cached
+from llmcache.codecs import NotStorable
 from llmcache.decorator import Cached
 
 CALLS: list[Any] = []
@@ -397,6 +398,10 @@ class Shade(str, enum.Enum):
     RED = "1"
 
 
+class Number(enum.IntEnum):
+    ONE = 1
+
+
 @dataclasses.dataclass
 class Point:
     x: int
@@ -512,3 +517,54 @@ def test_a_question_is_the_same_in_every_process(cache: Cache) -> None:
 
     assert isinstance(ask.question({"b", "a"}), Question)
     assert ask.question({"b", "a"}).prompt == '{"map":[["a",{"set":["a","b"]}]]}'
+
+
+class Word(str):
+    """As the Markup of templates: it equals a text, but is another thing."""
+
+
+class Unfriendly:
+    """Its text, its equality, all of it fails."""
+
+    def __eq__(self, other: object) -> bool:
+        raise AttributeError(self)
+
+    def __repr__(self) -> str:
+        raise RuntimeError("not loaded")
+
+
+def _unhappy(value: Any) -> Any:
+    raise LookupError(value)
+
+
+def test_what_comes_back_has_the_type_that_it_had() -> None:
+    for value in (Shade.RED, Word("a"), [Shade.RED], {"a": Word("a")}, {Shade.RED: 1}, {"a": [Number.ONE]}, (1,)):
+        with pytest.raises(NotStorable, match="something else"):
+            JSON.encode(value)
+    for value in (Shade.RED, Word("a")):
+        with pytest.raises(NotStorable):
+            TEXT.encode(value)
+    assert JSON.decode(JSON.encode({"a": [1, 1.5, None, True, "b"], "c": {}})) == {
+        "a": [1, 1.5, None, True, "b"],
+        "c": {},
+    }
+    assert TEXT.decode(TEXT.encode("a")) == "a" and BYTES.decode(BYTES.encode(b"a")) == b"a"
+
+
+def test_a_codec_that_fails_says_so_in_one_way() -> None:
+    loop: list[Any] = []
+    for _ in range(100_000):
+        loop = [loop]
+    for codec, value in (
+        (JSON, loop),
+        (Codec(_unhappy, bytes), 1),
+        (Codec(lambda value: b"", _unhappy), 1),
+        (Codec(str, str), "no bytes"),  # type: ignore[arg-type]
+        (Codec(lambda value: b"", lambda data: Unfriendly()), Unfriendly()),
+        (Codec(_unhappy, bytes), Unfriendly()),
+    ):
+        with pytest.raises(NotStorable):
+            codec.encode(value)
+    for codec, data in ((JSON, b"{"), (JSON, b"\xff"), (JSON, b"[" * 100_000), (Codec(_unhappy, _unhappy), b"")):
+        with pytest.raises(ValueError):
+            codec.decode(data)
