@@ -34,7 +34,12 @@ _URLS = ("pydantic.networks", "pydantic_core", "pydantic_core._pydantic_core")
 
 def text(value: Any) -> str:
     """A value as the text of a key: equal ones are equal texts in every process, 1 and 1.0 are two."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"))
+    return written(plain(value))
+
+
+def written(told: Any) -> str:
+    """JSON in one form."""
+    return json.dumps(told, sort_keys=True, separators=(",", ":"))
 
 
 def plain(value: Any) -> Any:
@@ -146,10 +151,10 @@ def _content(value: Any) -> Any:
         return [_plain(inner) for inner in items]
     if isinstance(value, (set, frozenset)):
         members = set.__iter__(value) if isinstance(value, set) else frozenset.__iter__(value)
-        return sorted(map(_plain, members), key=_sorting)
+        return sorted(map(_plain, members), key=written)
     if isinstance(value, dict):
         pairs = [[_plain(key), _plain(inner)] for key, inner in dict.items(value)]
-        return pairs if isinstance(value, OrderedDict) else sorted(pairs, key=_sorting)
+        return pairs if isinstance(value, OrderedDict) else sorted(pairs, key=written)
     return memoryview(value).hex()
 
 
@@ -186,7 +191,3 @@ def _zone(zone: Any) -> Any:
     if type(zone).__module__ == "dateutil.tz.tz" and type(zone).__name__ in _ZONES:
         return repr(zone)
     raise untold(zone)
-
-
-def _sorting(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
