@@ -541,6 +541,24 @@ class Word(str):
     """As the Markup of templates: it equals a text, but is another thing."""
 
 
+def test_arrays_and_zones_of_libraries_are_told_apart() -> None:
+    numpy, tz, pytz = pytest.importorskip("numpy"), pytest.importorskip("dateutil.tz"), pytest.importorskip("pytz")
+    january = datetime(2024, 1, 1)
+    long = numpy.arange(5000)
+    other = long.copy()
+    other[2500] = 0
+    zones = [tz.gettz("Europe/Berlin"), tz.gettz("Africa/Lagos"), tz.tzutc(), tz.tzoffset(None, 3600), pytz.utc]
+    different = [
+        long, other, long.reshape(50, 100), long.astype("int32"), numpy.float64(1), numpy.float32(1), 1.0,
+        *(january.replace(tzinfo=zone) for zone in zones),
+        *(pytz.timezone(zone).localize(january) for zone in ("Europe/Berlin", "Africa/Lagos")),
+    ]  # fmt: skip
+    assert len({text(one) for one in different}) == len(different)
+    for one in (numpy.array([object()]), numpy.array([(1, 2)], dtype=[("a", int), ("b", object)]), numpy.ma.array([1])):
+        with pytest.raises(TypeError):
+            plain(one)
+
+
 class Unfriendly:
     """Its text, its equality, all of it fails."""
 
@@ -812,6 +830,8 @@ def test_models_are_told_by_all_their_fields() -> None:
     ]  # fmt: skip
     assert len({text(one) for one in different}) == len(different)
     assert text(models.Body(a=1)) == text(models.Body(a=1))
+    # What a client sends is no identity, whatever it calls it.
+    assert text(models.Body(a=1, cache_key="x")) != text(models.Body(a=2, cache_key="x"))
     with pytest.raises(TypeError, match="SecretStr"):
         plain(models.Account(key="a"))
     with pytest.raises(TypeError, match="not found by its name"):

@@ -76,11 +76,14 @@ def _plain(value: Any) -> Any:
         return {"$mappingproxy": _content(dict(value))}
     if typing.get_origin(value) is not None:
         return {"$type": [_plain(typing.get_origin(value)), _plain(list(typing.get_args(value)))]}
-    if isinstance(value, type) or inspect.isroutine(value):
+    if isinstance(value, type):
         return {"$named": found(value)}
-    own = getattr(value, "cache_key", None)
-    if own is not None:
+    # One that is declared, not one that somebody has sent in a model which takes any field.
+    if inspect.getattr_static(value, "cache_key", None) is not None:
+        own = value.cache_key
         return {f"${named(kind)}": {"cache_key": _plain(own() if callable(own) else own)}}
+    if inspect.isroutine(value):
+        return {"$named": found(value)}
     if kind in _TOLD:
         return {f"${named(kind)}": repr(value)}
     if isinstance(value, Enum):
@@ -188,6 +191,6 @@ def _zone(zone: Any) -> Any:
     name = zone.key if isinstance(zone, ZoneInfo) else getattr(zone, "zone", None)  # the latter is pytz
     if isinstance(name, str):
         return name
-    if type(zone).__module__ == "dateutil.tz.tz" and type(zone).__name__ in _ZONES:
+    if type(zone).__module__.startswith("dateutil.tz.") and type(zone).__name__ in _ZONES:
         return repr(zone)
     raise untold(zone)
