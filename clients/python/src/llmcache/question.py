@@ -144,18 +144,19 @@ def ask(question: Question | Prompt, **context: Any) -> Question:
 
 def canonical(value: Any) -> str:
     """JSON in one form: equal values are equal texts, whatever the order of keys, and whether 0 or 0.0."""
-    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return json.dumps(_compared(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
 
-def _plain(value: Any) -> Any:
+def _compared(value: Any) -> Any:
+    """JSON as a server compares it; to tell any two values of Python apart there is `plain`."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): _compared(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
+        return [_compared(inner) for inner in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Decimal):
-        return _plain(float(value))
+        return _compared(float(value))
     return value
 
 
