@@ -31,7 +31,7 @@ LLMCACHE_SO=$(realpath "${LLMCACHE_SO:-$target/release/libllmcache.so}")
 export LLMCACHE_SO
 pytest=("$venv/bin/pytest" -q -n "${PYTHON_THREADS:-4}" --dist loadfile)
 case $what in
-    core) exec "${pytest[@]}" tests/test_{cache,fallback,near,cluster,decorator}.py ;;
+    core) exec "${pytest[@]}" tests/test_{cache,calls,outage,shelves,fallback,near,cluster,decorator}.py ;;
     test)
         recipes=../../examples/recipes
         "$venv/bin/ruff" format --check --quiet . $recipes

@@ -13,21 +13,26 @@ import re
 import threading
 import time
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from decimal import Decimal
+
+from llmcache import Made
 
 LATENCY = float(os.environ.get("LLM_LATENCY", "0.2"))
 
 
-class Completion(str):
-    """A text that knows what it took. To the cache, and to whoever reads it, it is a str like any other."""
+@dataclass(frozen=True)
+class Completion:
+    """A text, and what it took."""
 
+    text: str
     tokens: tuple[int, int]
     cost: Decimal
 
-    def __new__(cls, text: str, tokens: tuple[int, int], cost: Decimal) -> Completion:
-        made = super().__new__(cls, text)
-        made.tokens, made.cost = tokens, cost
-        return made
+    @property
+    def made(self) -> Made:
+        """What a cache is to know of it."""
+        return Made(self.text, tokens=self.tokens, cost=self.cost)
 
 
 class Model(ABC):

@@ -75,7 +75,7 @@ def persona(user: str, revision: int, facts: tuple[str, ...], model: str = llm.n
         "\n".join([*facts, f"How should a companion speak with {user}, and what should it bear in mind?"]),
         system="You describe a person to somebody who is about to speak with them. Be kind, and brief.",
     )
-    return {"portrait": told, "revision": revision, "cost": str(told.cost)}
+    return {"portrait": told.text, "revision": revision, "cost": str(told.cost)}
 
 
 def persona_of(user: str) -> Result:

@@ -127,8 +127,7 @@ class Bot:
         material = "\n".join(document.text for document in found)
         return self._cache.get_or_call(
             question,
-            lambda: llm.complete(f"{material}\n{question}", SYSTEM),
-            price=lambda completion: completion.cost,
+            lambda: llm.complete(f"{material}\n{question}", SYSTEM).made,
             model=llm.name,
             system=SYSTEM,
             params=context,

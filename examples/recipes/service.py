@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 from fastapi import FastAPI, Response
-from llmcache import AsyncCache, Unavailable
+from llmcache import AsyncCache, Made, Unavailable
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 from pydantic import BaseModel, Field
 
@@ -26,9 +26,7 @@ from model import llm
 #: Nobody waits longer for figures, in seconds.
 PATIENCE = 1.0
 
-# Who calls the model keeps all others from it for as long as the call goes on. Should a process die at it, the next one
-# goes on after so many seconds.
-cache = AsyncCache(name="recipe:service", lease=3)
+cache = AsyncCache(name="recipe:service")
 
 registry = CollectorRegistry()
 answers = Counter("ask_answers", "Answers given, by where they came from", ["source"], registry=registry)
@@ -68,12 +66,11 @@ class Health(BaseModel):
 @app.post("/ask")
 async def ask(asked: Asked, response: Response) -> Answered:
     """Answers from the cache, or asks the model: once for all who ask the same at the same time."""
-    text, was_cached, cost = await cache.get_or_call(
-        asked.question,
-        lambda: llm.acomplete(asked.question),
-        price=lambda completion: completion.cost,
-        model=llm.name,
-    )
+
+    async def call() -> Made:
+        return (await llm.acomplete(asked.question)).made
+
+    text, was_cached, cost = await cache.get_or_call(asked.question, call, model=llm.name)
     source = "cache" if was_cached else "model"
     answers.labels(source).inc()
     if not was_cached:

@@ -6,12 +6,13 @@ import asyncio
 import gc
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from conftest import RedisServer, until
 
-from llmcache import AsyncCache, Cache, Item, ops
+from llmcache import AsyncCache, Cache, Item, Made, ops
 from llmcache.backends import Server
 from llmcache.codecs import Codec
 from llmcache.question import Question
@@ -43,6 +44,19 @@ def test_an_answer_that_cannot_be_kept_is_handed_over(cache: Cache, rest: dict[s
     started = time.monotonic()
     assert cache.get_or_call("p", lambda: "y").response == "y", "it was not kept, and nobody waits for it"
     assert time.monotonic() - started < 5
+
+
+def test_a_call_may_tell_what_only_it_knows(cache: Cache) -> None:
+    def call() -> Made:
+        return Made("x", cost="0.25", tokens=(3, 4), tags=("a",))
+
+    assert cache.get_or_call("p", call, ttl=100, tags=["b"]) == ("x", False, Decimal("0.25"))
+    answer = cache.get("p")
+    assert answer is not None and (answer.text, answer.tags) == ("x", ("a",))
+    assert (answer.tokens_in, answer.tokens_out, answer.cost_usd) == (3, 4, Decimal("0.25"))
+    assert cache.get_or_call("p", call) == ("x", True, Decimal("0.25"))
+    with pytest.raises(TypeError):
+        Made("x", price=3)
 
 
 def test_what_cannot_be_read_is_made_anew(cache: Cache) -> None:

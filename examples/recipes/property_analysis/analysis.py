@@ -113,8 +113,7 @@ def look(cache: Cache, profile: str, listing: Listing) -> Result:
     asked = question(profile, listing)
     return cache.get_or_call(
         asked,
-        lambda: complete(asked),
-        price=lambda completion: completion.cost,
+        lambda: complete(asked).made,
         tags=tags(profile, listing),
         ttl=2 * PROFILES[profile].every,
     )
@@ -138,4 +137,4 @@ def worker(prompt: str, question: Question) -> dict[str, Any]:
     """What `llmcache warm --python property_analysis.analysis:worker` calls. All it needs is in the question, so it
     may run on any machine."""
     completion = complete(question)
-    return {"response": completion, "tokens": completion.tokens, "cost": completion.cost}
+    return {"response": completion.text, "tokens": completion.tokens, "cost": completion.cost}

@@ -205,7 +205,8 @@ class Cache(_Verbs):
 
         A request's response is JSON, a prompt's is a str, unless `codec` says otherwise. `keep` decides by the response
         how it is kept, and with None that it is not. `price` is what a call costs in US dollars, or tells that of a
-        response. What the call raises is raised here, and the next one who waits makes the call.
+        response; a call that knows more of its response answers `Made(response, tokens=…, tags=…)`. What the call
+        raises is raised here, and the next one who waits makes the call.
         """
         return run(self._get_or_call(request, call, codec, keep, price, options))
 

@@ -86,10 +86,12 @@ def _make(
         yield from give_back(backend, question, token)
         raise
     latency = (time.monotonic() - started) * 1000
+    response, told = (response.response, response.keep) if isinstance(response, ops.Made) else (response, {})
     # It is here, and whoever asked gets it, whatever becomes of it.
     kept, data = None, b""
     try:
         kept = keep(response) if callable(keep) else keep
+        kept = kept and kept.on(**told)
         data = codec.encode(response) if kept is not None else b""
     except Exception as error:
         log.warning("llmcache: an answer is not cached (%s)", error, exc_info=not isinstance(error, NotStorable))

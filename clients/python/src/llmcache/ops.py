@@ -113,6 +113,21 @@ class Keep:
         return replace(self, **changes)
 
 
+class Made:
+    """What a call may answer in place of its response: that, and how it is kept.
+
+    `Made(text, cost=0.002, tokens=(12, 80))`: what only the call knows. The rest are the fields of `Keep`.
+    """
+
+    def __init__(self, response: Any, **keep: Any) -> None:
+        # Said now, so that a wrong name is told where it is written.
+        Keep(**keep)
+        self.response, self.keep = response, keep
+
+    def __repr__(self) -> str:
+        return f"Made({self.response!r}, {self.keep!r})"
+
+
 @dataclass(frozen=True)
 class Get(Op["Answer | None"]):
     """Look for an answer."""
