@@ -64,7 +64,7 @@ class Server(Backend, OfOneProcess):
         cluster: bool = False,
         parts: int = PARTS,
         timeout: float = 2.0,
-        connect_timeout: float = 1.0,
+        connect_timeout: float = 2.0,
         options: dict[str, Any] | None = None,
     ) -> None:
         if url.startswith(("redis+cluster://", "rediss+cluster://")):
