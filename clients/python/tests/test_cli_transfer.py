@@ -13,6 +13,8 @@ from cli import invoke, start
 from conftest import RedisServer, until
 
 from llmcache import Cache
+from llmcache.cli.app import Session
+from llmcache.cli.notes import Notes
 from llmcache.cli.portable import RawEntry, RawScan
 
 #: What cannot be told again: how old an entry is, how often it was used, and by which rule its strategy was chosen.
@@ -175,6 +177,32 @@ def test_an_import_that_broke_off_goes_on(server: RedisServer, cache: Cache, tmp
     assert told["done_before"] >= 400 and told["there_already"] <= 100
     assert told["done_before"] + told["stored"] + told["there_already"] == 6000
     assert cache.stats().entries == 6000 and not (tmp_path / "f.state").exists()
+
+
+def test_where_a_broken_import_goes_on_is_of_one_server(
+    server: RedisServer, own_server: RedisServer, cache: Cache, tmp_path: Path
+) -> None:
+    cache.warm([(f"prompt {number}", "r") for number in range(20)])
+    file = tmp_path / "f"
+    invoke(server, "export", file)
+    cache.invalidate(everything=True)
+    place = Session(server.url, "faq", False).place()
+    notes = Notes(tmp_path / "f.state", "import", place, "faq", file.stat().st_size, file.stat().st_mtime_ns)
+    notes.add(["11"])
+    notes.close(forget=False)
+    assert json.loads(invoke(own_server, "import", file, "--json").stdout)["stored"] == 20
+    told = json.loads(invoke(server, "import", file, "--json").stdout)
+    assert (told["done_before"], told["stored"]) == (10, 10) and not (tmp_path / "f.state").exists()
+
+
+def test_a_place_is_the_same_with_another_password() -> None:
+    places = {
+        Session(url, "faq", False).place()
+        for url in ("redis://h", "redis://:secret@h:6379/0", "redis://u:other@h", "redis+cluster://:secret@h")
+    }
+    assert places == {"h:6379/0"}
+    assert Session("unix://:secret@/run/redis.sock?db=2", "faq", False).place() == "/run/redis.sock/2"
+    assert Session(None, "faq", False).place() == "localhost:6379/0"
 
 
 def test_an_export_that_breaks_off_leaves_no_half_file(server: RedisServer, cache: Cache, tmp_path: Path) -> None:

@@ -12,9 +12,12 @@ import threading
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from urllib.parse import urlsplit
 
 import typer
+from redis.connection import parse_url
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +30,9 @@ from . import human
 #: Of click, or of what typer brings in its place.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
 ClickException: type[Any] = typer.BadParameter.__mro__[2]
+
+
+_HERE = "redis://localhost:6379"
 
 
 class CliError(Exception):
@@ -83,12 +89,33 @@ class Session:
     name: str
     cluster: bool
 
-    def cache(self, name: str | None = None) -> Cache:
-        """A cache whose failures are told, not bridged."""
-        url = self.url or "redis://localhost:6379"
+    def cache(self, name: str | None = None, create: bool = False) -> Cache:
+        """A cache whose failures are told, not bridged. One in a file is made only if it is to be filled."""
+        url, name = self.url or _HERE, name or self.name
+        kind, _, path = url.partition(":")
+        if kind == "file" and path and not create and not Path(path.removeprefix("//")).exists():
+            raise CliError(f"{path}: there is no such file")
+        if kind in ("memory", "file"):
+            return Cache(url, name)
+        self.place()
+        return Cache(url, name, fallback=None, cluster=self.cluster)
+
+    def place(self) -> str:
+        """Where it is, without who asks."""
+        url = self.url or _HERE
         if url.startswith(("memory:", "file:")):
-            return Cache(url, name or self.name)
-        return Cache(url, name or self.name, fallback=None, cluster=self.cluster)
+            return url
+        try:
+            parts = urlsplit(url)
+            # A password with one of /?# ends too soon, and the rest of it is taken for a place.
+            if parts.scheme != "unix" and "@" in parts.path + parts.query + parts.fragment:
+                raise ValueError
+            told: dict[str, Any] = parse_url(url.replace("+cluster", "", 1))  # type: ignore[no-untyped-call]
+        except ValueError:
+            schemes = "redis://, rediss://, unix://, redis+cluster://, memory: or file:PATH"
+            signs = "in names and passwords / is %2F, @ is %40, : is %3A, # is %23, ? is %3F, % is %25"
+            raise CliError(f"the URL cannot be read: it begins with {schemes}; {signs}") from None
+        return str(told.get("path") or f"{told.get('host')}:{told.get('port', 6379)}") + f"/{told.get('db', 0)}"
 
 
 def _version(wanted: bool) -> None:

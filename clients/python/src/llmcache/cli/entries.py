@@ -7,7 +7,7 @@ import itertools
 import json
 import sys
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ import typer
 
 from .. import Answer, Explanation
 from ..question import Prompt
-from . import human
+from . import human, items
 from .app import app, note, pairs, session, show, tell
 
 Model = Annotated[str, typer.Option("--model", "-m", help="The model.")]
@@ -177,9 +177,9 @@ def set_(
 def dollars(text: str | None) -> Decimal | None:
     """US dollars that somebody typed."""
     try:
-        return None if text is None else Decimal(text)
-    except InvalidOperation as error:
-        raise typer.BadParameter(f"a cost is a number of US dollars, got {text!r}") from error
+        return None if text is None else items.dollars(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 @app.command()

@@ -16,6 +16,7 @@ from .. import Cache, Refused, Unavailable
 from . import human
 from .app import CliError, Stop, app, note, session, tell
 from .entries import Json
+from .notes import Notes
 from .portable import PLAIN, SHAPES, ExplainId, Identity, RawEntry, RawScan, Restore, RestoreFor, request, tell_entry
 from .server import info, server
 from .warm import Bar
@@ -128,11 +129,12 @@ def import_(
         if piped:
             reader.read(sys.stdin, stop, None)
         else:
-            notes = Place(state or file.with_name(file.name + ".state"), file, settings.name)
             with file.open(encoding="utf-8") as lines:
+                about = os.fstat(lines.fileno())
+                work = ("import", settings.place(), settings.name, about.st_size, about.st_mtime_ns)
+                notes = Notes(state or file.with_name(file.name + ".state"), *work)
                 reader.read(lines, stop, notes)
-            if not stop.wanted:
-                notes.forget()
+            notes.close(forget=not stop.wanted)
     told = {"stored": reader.stored, "there_already": reader.there, "expired": reader.expired}
     told |= {"done_before": reader.before, "rejected": reader.rejected}
     if as_json:
@@ -145,28 +147,6 @@ def import_(
     raise typer.Exit(1 if reader.rejected else 0)
 
 
-class Place:
-    """How far a file was imported."""
-
-    def __init__(self, path: Path, file: Path, name: str) -> None:
-        self.path, status = path, file.stat()
-        self._mark = f"{name} {status.st_size} {status.st_mtime_ns}"
-        self.line = 0
-        if path.exists():
-            mark, _, line = path.read_text("utf-8").rpartition("\n")
-            self.line = int(line) if mark == self._mark and line.isdecimal() else 0
-
-    def note(self, line: int) -> None:
-        """So many lines are done."""
-        half = self.path.with_name(self.path.name + ".part")
-        half.write_text(f"{self._mark}\n{line}", "utf-8")
-        half.replace(self.path)
-
-    def forget(self) -> None:
-        """All are done."""
-        self.path.unlink(missing_ok=True)
-
-
 class Reader:
     """Stores what it reads."""
 
@@ -175,9 +155,9 @@ class Reader:
         self.stored = self.there = self.expired = self.before = self.rejected = 0
         self._unknown: set[str] = {"", "explicit", "nocache", "auto"}
 
-    def read(self, lines: Iterator[str] | IO[str], stop: Stop, notes: Place | None) -> None:
+    def read(self, lines: Iterator[str] | IO[str], stop: Stop, notes: Notes | None) -> None:
         """All of it, or up to a stop."""
-        done = notes.line if notes else 0
+        done = max(map(int, notes.done), default=0) if notes else 0
         number = 0
         with Bar("importing", None) as bar:
             for number, line in enumerate(lines, 1):
@@ -190,9 +170,9 @@ class Reader:
                 self._line(number, line)
                 bar.advance(1)
                 if notes and number % 100 == 0:
-                    notes.note(number)
+                    notes.add([str(number)])
         if notes:
-            notes.note(number)
+            notes.add([str(number)])
 
     def _line(self, number: int, line: str) -> None:
         try:
