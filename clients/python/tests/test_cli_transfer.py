@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import stat
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -216,6 +219,30 @@ def test_an_export_that_breaks_off_leaves_no_half_file(server: RedisServer, cach
     assert file.read_text() == "what was there" and not (tmp_path / "f.part").exists()
 
 
+def test_an_export_leaves_a_file_what_it_was(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
+    cache.set("p", "r")
+    new, old, link, pipe = (tmp_path / name for name in ("new", "old", "link", "pipe"))
+    old.touch(0o640)
+    old.chmod(0o640)
+    link.symlink_to(old)
+    assert [invoke(server, "export", file).exit_code for file in (new, link)] == [0, 0]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in (new, old)] == [0o600, 0o640]
+    assert link.is_symlink() and len(old.read_text().splitlines()) == 2
+    os.mkfifo(pipe)
+    process = start(server, "export", pipe)
+    assert len(pipe.read_text().splitlines()) == 2
+    assert process.wait(10) == 0 and pipe.is_fifo()
+    writer = threading.Thread(target=lambda: pipe.write_bytes(b"\xef\xbb\xbf" + new.read_bytes()))
+    writer.start()
+    assert "1 there already" in invoke(server, "import", pipe).stdout and not list(tmp_path.glob("*.state"))
+    writer.join()
+
+
+def test_an_export_says_what_it_cannot_tell(server: RedisServer, cache: Cache) -> None:
+    cache.set("p", "r", latency=5, stale=60)
+    assert "without stale windows, feedback" in invoke(server, "export").stderr
+
+
 def test_what_is_no_export_is_refused(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
     file = tmp_path / "f"
     for text in ('{"prompt": "p", "response": "r"}\n', "nothing\n", '{"format": "llmcache-entries-9"}\n'):
@@ -228,6 +255,8 @@ def test_what_is_no_export_is_refused(server: RedisServer, cache: Cache, tmp_pat
     result = invoke(server, "import", "-", stdin=good + "\n".join(broken) + "\n", name="copy")
     assert result.exit_code == 1 and "1 stored" in result.stdout and "4 rejected" in result.stdout
     assert [f"line {number}:" in result.stderr for number in (3, 4, 5, 6)] == [True] * 4
+    file.write_bytes(good.encode() + b'{"prompt": "\xff"}\n')
+    assert "line 3: " in invoke(server, "import", file).stderr
     assert invoke(server, "import", tmp_path / "nosuch").exit_code == 1
 
 
