@@ -56,6 +56,8 @@ def test_a_file_of_json_is_stored_with_all_that_it_says(server: RedisServer, cac
         {"prompt": "none"},
     ]
     file = lines(tmp_path / "items.jsonl", items)
+    # As some editors write it.
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
     result = invoke(server, "warm", file, "--ttl", 50, "-t", "default", "--json")
     assert result.exit_code == 0, result.output
     summary = json.loads(result.stdout)
@@ -71,6 +73,10 @@ def test_a_file_of_json_is_stored_with_all_that_it_says(server: RedisServer, cac
 
 def test_a_file_of_csv_is_stored(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
     file = tmp_path / "items.csv"
+    broken = tmp_path / "broken.csv"
+    broken.write_text("prompt,response,cost\na,A,abc\n")
+    wrong = invoke(server, "warm", broken)
+    assert wrong.exit_code == 1 and f"{broken}:2: a cost is a number" in wrong.stderr
     file.write_text('prompt,response,tags,params,cost\n"a, ""b""\nc",A,"x, y","{""n"": 1}",0.25\nd,D,,,\n')
     assert invoke(server, "warm", file).exit_code == 0
     answer = cache.get('a, "b"\nc', params={"n": 1})
@@ -88,6 +94,11 @@ def test_a_file_of_csv_is_stored(server: RedisServer, cache: Cache, tmp_path: Pa
         ('{"prompt": "p", "colour": 1}', "unknown key 'colour'"),
         ('{"prompt": "p", "tags": "x"}', "tags"),
         ('{"prompt": "p", "ex": "soon"}', "could not convert"),
+        ('{"prompt": "p", "ttl": NaN}', "ttl must be a number"),
+        ('{"prompt": "p", "tokens": 5}', "tokens must be two numbers"),
+        ('{"prompt": "p", "cost": "abc"}', "a number of US dollars, got 'abc'"),
+        ('{"prompt": "\\ud800", "response": "r"}', "surrogates not allowed"),
+        ('{"prompt": "p", "response": "\\ud800"}', "surrogates not allowed"),
     ],
 )
 def test_a_wrong_line_is_named_and_nothing_is_stored(

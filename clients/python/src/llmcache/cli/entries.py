@@ -57,6 +57,13 @@ def identity(request: bool, model: str, system: str, params: str, scope: str) ->
     return {name: value for name, value in context.items() if value}
 
 
+def named(**selectors: str | list[str] | None) -> None:
+    """Refuses selectors that are empty: whoever says `--scope "$UNSET"` does not mean all scopes."""
+    for name, value in selectors.items():
+        if value == "" or (value and "" in value and not isinstance(value, str)):
+            raise typer.BadParameter(f"--{name} is empty")
+
+
 def terms(similar: bool, exact: bool, threshold: float | None) -> dict[str, Any]:
     """How a lookup matches, where options say it."""
     if similar and exact:
@@ -161,7 +168,7 @@ def set_(
         "tokens": tokens,
         "meta": objects(meta, "--meta") if meta else None,
     }
-    with session(context).cache() as cache:
+    with session(context).cache(create=True) as cache:
         kept = cache.set(
             asked,
             told or "",
@@ -251,6 +258,7 @@ def invalidate(
     as_json: Json = False,
 ) -> None:
     """Take back the entries that meet all that is said."""
+    named(prompt=prompt, tag=tag, model=model, scope=scope, type=type, strategy=strategy, match=match)
     given = (prompt, tag, model, scope, type, strategy, match, older_than)
     if not everything and all(value in (None, []) for value in given):
         raise typer.BadParameter("say which entries are meant, or --all")
@@ -287,6 +295,7 @@ def scan(
     as_json: Json = False,
 ) -> None:
     """List entries. With --json one object on each line."""
+    named(match=match, tag=tag, model=model, scope=scope)
     with session(context).cache() as cache:
         found = cache.scan(match=match, tag=tag, model=model, scope=scope, count=1000)
         rows: list[tuple[Any, ...]] = []

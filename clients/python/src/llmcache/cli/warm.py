@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
 import sys
 import threading
 import time
@@ -104,7 +103,7 @@ def warm(
         raise typer.BadParameter("say either a file or --profile")
     make = makers.maker(command, python, timeout, structured)
     settings = session(context)
-    with settings.cache() as cache, Stop() as stop:
+    with settings.cache(create=True) as cache, Stop() as stop:
         making = Making(cache, make, jobs, makers.Rate(rate), retries, lease, stop)
         try:
             if file is None:
@@ -127,7 +126,7 @@ def warm(
     _report(summary, as_json)
     if stop.wanted and file is not None:
         note("llmcache: interrupted; the same command goes on")
-        raise typer.Exit(130 if stop.signal == signal.SIGINT else 143)
+        raise typer.Exit(128 + (stop.signal or 0))
     if summary.elsewhere:
         note(f"llmcache: {summary.elsewhere:,} are still made elsewhere: run it again")
     raise typer.Exit(1 if summary.failed or summary.elsewhere else 0)
