@@ -205,6 +205,7 @@ def test_a_place_is_the_same_with_another_password() -> None:
     }
     assert places == {"h:6379/0"}
     assert Session("unix://:secret@/run/redis.sock?db=2", "faq", False).place() == "/run/redis.sock/2"
+    assert Session("redis://", "faq", False).place() == Session(None, "faq", False).place()
     assert Session(None, "faq", False).place() == "localhost:6379/0"
 
 

@@ -28,7 +28,7 @@ def lines(path: Path, items: list[dict[str, Any]]) -> Path:
 def program(folder: Path, body: str) -> str:
     """A program that makes answers; it notes each of its calls in `calls`."""
     path = folder / "answer"
-    head = f"#!{sys.executable}\nimport json, os, sys, time\nfrom pathlib import Path\nprompt = sys.stdin.read()\n"
+    head = f"#!{sys.executable} -IS\nimport os, sys, time\nprompt = sys.stdin.read()\n"
     note = f"with open({str(folder / 'calls')!r}, 'a') as calls: calls.write(prompt + '\\n')\n"
     path.write_text(head + note + body)
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -143,7 +143,8 @@ def test_a_program_makes_what_is_missing_once(server: RedisServer, cache: Cache,
 
 
 def test_what_a_program_tells_of_its_answer_is_kept(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
-    body = "print(json.dumps({'response': {'a': 1}, 'cost': 0.25, 'tokens': [5, 6], 'tags': ['t'], 'ttl': 77}))"
+    told = {"response": {"a": 1}, "cost": 0.25, "tokens": [5, 6], "tags": ["t"], "ttl": 77}
+    body = f"print({json.dumps(told)!r})"
     file = lines(tmp_path / "items.jsonl", [{"prompt": "a"}])
     result = invoke(server, "warm", file, "--command", program(tmp_path, body), "--structured", "--json")
     assert json.loads(result.stdout)["cost_told_usd"] == "0.25"
@@ -389,13 +390,15 @@ def test_what_a_plan_does_not_say_an_answer_may(server: RedisServer, cache: Cach
 
 def test_a_worker_keeps_long_work_its_own_and_finishes_it(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
     plan(cache, {"prompt": "slow"}, {"prompt": "slower"}, {"prompt": "slowest"})
-    command = program(tmp_path, "time.sleep(2)\nprint('answer to', prompt)")
+    wait = f"while not os.path.exists({str(tmp_path / 'enough')!r}): time.sleep(0.02)\n"
+    command = program(tmp_path, wait + "print('answer to', prompt)")
     arguments = ("warm", "--profile", "all", "--command", command, "--lease", 1, "-j", 2, "--interval", 0.1)
     process = start(server, *arguments)
     until(lambda: len(calls(tmp_path)) == 2, "work has begun")
     time.sleep(1.3)
     assert len(cache.due("visitors")) == 1, "the lease is prolonged while an answer is made"
     process.terminate()
+    (tmp_path / "enough").touch()
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 0 and b"stored" in out
     assert len(calls(tmp_path)) == 2
@@ -409,7 +412,7 @@ def test_a_worker_outlives_a_server(own_server: RedisServer, tmp_path: Path) -> 
         process = start(own_server, "warm", "--profile", "all", "--command", command, "--interval", 0.1)
         until(lambda: cache.get("a") is not None, "a is answered")
         own_server.kill()
-        time.sleep(0.5)
+        time.sleep(0.3)
         own_server.start()
         plan(cache, {"prompt": "b"})
         until(lambda: cache.get("b") is not None, "b is answered")

@@ -113,6 +113,7 @@ class Session:
             url = "memory:"
         if kind in ("memory", "file"):
             return Cache(url, name)
+        # It refuses what cannot be read.
         self.place()
         return Cache(url, name, fallback=None, cluster=self.cluster)
 
@@ -131,7 +132,8 @@ class Session:
             schemes = "redis://, rediss://, unix://, redis+cluster://, memory: or file:PATH"
             signs = "in names and passwords / is %2F, @ is %40, : is %3A, # is %23, ? is %3F, % is %25"
             raise CliError(f"the URL cannot be read: it begins with {schemes}; {signs}") from None
-        return str(told.get("path") or f"{told.get('host')}:{told.get('port', 6379)}") + f"/{told.get('db', 0)}"
+        host = told.get("path") or f"{told.get('host', 'localhost')}:{told.get('port', 6379)}"
+        return f"{host}/{told.get('db', 0)}"
 
 
 def _version(wanted: bool) -> None:
