@@ -177,10 +177,11 @@ def test_a_reader_who_has_enough_ends_it_quietly(server: RedisServer) -> None:
 def test_a_terminal_gets_nothing_to_obey(server: RedisServer) -> None:
     prompt = "p\x1b]0;owned\x07 ü \x7f\x9b2J\u202e\U000e0001"
     invoke(server, "set", prompt, "r\x1b[2J")
+    commands = (("scan",), ("scan", "--json"), ("export",))
+    terminals = [pty.openpty() for _ in commands]
+    processes = [start(server, *words, stdout=slave) for words, (_, slave) in zip(commands, terminals, strict=True)]
     shown = []
-    for words in (("scan",), ("scan", "--json"), ("export",)):
-        master, slave = pty.openpty()
-        process = start(server, *words, stdout=slave)
+    for process, (master, slave) in zip(processes, terminals, strict=True):
         process.wait()
         os.close(slave)
         shown.append(os.read(master, 100_000).decode().replace("\r\n", "\n"))
@@ -194,15 +195,14 @@ def test_a_terminal_gets_nothing_to_obey(server: RedisServer) -> None:
 
 def test_an_output_of_another_encoding_gets_all_of_it(server: RedisServer) -> None:
     invoke(server, "set", "ü €", "ä", "--model", "m")
-    told = []
-    for words in (("scan",), ("scan", "--json"), ("export",), ("report", "-", "--prompts", 5)):
-        process = start(server, *words, env=os.environ | {"PYTHONIOENCODING": "ascii"})
-        out, error = process.communicate()
-        assert process.returncode == 0, error
-        told.append(out)
+    ascii = os.environ | {"PYTHONIOENCODING": "ascii"}
+    commands = (("scan",), ("scan", "--json"), ("export",), ("report", "-", "--prompts", 5))
+    processes = [start(server, *words, env=ascii) for words in commands]
+    told = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0, 0]
     assert b"\\xfc \\u20ac" in told[0] and json.loads(told[1].decode("ascii"))["prompt"] == "ü €"
     assert json.loads(told[2].decode().splitlines()[1])["response"] == "ä" and "charset" in told[3].decode()
-    process = start(server, "import", "-", "--overwrite", env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    process = start(server, "import", "-", "--overwrite", env=ascii)
     out, error = process.communicate(told[2])
     assert process.returncode == 0 and b"1 stored" in out, error
 

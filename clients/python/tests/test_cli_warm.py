@@ -77,6 +77,8 @@ def test_a_file_of_csv_is_stored(server: RedisServer, cache: Cache, tmp_path: Pa
     broken.write_text("prompt,response,cost\na,A,abc\n")
     wrong = invoke(server, "warm", broken)
     assert wrong.exit_code == 1 and f"{broken}:2: a cost is a number" in wrong.stderr
+    broken.write_bytes(b"prompt,response\na,A\nb,\xff\n")
+    assert f"{broken}:3: " in invoke(server, "warm", broken).stderr and cache.get("a") is None
     file.write_text('prompt,response,tags,params,cost\n"a, ""b""\nc",A,"x, y","{""n"": 1}",0.25\nd,D,,,\n')
     assert invoke(server, "warm", file).exit_code == 0
     answer = cache.get('a, "b"\nc', params={"n": 1})

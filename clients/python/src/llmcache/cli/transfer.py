@@ -180,7 +180,7 @@ class Reader:
 
     def read(self, lines: Iterator[str] | TextIO, stop: Stop, notes: Notes | None) -> None:
         """All of it, or up to a stop."""
-        done = max(map(int, notes.done), default=0) if notes else 0
+        done = max(map(int, filter(str.isdecimal, notes.done)), default=0) if notes else 0
         number = 0
         with Bar("importing", None) as bar:
             for number, line in enumerate(lines, 1):
