@@ -620,7 +620,7 @@ def test_a_removal_counts_only_for_changes_from_before_it() -> None:
                 yield Sleep(0)
             return (yield from super().flow(op))
 
-    queries = Queries(Cache(backend=Slow()), "shop", "", "sqlite", Settings())
+    queries = Queries(Cache(backend=Slow()), "shop", "sqlite", Settings())
     first, second = (queries.written({name_of("orders")}) for _ in range(2))
     next(first), next(second)
     with pytest.raises(StopIteration):

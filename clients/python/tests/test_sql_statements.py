@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmcache.sql.ledger import Ledger
-from llmcache.sql.statements import EVERYTHING, Name, name_of, normal, reading, temporary, why_not, writing
+from llmcache.sql.statements import EVERYTHING, Name, makes_temporary, name_of, normal, reading, why_not, writing
 
 
 def names(*told: str) -> frozenset[Name]:
@@ -123,10 +123,25 @@ def test_one_form_for_texts_that_mean_the_same() -> None:
     assert normal("SELECT [a  b] FROM t", "sqlite") != normal("SELECT [a b] FROM t", "sqlite")
 
 
-def test_temporary_tables() -> None:
-    assert temporary("create temp table if not exists X (a int)") == name_of("x")
-    assert temporary("CREATE TEMPORARY VIEW v AS SELECT 1") == name_of("v")
-    assert temporary("CREATE TABLE x (a int)") is None
+@pytest.mark.parametrize(
+    ("sql", "temporary"),
+    [
+        ("create temp table if not exists X (a int)", True),
+        ("/* app */ CREATE OR REPLACE TEMPORARY VIEW v AS SELECT 1", True),
+        ("create local temp recursive view v (a) as select 1", True),
+        ("CREATE TABLE pg_temp.x AS SELECT 1", True),
+        ('CREATE TABLE "pg_temp".x AS SELECT 1', True),
+        ("CREATE TABLE temp.x (a)", True),
+        ("SELECT 1 AS a INTO TEMP x", True),
+        ("SELECT 1 AS a INTO TEMPORARY TABLE x", True),
+        ("BEGIN; CREATE TEMP TABLE x (a int); COMMIT", True),
+        ("CREATE TABLE x (a int)", False),
+        ("INSERT INTO temp VALUES (1)", False),
+        ("INSERT INTO x VALUES ('create temp table y')", False),
+    ],
+)
+def test_temporary_tables(sql: str, temporary: bool) -> None:
+    assert makes_temporary(sql) is temporary
 
 
 def test_a_name_without_a_schema_may_be_any() -> None:
