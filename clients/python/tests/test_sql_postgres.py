@@ -127,7 +127,8 @@ def test_types_come_back(engine: sa.Engine, cache: Cache) -> None:
     counter = Counter(engine)
     statement = sa.text(
         "SELECT id, '1.10'::numeric n, '2024-01-02 03:04:05.000006+02'::timestamptz m, '12:00+03'::timetz z, "
-        "'3 days 1 us'::interval i, decode('00ff', 'hex') b, '{\"a\": [1, null]}'::jsonb j, ARRAY[1.5, 'NaN']::float[] f, "
+        "'3 days 1 us'::interval i, decode('00ff', 'hex') b, '{\"a\": [1, null]}'::jsonb j, "
+        "ARRAY[1.5, 'NaN']::float[] f, "
         f"'{uuid.uuid4()}'::uuid u, '10.0.0.1'::inet p, true t, NULL x FROM orders WHERE id = :id"
     )
     with engine.connect() as connection:
