@@ -158,7 +158,7 @@ def url_name(dialect: str, url: Any) -> str | None:
             return None
         return file_name(path)
     query: Mapping[str, Any] = url.query
-    if not url.host and not url.database and not query:
+    if not (url.host or url.database or url.username or query):
         return None
     env = os.environ if dialect == "postgresql" else {}
     told = query.get("host") or env.get("PGHOST") or ""
