@@ -23,6 +23,7 @@ from llmcache import AsyncCache, Cache, Unavailable, ops
 from llmcache.backends import Fallback, LocalBackend
 from llmcache.flows import Sleep
 from llmcache.sql import CachedConnection, alchemy, cached_query, dbapi, install
+from llmcache.sql.debts import debts_of
 from llmcache.sql.statements import EVERYTHING, name_of, reading, writing
 from llmcache.sql.values import digest
 
@@ -215,7 +216,7 @@ def test_a_removal_that_fails_is_tried_again_though_nobody_asks(engine: sa.Engin
     backend.is_gone = False
     there = Cache(backend=backend)
     until(lambda: there.invalidate(tags=[installed.tag("orders")], dry_run=True) == 0, "what is owed is removed")
-    until(lambda: not any(one.name == "llmcache-removals" for one in threading.enumerate()), "the thread ends")
+    until(lambda: debts_of(cache.backend)._worker is None, "the thread ends")
 
 
 def test_connections_that_are_not_wrapped_know_what_is_owed(engine: sa.Engine) -> None:

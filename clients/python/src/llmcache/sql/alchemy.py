@@ -57,13 +57,14 @@ def install(
     Args:
         engine: The engine. All its connections and sessions are watched; a `raw_connection()` is not.
         cache: Where answers are kept. All processes that write to the database are to name the same one.
-        database: What the database is called, in tags and keys. Without it, its URL less credentials; processes that
-            reach one database by several names must say one.
+        database: What the database is called, in tags and keys. Without it, its machine, port and name by the URL, or
+            this machine and its file; processes that reach one database by several names, or read its replicas, must
+            say one.
         ttl: For how many seconds answers are kept, unless a query says otherwise.
         max_rows: Larger answers are not kept.
         views: The tables that each view reads: {"active_orders": ["orders", "customers"]}.
-        cascades: The tables that a write to one changes as well, by triggers or by foreign keys that the metadata does
-            not tell: {"orders": ["order_log"]}.
+        cascades: The tables that a write to one changes as well, by triggers: {"orders": ["order_log"]}. Foreign keys
+            and partitions are known of SQLite and PostgreSQL.
         patience: For how many seconds one who holds a connection waits for another's same query, before asking too.
     """
     sync: Engine = getattr(engine, "sync_engine", None) or engine  # type: ignore[assignment]
@@ -89,7 +90,7 @@ class Installed(Queries):
         self._dialect, self._is_async = dialect, bool(dialect.is_async)
         #: What the first connection was; all are to be alike.
         self.identity: Identity | None = None
-        self._has_failed = False
+        self._has_failed = self._is_mute = False
         self._engine = engine
         listening: list[tuple[str, Callable[..., None]]] = [
             ("checkout", self._checked_out),
@@ -196,12 +197,15 @@ class Installed(Queries):
         try:
             if not is_known:
                 record.info[_IDENTITY] = found = self._identified(fetch, record.driver_connection)
-                self.identity = self.identity or found
+                if self.identity is None and (found is NOBODY or not found.is_private):
+                    self.identity = found
             if self.followers is None:
                 self.followers = followers(fetch, self.dialect)
         except Exception as error:
             record.info[_IDENTITY] = NOBODY
-            log.warning("llmcache: a connection does not tell what it is, and is not cached (%s)", error)
+            level = logging.DEBUG if self._is_mute else logging.WARNING
+            self._is_mute = True
+            log.log(level, "llmcache: a connection does not tell what it is, and is not cached (%s)", error)
         if self.dialect == "postgresql" or is_open(record.driver_connection):
             connection.rollback()
 
