@@ -115,7 +115,9 @@ def test_a_statement_that_nobody_understands_is_asked_of_the_database(
 
     install(engine, cache)
     monkeypatch.setattr(alchemy, "compiled", fails)
+    monkeypatch.setattr(dbapi, "reading", fails)
     assert ids(engine) == [1, 4, 7]
+    assert ids(CachedConnection(sqlite3.connect(engine.url.database or ""), cache)) == [1, 4, 7]
 
 
 def test_comments_before_savepoints(engine: sa.Engine, cache: Cache) -> None:

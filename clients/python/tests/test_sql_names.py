@@ -113,6 +113,18 @@ def test_connections_of_one_engine_that_differ(tmp_path: Path) -> None:
     engine.dispose()
 
 
+def test_another_file_than_the_url_says_is_not_cached(tmp_path: Path) -> None:
+    sqlite_engine(tmp_path / "a.db").dispose()
+    cache = Cache("memory:")
+    moved = sa.create_engine(f"sqlite:///{tmp_path}/b.db", creator=lambda: sqlite3.connect(tmp_path / "a.db"))
+    own = sa.create_engine(f"sqlite:///{tmp_path}/b.db")
+    META.create_all(own)
+    for engine, expected in ((moved, 9), (own, 0)):
+        install(engine, cache)
+        assert cached_query(engine, "SELECT count(*) FROM orders").scalar() == expected
+        engine.dispose()
+
+
 def test_a_connection_that_does_not_tell_what_it_is_is_not_cached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.util import await_only
 from ..flows import Call, Flow, arun, run
 from .constructs import Compiled, changed, compiled, has_entities
 from .dbapi import CachedConnection, is_open, query_plain
-from .identity import NOBODY, Identity, driver_name, followers, identify, url_name
+from .identity import NOBODY, Identity, driver_name, file_name, followers, identify, url_name
 from .ledger import Ledger
 from .queries import Asked, Place, Queries, Settings, Tables, options
 from .statements import EVERYTHING, Name, names_of, writing
@@ -215,15 +215,21 @@ class Installed(Queries):
         if self.dialect not in ("sqlite", "postgresql"):
             more.append(self._engine.url.username)
         found = identify(fetch, self.dialect, more)
-        if self._expected is not None and self.dialect == "postgresql":
-            url = self._engine.url
-            told = driver_name(driver)
-            if told is None:
-                told = url_name(self.dialect, url.set(database=found.database)) or ""
-            if told != self._expected and "," not in self._expected:
-                log.warning("llmcache: not cached, for it is %s and not %s: say database=", told, self._expected)
-                return NOBODY
+        told = self._told(found, driver)
+        if self._expected is not None and told != self._expected:
+            log.warning("llmcache: not cached, for it is %s and not %s: say database=", told, self._expected)
+            return NOBODY
         return found
+
+    def _told(self, found: Identity, driver: Any) -> str | None:
+        """What a connection says that its database is called; what is expected, where it says nothing."""
+        expected = self._expected or ""
+        if self.dialect == "sqlite" and "file:" not in expected:
+            return file_name(found.database or "")
+        if self.dialect != "postgresql" or "," in expected:
+            # Of several machines it is one.
+            return expected
+        return driver_name(driver) or url_name(self.dialect, self._engine.url.set(database=found.database))
 
     def _begin(self, connection: Connection) -> None:
         ledger: Ledger | None = connection.info.get(_KEY)

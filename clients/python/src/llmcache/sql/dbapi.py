@@ -131,20 +131,24 @@ class CachedConnection:
         """The rows of a query, of the cache where they are there; see `cached_query`."""
         own, more = options(ttl, tags, tables)
         parameters = () if parameters is None else parameters
-        sql = _text(sql, self._connection)
-        place = self._place()
-        asked = self._asked(place, sql, parameters, more, scope)
 
         def make() -> Rows:
             return _rows(self._connection, sql, parameters)
 
-        if asked is None or place.identity is None:
+        try:
+            text, place = _text(sql, self._connection), self._place()
+            asked = self._asked(place, text, parameters, more, scope)
+        except Exception as error:
+            # The database is to say so, where it is wrong.
+            log.debug("llmcache: a statement is not understood, and not cached (%r)", error)
+            asked = None
+        if asked is None:
             rows: Rows = self._do(sql, make)
         else:
             block = 0.0 if self._ledger.writes else self.queries.settings.patience
             found, named = asked
             self._ledger.statements += is_open(self._connection) is not False
-            text, who = normal(sql, self.queries.dialect), place.identity.who
+            text, who = normal(text, self.queries.dialect), place.who
             rows = run(self.queries.ask(Asked(text, named, found, RowsCodec(), make, who, scope, ttl, own, block)))
         return IteratorResult(SimpleResultMetaData(rows.keys), iter(rows.rows))
 
@@ -488,7 +492,11 @@ def _identify(connection: Any, variant: str) -> Identity:
             own.get_loader(number, one) is not known.get_loader(number, one) for number in numbers for one in formats
         ):
             return NOBODY
-    if not variant and driver == "psycopg2" and (connection.string_types or connection.binary_types):
+    if (
+        not variant
+        and driver == "psycopg2"
+        and any(getattr(connection, name, None) for name in ("string_types", "binary_types"))
+    ):
         return NOBODY
     more = [driver, variant, getattr(connection, "text_factory", "")]
     return identify(lambda sql: _rows(connection, sql, ()).rows, _dialect(connection), more)

@@ -109,7 +109,8 @@ def identify(fetch: Fetch, dialect: str, more: Iterable[Any] = ()) -> Identity:
         files = [(str(name), str(file)) for _, name, file in fetch("PRAGMA database_list")]
         told += [word for one in files if one[0] not in ("main", "temp") for word in one]
         is_private = any(name == "temp" for name, _ in files) and fetch(_OWN_SQLITE) != [(0,)]
-        return Identity(digest([*told, *_pragmas(fetch)]), is_private=is_private)
+        path = next((file for name, file in files if name == "main"), "")
+        return Identity(digest([*told, *_pragmas(fetch)]), path, is_private)
     return Identity(digest(told))
 
 

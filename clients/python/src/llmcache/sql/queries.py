@@ -89,6 +89,11 @@ class Place:
     #: Whether its rows may be others than those of the next one who asks.
     is_personal: bool = False
 
+    @property
+    def who(self) -> str:
+        """What of the connection decides its rows."""
+        return "" if self.identity is None else self.identity.who
+
     def keeps(self, tables: Iterable[Name], scope: str) -> bool:
         """Whether the rows of these tables are those that anybody with this scope is told."""
         if self.identity is None or self.identity.is_private or (self.is_personal and not scope):

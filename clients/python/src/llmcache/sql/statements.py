@@ -55,7 +55,7 @@ class Reading:
     why_not: str | None = None
 
 
-#: Longer texts are not remembered: they are hardly the same twice, and would fill the memory.
+#: Of longer texts only the last ones are remembered: they are hardly the same twice, and would fill the memory.
 _LONG = 4096
 R = TypeVar("R")
 P = ParamSpec("P")
@@ -63,10 +63,11 @@ P = ParamSpec("P")
 
 def _remembered(function: Callable[P, R]) -> Callable[P, R]:
     short: Any = lru_cache(maxsize=2048)(function)
+    long: Any = lru_cache(maxsize=2)(function)
 
     @wraps(function)
     def answer(*args: P.args, **kwargs: P.kwargs) -> R:
-        told: R = (short if len(str(args[0])) <= _LONG else function)(*args, **kwargs)
+        told: R = (short if len(str(args[0])) <= _LONG else long)(*args, **kwargs)
         return told
 
     return answer
@@ -353,7 +354,7 @@ _TEMPORARY = re.compile(
     re.IGNORECASE,
 )
 _SETS = frozenset("set reset discard use attach detach".split())
-_FOR_NOW = re.compile(r"set\s+(?:local\s+)?(?:transaction|constraints)\b", re.IGNORECASE)
+_FOR_NOW = re.compile(r"set\s+(?:local\s+)?(?:transaction|constraints|identity_insert)\b", re.IGNORECASE)
 _PRAGMAS = re.compile(
     r"case_sensitive_like|writable_schema|column_names|reverse_unordered|empty_result|legacy", re.IGNORECASE
 )
