@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +60,22 @@ def test_an_engine_and_a_plain_connection_give_one_name(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_converters_of_one_connection_need_a_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("detect", [sqlite3.PARSE_DECLTYPES, sqlite3.PARSE_DECLTYPES | sqlite3.PARSE_COLNAMES])
+def test_converters_of_one_connection_need_a_name(tmp_path: Path, detect: int) -> None:
     path, cache = tmp_path / "x.db", Cache("memory:")
     with sqlite3.connect(path) as made:
-        made.execute("CREATE TABLE days (day money)")
-        made.execute("INSERT INTO days VALUES ('1')")
-    sqlite3.register_converter("money", lambda told: float(told))
-    kinds = []
-    for variant, options in (("", {}), ("declared", {"detect_types": sqlite3.PARSE_DECLTYPES})):
-        connection = CachedConnection(sqlite3.connect(path, **options), cache, variant=variant)  # type: ignore[call-overload]
-        kinds.append(type(connection.query("SELECT day FROM days").scalar()))
-    assert kinds == [int, float]
+        made.execute("CREATE TABLE days (day date)")
+        made.execute("INSERT INTO days VALUES ('2024-01-02')")
+    makes = [
+        lambda: CachedConnection(sqlite3.connect(path), cache),
+        lambda: sa.create_engine(f"sqlite:///{path}", connect_args={"detect_types": detect}),
+        lambda: CachedConnection(sqlite3.connect(path, detect_types=detect), cache),
+        lambda: CachedConnection(sqlite3.connect(path, detect_types=detect), cache, variant="dates"),
+    ]
+    for _ in range(2):
+        kinds = [type(cached_query(make(), "SELECT day FROM days", cache=cache).scalar()) for make in makes]
+        assert kinds == [str, date, date, date]
+    assert len([id for id, _ in cache.scan() if (cache.entry(id) or pytest.fail()).type == "sql"]) == 2
 
 
 def test_attached_databases_are_part_of_a_connection(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.util import await_only
 from ..flows import Call, Flow, arun, run
 from .constructs import Compiled, changed, compiled, has_entities
 from .dbapi import CachedConnection, is_open, query_plain
-from .identity import NOBODY, Identity, driver_name, file_name, followers, identify, url_name
+from .identity import NOBODY, Identity, converts, driver_name, file_name, followers, identify, url_name
 from .ledger import Ledger
 from .queries import Asked, Place, Queries, Settings, Tables, options
 from .statements import EVERYTHING, Name, names_of, writing
@@ -197,6 +197,8 @@ class Installed(Queries):
         try:
             if not is_known:
                 record.info[_IDENTITY] = found = self._identified(fetch, record.driver_connection)
+                if self.dialect == "sqlite" and found is not NOBODY and converts(fetch, connection.rollback):
+                    record.info[_IDENTITY] = found = NOBODY
                 if self.identity is None and (found is NOBODY or not found.is_private):
                     self.identity = found
             if self.followers is None:

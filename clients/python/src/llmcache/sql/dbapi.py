@@ -15,7 +15,7 @@ from sqlalchemy import Result
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 
 from ..flows import run
-from .identity import NOBODY, Identity, driver_name, file_name, followers, identify
+from .identity import NOBODY, Identity, converts, driver_name, file_name, followers, identify
 from .ledger import Ledger
 from .queries import Asked, Place, Queries, Settings, Tables, options
 from .statements import EVERYTHING, Name, names_of, normal, reading, system_table, why_not, writing
@@ -188,7 +188,7 @@ class CachedConnection:
         if self._is_mute or not (edges or self._identity is None):
             return
         dialect, is_busy = self.queries.dialect, is_open(self._connection) is True
-        if is_busy and (self._identity is not None or dialect != "sqlite"):
+        if is_busy and (self._identity is not None or dialect != "sqlite" or not self._variant):
             return
         try:
             if self._identity is None:
@@ -482,6 +482,10 @@ def _database(connection: Any) -> str | None:
 def _identify(connection: Any, variant: str) -> Identity:
     """What a connection is. One whose values are not as others read them is kept for nobody."""
     driver = _driver(connection)
+
+    def fetch(sql: str) -> list[tuple[Any, ...]]:
+        return _rows(connection, sql, ()).rows
+
     if not variant and driver == "psycopg":
         import psycopg
 
@@ -498,8 +502,10 @@ def _identify(connection: Any, variant: str) -> Identity:
         and any(getattr(connection, name, None) for name in ("string_types", "binary_types"))
     ):
         return NOBODY
+    if not variant and driver == "sqlite3" and converts(fetch, connection.rollback):
+        return NOBODY
     more = [driver, variant, getattr(connection, "text_factory", "")]
-    return identify(lambda sql: _rows(connection, sql, ()).rows, _dialect(connection), more)
+    return identify(fetch, _dialect(connection), more)
 
 
 def _driver(connection: Any) -> str:

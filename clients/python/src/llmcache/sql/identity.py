@@ -114,6 +114,20 @@ def identify(fetch: Fetch, dialect: str, more: Iterable[Any] = ()) -> Identity:
     return Identity(digest(told))
 
 
+def converts(fetch: Fetch, rollback: Callable[[], Any]) -> bool:
+    """Whether a connection of SQLite makes other types of what columns hold, by converters that nobody can name. Asked
+    of a table in a database of its own, for it does not say so otherwise."""
+    fetch("ATTACH ':memory:' AS llmcache_types")
+    try:
+        fetch("CREATE TABLE llmcache_types.t (d DATE)")
+        fetch("INSERT INTO llmcache_types.t VALUES ('2000-01-01')")
+        told = fetch("/* llmcache */ SELECT d, '2000-01-01' AS \"d [date]\" FROM llmcache_types.t")
+        return not all(isinstance(cell, (str, bytes)) for row in told for cell in row)
+    finally:
+        rollback()
+        fetch("DETACH llmcache_types")
+
+
 def _pragmas(fetch: Fetch) -> list[str]:
     return [str(fetch(f"PRAGMA {name}")) for name in ("full_column_names", "short_column_names")]
 
