@@ -621,14 +621,16 @@ def test_a_removal_counts_only_for_changes_from_before_it() -> None:
             return (yield from super().flow(op))
 
     queries = Queries(Cache(backend=Slow()), "shop", "sqlite", Settings())
-    first, second = (queries.written({name_of("orders")}) for _ in range(2))
-    next(first), next(second)
+    first, second = queries.settle(), queries.settle()
+    for one in (first, second):
+        queries.owe({name_of("orders")})
+        next(one)
     with pytest.raises(StopIteration):
         first.send(None)
     with pytest.raises(StopIteration):
         second.throw(Unavailable("gone"))
-    run(queries._settle())
-    run(queries._settle())
+    run(queries.settle())
+    run(queries.settle())
     assert len(removals) == 3
 
 

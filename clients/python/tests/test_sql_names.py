@@ -98,6 +98,17 @@ def test_attached_databases_are_part_of_a_connection(tmp_path: Path) -> None:
             engine.dispose()
 
 
+def test_attached_databases_without_a_file_are_a_connections_own(tmp_path: Path) -> None:
+    cache = Cache("memory:")
+    for name in ("a", "b"):
+        plain = sqlite3.connect(tmp_path / "main.db")
+        plain.execute("ATTACH ':memory:' AS other")
+        plain.execute("CREATE TABLE other.names (name)")
+        plain.execute("INSERT INTO other.names VALUES (?)", (name,))
+        plain.commit()
+        assert CachedConnection(plain, cache).query("SELECT name FROM names").scalar() == name
+
+
 def test_connections_of_one_engine_that_differ(tmp_path: Path) -> None:
     """What one connection has told is not kept for those who are like another."""
     engine, cache = sqlite_engine(tmp_path / "shop.db"), Cache("memory:")

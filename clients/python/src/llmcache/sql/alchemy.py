@@ -309,9 +309,9 @@ class Installed(Queries):
         try:
             self.owe(written)
             if self._is_async:
-                await_only(_shielded(self._settle()))
+                await_only(_shielded(self.settle()))
             else:
-                run(self._settle())
+                run(self.settle())
         except Exception:
             self._fails()
 

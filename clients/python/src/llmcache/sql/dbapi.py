@@ -330,7 +330,7 @@ class CachedConnection:
             return
         try:
             self.queries.owe(written)
-            run(self.queries._settle())
+            run(self.queries.settle())
         except Exception:
             log.exception("llmcache: changed tables are not removed yet")
             self.queries.later()

@@ -107,10 +107,14 @@ def identify(fetch: Fetch, dialect: str, more: Iterable[Any] = ()) -> Identity:
         return Identity(digest([*told, *map(str, who)]), str(database), "pg_temp" in schemas, snapshot)
     if dialect == "sqlite":
         files = [(str(name), str(file)) for _, name, file in fetch("PRAGMA database_list")]
-        told += [word for one in files if one[0] not in ("main", "temp") for word in one]
-        is_private = any(name == "temp" for name, _ in files) and fetch(_OWN_SQLITE) != [(0,)]
+        others = [one for one in files if one[0] not in ("main", "temp")]
+        told += [word for one in others for word in one]
+        has_tables = any(name == "temp" for name, _ in files) and fetch(_OWN_SQLITE) != [(0,)]
+        # One without a file is its own.
+        is_private = has_tables or not all(file for _, file in others)
         path = next((file for name, file in files if name == "main"), "")
-        return Identity(digest([*told, *_pragmas(fetch)]), path, is_private)
+        told += [str(fetch(f"PRAGMA {name}")) for name in ("full_column_names", "short_column_names")]
+        return Identity(digest(told), path, is_private)
     return Identity(digest(told))
 
 
@@ -126,10 +130,6 @@ def converts(fetch: Fetch, rollback: Callable[[], Any]) -> bool:
     finally:
         rollback()
         fetch("DETACH llmcache_types")
-
-
-def _pragmas(fetch: Fetch) -> list[str]:
-    return [str(fetch(f"PRAGMA {name}")) for name in ("full_column_names", "short_column_names")]
 
 
 def followers(fetch: Fetch, dialect: str) -> Followers:

@@ -157,7 +157,7 @@ class Queries:
         """The rows, of the cache or of the database. Where the cache cannot help, the query is made."""
         backend, tags = _shared(self.cache.backend), self._read_tags(asked.tables)
         stamp = None
-        if len(tags) + len(asked.tags) <= MAX_TAGS and (yield from self._settle()):
+        if len(tags) + len(asked.tags) <= MAX_TAGS and (yield from self.settle()):
             try:
                 stamp = yield from self._stamp(backend, asked.tables, tags)
             except LlmcacheError as error:
@@ -221,14 +221,9 @@ class Queries:
         """Sees to it that what is owed is removed in the background."""
         debts_of(self.cache.backend).later(_shared(self.cache.backend))
 
-    def written(self, tables: Iterable[Name]) -> Flow[None]:
-        """Removes what was made of these tables. What the cache does not take now it is told later, and before the
-        next read."""
-        self.owe(tables)
-        yield from self._settle()
-
-    def _settle(self) -> Flow[bool]:
-        """Whether the cache knows of all changes of this process."""
+    def settle(self) -> Flow[bool]:
+        """Removes what is owed; whether the cache knows of all changes of this process. What it does not take now it is
+        told later, and before the next read."""
         return (yield from debts_of(self.cache.backend).settle(_shared(self.cache.backend)))
 
 
