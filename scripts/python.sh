@@ -31,11 +31,13 @@ LLMCACHE_SO=$(realpath "${LLMCACHE_SO:-$target/release/libllmcache.so}")
 export LLMCACHE_SO
 pytest=("$venv/bin/pytest" -q -n "${PYTHON_THREADS:-4}" --dist loadfile)
 case $what in
-    core) exec "${pytest[@]}" tests/test_{cache,fallback,near,cluster,decorator}.py ;;
+    core) exec "${pytest[@]}" tests/test_{cache,calls,outage,shelves,fallback,near,cluster,decorator}.py ;;
     test)
-        "$venv/bin/ruff" format --check --quiet .
-        "$venv/bin/ruff" check --quiet .
+        recipes=../../examples/recipes
+        "$venv/bin/ruff" format --check --quiet . $recipes
+        "$venv/bin/ruff" check --quiet . $recipes
         "$venv/bin/mypy"
+        "$venv/bin/mypy" $recipes
         exec "${pytest[@]}"
         ;;
     *) echo "usage: scripts/python.sh [core]" >&2 && exit 2 ;;

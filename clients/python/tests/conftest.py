@@ -112,11 +112,13 @@ KINDS = ("server", "near", "fallback", "memory", "file")
 
 def arguments(kind: str, request: pytest.FixtureRequest) -> dict[str, object]:
     """What a cache of this kind is made of; "fallback" is one whose server is not there."""
+    # Tests run beside many others, on machines that have other things to do.
+    patient = {"connect_timeout": 10.0, "timeout": 10.0}
     match kind:
         case "server":
-            return {"url": request.getfixturevalue("server").url, "fallback": None}
+            return {"url": request.getfixturevalue("server").url, "fallback": None, **patient}
         case "near":
-            return {"url": request.getfixturevalue("server").url, "near": 1.0}
+            return {"url": request.getfixturevalue("server").url, "near": 1.0, **patient}
         case "fallback":
             return {"url": f"redis://127.0.0.1:{free_port()}"}
         case "memory":

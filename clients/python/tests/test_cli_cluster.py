@@ -12,6 +12,13 @@ from cli import invoke
 from conftest import RedisServer, until
 
 
+class ByUrl:
+    """A cluster that is named one in its URL."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self.url = server.url.replace("redis://", "redis+cluster://")
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server = RedisServer(tmp_path_factory.mktemp("cluster"), "--cluster-enabled", "yes")
@@ -48,5 +55,12 @@ def test_a_split_cache_is_one(cluster: RedisServer, tmp_path: Path) -> None:
 
 
 def test_plans_are_of_one_part(cluster: RedisServer) -> None:
-    result = invoke(cluster, "--cluster", "warm", "--profile", "p", "--command", "cat")
-    assert result.exit_code == 1 and "without --cluster" in result.stderr
+    for server, words in ((cluster, ["--cluster"]), (ByUrl(cluster), [])):
+        result = invoke(server, *words, "warm", "--profile", "p", "--command", "cat")
+        assert result.exit_code == 1 and "without --cluster" in result.stderr
+
+
+def test_a_url_may_say_that_it_is_split(cluster: RedisServer) -> None:
+    assert invoke(ByUrl(cluster), "set", "p", "r", name="by url").exit_code == 0
+    told = json.loads(invoke(ByUrl(cluster), "top", "--all", "--once", "--json").stdout)
+    assert "by url" in [one["name"] for one in told["caches"]] and len(told["caches"]) < 16

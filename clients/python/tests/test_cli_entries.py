@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,11 @@ def test_invalidate_takes_back_what_is_meant(server: RedisServer) -> None:
     assert invoke(server, "invalidate").exit_code == 2
     assert invoke(server, "invalidate", "-t", "odd", "--dry-run").stdout == "2 entries would be taken back\n"
     assert json.loads(invoke(server, "invalidate", "-t", "odd", "--json").stdout) == {"entries": 2, "dry_run": False}
+    for name in ("--prompt", "--tag", "--model", "--scope", "--type", "--strategy", "--match"):
+        empty = invoke(server, "invalidate", "-t", "even", name, "")
+        assert empty.exit_code == 2 and f"{name} is empty" in empty.stderr
+    for command in ("scan", "export"):
+        assert invoke(server, command, "--scope", "").exit_code == 2
     assert invoke(server, "invalidate", "--prompt", "p0", "--soft").stdout == "1 entry made stale\n"
     assert invoke(server, "invalidate", "--all").stdout == "2 entries taken back\n"
 
@@ -128,6 +134,26 @@ def test_errors_are_one_line(server: RedisServer) -> None:
     assert (process.returncode, out) == (1, b"") and error.startswith(b"llmcache: ") and error.count(b"\n") == 1
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:se/cret@h",
+        "redis://:se#cret@h",
+        "redis://:se?cret@h",
+        "redis://:1234/secret@h",
+        "redis://[:secret@h",
+        "redis://:secret\u2100@h",
+        "secret://h",
+        "redis://h:secret",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_not_told(url: str) -> None:
+    result = CliRunner().invoke(app, ["--url", url, "get", "p"])
+    assert result.exit_code == 1 and result.stderr.count("\n") == 1
+    assert "the URL cannot be read" in result.stderr and "%2F" in result.stderr
+    assert not any(part in result.output for part in ("secret", "cret@", "'se'", "1234"))
+
+
 def test_options_may_stand_in_the_environment(server: RedisServer) -> None:
     invoke(server, "set", "p", "r", name="other")
     environment = {"LLMCACHE_URL": server.url, "LLMCACHE_NAME": "other"}
@@ -145,18 +171,40 @@ def test_a_reader_who_has_enough_ends_it_quietly(server: RedisServer) -> None:
     assert process.stdout.readline() == b"id\tprompt\n"
     process.stdout.close()
     assert process.stderr.read() == b""
-    assert process.wait() in (0, 1)
+    assert process.wait() == 0
 
 
 def test_a_terminal_gets_nothing_to_obey(server: RedisServer) -> None:
-    invoke(server, "set", "p\x1b]0;owned\x07", "r\x1b[2J")
-    master, slave = pty.openpty()
-    process = start(server, "scan", stdout=slave)
-    process.wait()
-    os.close(slave)
-    shown = os.read(master, 100_000)
-    os.close(master)
-    assert b"\x1b]0" not in shown and b"\\x1b]0;owned" in shown
+    prompt = "p\x1b]0;owned\x07 ü \x7f\x9b2J\u202e\U000e0001"
+    invoke(server, "set", prompt, "r\x1b[2J")
+    commands = (("scan",), ("scan", "--json"), ("export",))
+    terminals = [pty.openpty() for _ in commands]
+    processes = [start(server, *words, stdout=slave) for words, (_, slave) in zip(commands, terminals, strict=True)]
+    shown = []
+    for process, (master, slave) in zip(processes, terminals, strict=True):
+        process.wait()
+        os.close(slave)
+        shown.append(os.read(master, 100_000).decode().replace("\r\n", "\n"))
+        os.close(master)
+    assert "\\x1b]0;owned" in shown[0] and "\\U000e0001" in shown[0]
+    shown[0] = re.sub(r"\x1b\[[01]m", "", shown[0])
+    for text in shown:
+        assert "ü" in text and all(char.isprintable() or char == "\n" for char in text)
+    assert json.loads(shown[1])["prompt"] == prompt == json.loads(shown[2].splitlines()[1])["prompt"]
+
+
+def test_an_output_of_another_encoding_gets_all_of_it(server: RedisServer) -> None:
+    invoke(server, "set", "ü €", "ä", "--model", "m")
+    ascii = os.environ | {"PYTHONIOENCODING": "ascii"}
+    commands = (("scan",), ("scan", "--json"), ("export",), ("report", "-", "--prompts", 5))
+    processes = [start(server, *words, env=ascii) for words in commands]
+    told = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0, 0]
+    assert b"\\xfc \\u20ac" in told[0] and json.loads(told[1].decode("ascii"))["prompt"] == "ü €"
+    assert json.loads(told[2].decode().splitlines()[1])["response"] == "ä" and "charset" in told[3].decode()
+    process = start(server, "import", "-", "--overwrite", env=ascii)
+    out, error = process.communicate(told[2])
+    assert process.returncode == 0 and b"1 stored" in out, error
 
 
 def test_without_the_extra_one_line_says_what_to_install() -> None:
@@ -172,5 +220,8 @@ def test_what_needs_a_server_says_so(place: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["--url", url, "top", "--once"])
     assert result.exit_code == 1 and "needs a server" in result.stderr
     if place == "file:":
+        nothing = CliRunner().invoke(app, ["--url", f"file:{tmp_path / 'no/folder/cache.db'}", "get", "p"])
+        assert nothing.exit_code == 1 and "no answer" in nothing.stderr
+        assert not list(tmp_path.iterdir()), "who only looks leaves nothing behind"
         assert CliRunner().invoke(app, ["--url", url, "set", "p", "r"]).exit_code == 0
         assert CliRunner().invoke(app, ["--url", url, "get", "p"]).stdout == "r\n"

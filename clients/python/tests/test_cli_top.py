@@ -101,7 +101,22 @@ class Terminal:
         os.close(self.master)
 
 
-@pytest.mark.parametrize("how", ["q", "ctrl-c"])
+def test_scripts_are_told_that_a_server_is_away(own_server: RedisServer) -> None:
+    with Cache(own_server.url, "faq", fallback=None) as cache:
+        cache.set("p", "r")
+    process = start(own_server, "top", "-i", 0.1, "--json")
+    assert process.stdout is not None
+    frames = (json.loads(line) for line in process.stdout)
+    assert "caches" in next(frames)
+    own_server.kill()
+    assert next(frame for frame in frames if "error" in frame).keys() == {"at", "error"}
+    own_server.start()
+    assert "caches" in next(frame for frame in frames if "error" not in frame)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("how", ["q", "escape", "ctrl-c", "term", "hup"])
 def test_a_terminal_lives_and_is_left_as_it_was(server: RedisServer, cache: Cache, how: str) -> None:
     terminal = Terminal(server, "top", "-i", 0.2)
     until(lambda: b"75.0 %" in terminal.shown, "a frame is drawn")
@@ -110,10 +125,14 @@ def test_a_terminal_lives_and_is_left_as_it_was(server: RedisServer, cache: Cach
     until(lambda: b"90.0 %" in terminal.shown, "the next frame is another")
     assert b"\x1b[?1049h" in terminal.shown and b"\x1b[31m" not in terminal.shown.split(b"hottest")[-1]
     until(lambda: b"lookups/s" in terminal.shown, "there is a history")
-    if how == "q":
-        os.write(terminal.master, b"q")
+    if how in ("q", "escape"):
+        shown = len(terminal.shown)
+        os.write(terminal.master, b"\x1b[A")
+        until(lambda: b"hit rate" in terminal.shown[shown:], "an arrow does not end it")
+        os.write(terminal.master, b"q" if how == "q" else b"\x1b")
     else:
-        terminal.process.send_signal(signal.SIGINT)
+        ends = {"ctrl-c": signal.SIGINT, "term": signal.SIGTERM, "hup": signal.SIGHUP}
+        terminal.process.send_signal(ends[how])
     assert terminal.process.wait(10) == 0
     assert termios.tcgetattr(terminal.slave) == terminal.before
     until(lambda: b"\x1b[?1049l" in terminal.shown, "the screen is given back")
@@ -149,9 +168,10 @@ def test_bench_measures_and_leaves_nothing(server: RedisServer, cache: Cache) ->
     assert "server   Redis" in shown and re.search(r"^GET\t[\d,]+\t", shown, re.M)
 
 
-def test_bench_cleans_up_when_it_is_stopped(server: RedisServer) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP])
+def test_bench_cleans_up_when_it_is_stopped(server: RedisServer, how: int) -> None:
     process = start(server, "bench", "-r", 10_000_000)
     until(lambda: server.client().dbsize() == 1, "it has begun")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     assert process.wait(10) == 130
     assert server.client().dbsize() == 0

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import stat
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,8 @@ from cli import invoke, start
 from conftest import RedisServer, until
 
 from llmcache import Cache
+from llmcache.cli.app import Session
+from llmcache.cli.notes import Notes
 from llmcache.cli.portable import RawEntry, RawScan
 
 #: What cannot be told again: how old an entry is, how often it was used, and by which rule its strategy was chosen.
@@ -160,7 +165,7 @@ def test_some_can_be_exported(server: RedisServer, cache: Cache) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_an_import_that_broke_off_goes_on(server: RedisServer, cache: Cache, tmp_path: Path, how: int) -> None:
-    cache.warm([(f"prompt {number}", "r" * 100) for number in range(6000)])
+    cache.warm([(f"prompt {number}", "r" * 100) for number in range(4000)])
     file = tmp_path / "f"
     invoke(server, "export", file)
     cache.invalidate(everything=True)
@@ -170,11 +175,40 @@ def test_an_import_that_broke_off_goes_on(server: RedisServer, cache: Cache, tmp
     _, error = process.communicate()
     assert process.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 130}[signal.Signals(how)], error
     done = cache.stats().entries
-    assert done < 6000
+    assert done < 4000
     told = json.loads(invoke(server, "import", file, "--json").stdout)
     assert told["done_before"] >= 400 and told["there_already"] <= 100
-    assert told["done_before"] + told["stored"] + told["there_already"] == 6000
-    assert cache.stats().entries == 6000 and not (tmp_path / "f.state").exists()
+    assert told["done_before"] + told["stored"] + told["there_already"] == 4000
+    assert cache.stats().entries == 4000 and not (tmp_path / "f.state").exists()
+
+
+def test_where_a_broken_import_goes_on_is_of_one_server(
+    server: RedisServer, own_server: RedisServer, cache: Cache, tmp_path: Path
+) -> None:
+    cache.warm([(f"prompt {number}", "r") for number in range(20)])
+    file = tmp_path / "f"
+    invoke(server, "export", file)
+    cache.invalidate(everything=True)
+    place = Session(server.url, "faq", False).place()
+    notes = Notes(tmp_path / "f.state", "import", place, "faq", file.stat().st_size, file.stat().st_mtime_ns)
+    notes.add(["11"])
+    notes.close(forget=False)
+    # Whoever writes the next note is killed.
+    notes.path.write_bytes(notes.path.read_bytes() + notes.path.read_bytes().split(b" ")[0] + b" ")
+    assert json.loads(invoke(own_server, "import", file, "--json").stdout)["stored"] == 20
+    told = json.loads(invoke(server, "import", file, "--json").stdout)
+    assert (told["done_before"], told["stored"]) == (10, 10) and not (tmp_path / "f.state").exists()
+
+
+def test_a_place_is_the_same_with_another_password() -> None:
+    places = {
+        Session(url, "faq", False).place()
+        for url in ("redis://h", "redis://:secret@h:6379/0", "redis://u:other@h", "redis+cluster://:secret@h")
+    }
+    assert places == {"h:6379/0"}
+    assert Session("unix://:secret@/run/redis.sock?db=2", "faq", False).place() == "/run/redis.sock/2"
+    assert Session("redis://", "faq", False).place() == Session(None, "faq", False).place()
+    assert Session(None, "faq", False).place() == "localhost:6379/0"
 
 
 def test_an_export_that_breaks_off_leaves_no_half_file(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
@@ -188,18 +222,45 @@ def test_an_export_that_breaks_off_leaves_no_half_file(server: RedisServer, cach
     assert file.read_text() == "what was there" and not (tmp_path / "f.part").exists()
 
 
+def test_an_export_leaves_a_file_what_it_was(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
+    cache.set("p", "r")
+    new, old, link, pipe = (tmp_path / name for name in ("new", "old", "link", "pipe"))
+    old.touch(0o640)
+    old.chmod(0o640)
+    link.symlink_to(old)
+    assert [invoke(server, "export", file).exit_code for file in (new, link)] == [0, 0]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in (new, old)] == [0o600, 0o640]
+    assert link.is_symlink() and len(old.read_text().splitlines()) == 2
+    os.mkfifo(pipe)
+    process = start(server, "export", pipe)
+    assert len(pipe.read_text().splitlines()) == 2
+    assert process.wait(10) == 0 and pipe.is_fifo()
+    writer = threading.Thread(target=lambda: pipe.write_bytes(b"\xef\xbb\xbf" + new.read_bytes()))
+    writer.start()
+    assert "1 there already" in invoke(server, "import", pipe).stdout and not list(tmp_path.glob("*.state"))
+    writer.join()
+
+
+def test_an_export_says_what_it_cannot_tell(server: RedisServer, cache: Cache) -> None:
+    cache.set("p", "r", latency=5, stale=60)
+    assert "without stale windows, feedback" in invoke(server, "export").stderr
+
+
 def test_what_is_no_export_is_refused(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
     file = tmp_path / "f"
     for text in ('{"prompt": "p", "response": "r"}\n', "nothing\n", '{"format": "llmcache-entries-9"}\n'):
         file.write_text(text)
         result = invoke(server, "import", file)
         assert result.exit_code == 1 and "no export" in result.stderr
+    assert list(tmp_path.iterdir()) == [file], "there is nothing to note"
     cache.set("p", "r")
     good = invoke(server, "export").stdout
     broken = ['{"prompt": "q"}', "{", '{"prompt": "q", "response": {"base64": "?"}, "expires_at": null}', "[]"]
     result = invoke(server, "import", "-", stdin=good + "\n".join(broken) + "\n", name="copy")
     assert result.exit_code == 1 and "1 stored" in result.stdout and "4 rejected" in result.stdout
     assert [f"line {number}:" in result.stderr for number in (3, 4, 5, 6)] == [True] * 4
+    file.write_bytes(good.encode() + b'{"prompt": "\xff"}\n')
+    assert "line 3: " in invoke(server, "import", file).stderr
     assert invoke(server, "import", tmp_path / "nosuch").exit_code == 1
 
 

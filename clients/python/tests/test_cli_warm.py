@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import stat
 import sys
@@ -16,6 +17,7 @@ from cli import invoke, start
 from conftest import RedisServer, until
 
 from llmcache import Cache
+from llmcache.cli.notes import Notes
 
 
 def lines(path: Path, items: list[dict[str, Any]]) -> Path:
@@ -26,7 +28,7 @@ def lines(path: Path, items: list[dict[str, Any]]) -> Path:
 def program(folder: Path, body: str) -> str:
     """A program that makes answers; it notes each of its calls in `calls`."""
     path = folder / "answer"
-    head = f"#!{sys.executable}\nimport json, os, sys, time\nfrom pathlib import Path\nprompt = sys.stdin.read()\n"
+    head = f"#!{sys.executable} -IS\nimport os, sys, time\nprompt = sys.stdin.read()\n"
     note = f"with open({str(folder / 'calls')!r}, 'a') as calls: calls.write(prompt + '\\n')\n"
     path.write_text(head + note + body)
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -54,6 +56,8 @@ def test_a_file_of_json_is_stored_with_all_that_it_says(server: RedisServer, cac
         {"prompt": "none"},
     ]
     file = lines(tmp_path / "items.jsonl", items)
+    # As some editors write it.
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
     result = invoke(server, "warm", file, "--ttl", 50, "-t", "default", "--json")
     assert result.exit_code == 0, result.output
     summary = json.loads(result.stdout)
@@ -69,6 +73,12 @@ def test_a_file_of_json_is_stored_with_all_that_it_says(server: RedisServer, cac
 
 def test_a_file_of_csv_is_stored(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
     file = tmp_path / "items.csv"
+    broken = tmp_path / "broken.csv"
+    broken.write_text("prompt,response,cost\na,A,abc\n")
+    wrong = invoke(server, "warm", broken)
+    assert wrong.exit_code == 1 and f"{broken}:2: a cost is a number" in wrong.stderr
+    broken.write_bytes(b"prompt,response\na,A\nb,\xff\n")
+    assert f"{broken}:3: " in invoke(server, "warm", broken).stderr and cache.get("a") is None
     file.write_text('prompt,response,tags,params,cost\n"a, ""b""\nc",A,"x, y","{""n"": 1}",0.25\nd,D,,,\n')
     assert invoke(server, "warm", file).exit_code == 0
     answer = cache.get('a, "b"\nc', params={"n": 1})
@@ -86,6 +96,11 @@ def test_a_file_of_csv_is_stored(server: RedisServer, cache: Cache, tmp_path: Pa
         ('{"prompt": "p", "colour": 1}', "unknown key 'colour'"),
         ('{"prompt": "p", "tags": "x"}', "tags"),
         ('{"prompt": "p", "ex": "soon"}', "could not convert"),
+        ('{"prompt": "p", "ttl": NaN}', "ttl must be a number"),
+        ('{"prompt": "p", "tokens": 5}', "tokens must be two numbers"),
+        ('{"prompt": "p", "cost": "abc"}', "a number of US dollars, got 'abc'"),
+        ('{"prompt": "\\ud800", "response": "r"}', "surrogates not allowed"),
+        ('{"prompt": "p", "response": "\\ud800"}', "surrogates not allowed"),
     ],
 )
 def test_a_wrong_line_is_named_and_nothing_is_stored(
@@ -130,7 +145,8 @@ def test_a_program_makes_what_is_missing_once(server: RedisServer, cache: Cache,
 
 
 def test_what_a_program_tells_of_its_answer_is_kept(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
-    body = "print(json.dumps({'response': {'a': 1}, 'cost': 0.25, 'tokens': [5, 6], 'tags': ['t'], 'ttl': 77}))"
+    told = {"response": {"a": 1}, "cost": 0.25, "tokens": [5, 6], "tags": ["t"], "ttl": 77}
+    body = f"print({json.dumps(told)!r})"
     file = lines(tmp_path / "items.jsonl", [{"prompt": "a"}])
     result = invoke(server, "warm", file, "--command", program(tmp_path, body), "--structured", "--json")
     assert json.loads(result.stdout)["cost_told_usd"] == "0.25"
@@ -139,7 +155,18 @@ def test_what_a_program_tells_of_its_answer_is_kept(server: RedisServer, cache: 
     assert answer.ttl is not None and 70 < answer.ttl <= 77 and str(answer.cost_usd) == "0.250000"
 
 
-def test_a_function_makes_answers(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
+def function(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> str:
+    """A function that makes answers, for a command that runs in this process."""
+    (folder / "mine.py").write_text(body)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    return "mine:answer"
+
+
+def test_a_function_makes_answers(
+    server: RedisServer, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "mine.py").write_text(
         "async def answer(prompt, question):\n"
         "    return {'response': f'{prompt}, {question.model}', 'cost': '0.125'}\n"
@@ -150,16 +177,81 @@ def test_a_function_makes_answers(server: RedisServer, cache: Cache, tmp_path: P
     assert process.wait() == 0
     answer = cache.get("a", model="m")
     assert answer is not None and (answer.text, str(answer.cost_usd)) == ("a, m", "0.125000")
-    for name, why in (("mine:nosuch", b"nosuch"), ("nosuch:f", b"nosuch"), ("mine", b"module:function")):
-        process = start(server, "warm", file, "--python", name, folder=tmp_path)
-        _, error = process.communicate()
-        assert process.returncode == 1 and why in error and error.count(b"\n") == 1
+    function(tmp_path, monkeypatch, (tmp_path / "mine.py").read_text())
+    for name, why in (("mine:nosuch", "nosuch"), ("nosuch:f", "nosuch"), ("mine", "module:function")):
+        result = invoke(server, "warm", file, "--python", name)
+        assert result.exit_code == 1 and why in result.stderr and result.stderr.count("\n") == 1
     file = lines(tmp_path / "items.jsonl", [{"prompt": "b"}])
-    process = start(server, "warm", file, "--python", "mine:broken", "--retries", 0, folder=tmp_path)
-    _, error = process.communicate()
-    assert process.returncode == 1 and b"no luck" in error
+    result = invoke(server, "warm", file, "--python", "mine:broken", "--retries", 0)
+    assert result.exit_code == 1 and "no luck" in result.stderr
     fetched = cache.fetch("b", block=0)
     assert fetched.state == "lease", "whoever failed gave its lease back"
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ("{'response': 'x', 'tokens': 5}", "tokens must be two numbers"),
+        ("{'response': 'x', 'tags': 'one'}", "tags must be an array"),
+        ("{'response': 'x', 'cost': 'abc'}", "number of US dollars, got 'abc'"),
+        ("{'response': 'x', 'ttl': 'soon'}", "ttl must be a number"),
+        ("{'response': 'x', 'meta': {1}}", "TypeError"),
+        ("'\\ud800'", "surrogates"),
+        ("sys.exit('enough')", "SystemExit: enough"),
+    ],
+)
+def test_a_bad_answer_is_one_failure(
+    server: RedisServer, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, why: str
+) -> None:
+    answer = f"import sys\ndef answer(prompt):\n    return {told} if prompt == 'bad' else 'good'\n"
+    named = function(tmp_path, monkeypatch, answer)
+    file = lines(tmp_path / "items.jsonl", [{"prompt": "a"}, {"prompt": "bad"}, {"prompt": "b"}])
+    result = invoke(server, "warm", file, "--python", named, "--retries", 0, "-j", 1, "--json")
+    summary = json.loads(result.stdout)
+    assert (result.exit_code, summary["made"], summary["failed"]) == (1, 2, 1)
+    assert summary["errors"][0].startswith("line 2: ") and why in summary["errors"][0]
+    assert cache.fetch("bad", block=0).state == "lease", "whoever failed gave its lease back"
+    server.client().delete("faq")
+    plan(cache, {"prompt": "bad"}, {"prompt": "c"})
+    result = invoke(server, "warm", "--profile", "all", "--once", "--python", named, "--retries", 0, "--json")
+    summary = json.loads(result.stdout)
+    assert (result.exit_code, summary["made"], summary["failed"]) == (1, 1, 1) and why in summary["errors"][0]
+
+
+def test_what_others_are_at_is_waited_for(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
+    command = program(tmp_path, "print('answer to', prompt)")
+    file = lines(tmp_path / "items.jsonl", [{"prompt": "dead"}, {"prompt": "alive"}, {"prompt": "free"}])
+    assert cache.fetch("dead", lease=0.5, block=0).token and cache.fetch("alive", lease=60, block=0).token
+    arguments = ("warm", file, "--command", command, "--lease", 1, "--json")
+    result = invoke(server, *arguments)
+    summary = json.loads(result.stdout)
+    assert (result.exit_code, summary["made"], summary["elsewhere"]) == (1, 2, 1)
+    assert "waiting for 2 " in result.stderr and "1 are still made elsewhere: run it again" in result.stderr
+    cache.set("alive", "answer")
+    again = invoke(server, *arguments)
+    summary = json.loads(again.stdout)
+    assert (again.exit_code, summary["done_before"], summary["already_there"]) == (0, 2, 1)
+
+
+@pytest.mark.parametrize("how", ["--command", "--python"])
+def test_who_is_asked_twice_ends_at_once(server: RedisServer, cache: Cache, tmp_path: Path, how: str) -> None:
+    busy = tmp_path / "busy"
+    os.mkfifo(busy)
+    hold = f"import subprocess\nsubprocess.run(['sleep', '30'], stdin=open({str(busy)!r}, 'w'))\n"
+    (tmp_path / "mine.py").write_text(f"import time\ndef answer(prompt):\n    open({str(busy)!r}, 'w')\n")
+    if how == "--python":
+        (tmp_path / "mine.py").write_text(
+            f"import time\ndef answer(prompt):\n    file = open({str(busy)!r}, 'w')\n    time.sleep(30)\n"
+        )
+    made_by = program(tmp_path, hold) if how == "--command" else "mine:answer"
+    file = lines(tmp_path / "items.jsonl", [{"prompt": "a"}])
+    process = start(server, "warm", file, how, made_by, folder=tmp_path)
+    with busy.open("rb") as alive:
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert select.select([alive], [], [], 5)[0] and alive.read() == b"", "what it has started ends with it"
+    assert cache.fetch("a", block=0).state == "lease", "its lease was given back"
 
 
 def test_failures_are_tried_again(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
@@ -218,8 +310,7 @@ def test_who_is_interrupted_goes_on_without_repeating(
         assert json.loads(out)["interrupted"] is True and b"goes on" in error
     first = calls(tmp_path)
     assert 10 <= len(first) < 40
-    # What was being made by one who was killed is made anew, when its lease is over.
-    time.sleep(1.2)
+    # What was being made by one who was killed is waited for, and made anew when its lease is over.
     result = invoke(server, *arguments)
     assert result.exit_code == 0, result.output
     summary = json.loads(result.stdout)
@@ -229,16 +320,30 @@ def test_who_is_interrupted_goes_on_without_repeating(
     assert cache.stats().stores == 70 and not (tmp_path / "items.jsonl.state").exists()
 
 
-def test_a_state_that_was_cut_off_is_read(server: RedisServer, tmp_path: Path) -> None:
-    from llmcache.cli.items import State
-
+def test_notes_that_were_cut_off_are_read(tmp_path: Path) -> None:
     path = tmp_path / "state"
-    path.write_text("a" * 24 + "\n" + "b" * 10)
-    state = State(path)
-    assert state.done == {"a" * 24}
-    state.add(["c" * 24])
-    state.close(forget=False)
-    assert State(path).done == {"a" * 24, "c" * 24}
+    notes = Notes(path, "warm", "here")
+    notes.add(["a" * 24, "b" * 24])
+    notes.close(forget=False)
+    path.write_bytes(path.read_bytes()[:-15])
+    notes = Notes(path, "warm", "here")
+    assert "a" * 24 in notes.done and "b" * 24 not in notes.done
+    notes.add(["c" * 24])
+    notes.close(forget=False)
+    assert {"a" * 24, "c" * 24} <= Notes(path, "warm", "here").done
+
+
+def test_each_work_has_notes_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    for place in ("here", "there"):
+        notes = Notes(path, "warm", place)
+        assert not notes.done
+        notes.add([place])
+        notes.close(forget=False)
+    Notes(path, "warm", "here").close(forget=True)
+    assert (Notes(path, "warm", "here").done, Notes(path, "warm", "there").done) == (set(), {"there"})
+    Notes(path, "warm", "there").close(forget=True)
+    assert not path.exists()
 
 
 def plan(cache: Cache, *items: dict[str, Any], every: int = 1000) -> None:
@@ -270,15 +375,32 @@ def test_a_worker_answers_what_is_due_as_it_is_told(server: RedisServer, cache: 
     assert bare.exit_code == 2 and invoke(server, "warm").exit_code == 2
 
 
+def test_what_a_plan_does_not_say_an_answer_may(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
+    items = [{"prompt": "a"}, {"prompt": "b", "ex": 500, "tags": ["META", "TYPE"], "cost": "0.5"}]
+    cache.command("warm", "PLAN", "visitors", "EVERY", 1000, "JSON", json.dumps(items))
+    told = {"response": "r", "ttl": 77, "tags": ["t"], "type": "faq", "meta": {"n": 1}, "cost": "0.25"}
+    command = program(tmp_path, f"print({json.dumps(told)!r})")
+    result = invoke(server, "warm", "--profile", "all", "--once", "--command", command, "--structured")
+    assert result.exit_code == 0, result.output
+    a, b = cache.get("a"), cache.get("b")
+    assert a is not None and b is not None and a.ttl is not None and b.ttl is not None
+    assert (a.tags, a.type, str(a.cost_usd), 70 < a.ttl <= 77) == (("t",), "faq", "0.250000", True)
+    entry = cache.entry(a.id)
+    assert entry is not None and json.loads(entry.meta) == {"n": 1}
+    assert (b.tags, b.type, str(b.cost_usd), 490 < b.ttl <= 500) == (("META", "TYPE"), "faq", "0.500000", True)
+
+
 def test_a_worker_keeps_long_work_its_own_and_finishes_it(server: RedisServer, cache: Cache, tmp_path: Path) -> None:
     plan(cache, {"prompt": "slow"}, {"prompt": "slower"}, {"prompt": "slowest"})
-    command = program(tmp_path, "time.sleep(2)\nprint('answer to', prompt)")
+    wait = f"while not os.path.exists({str(tmp_path / 'enough')!r}): time.sleep(0.02)\n"
+    command = program(tmp_path, wait + "print('answer to', prompt)")
     arguments = ("warm", "--profile", "all", "--command", command, "--lease", 1, "-j", 2, "--interval", 0.1)
     process = start(server, *arguments)
     until(lambda: len(calls(tmp_path)) == 2, "work has begun")
     time.sleep(1.3)
     assert len(cache.due("visitors")) == 1, "the lease is prolonged while an answer is made"
     process.terminate()
+    (tmp_path / "enough").touch()
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 0 and b"stored" in out
     assert len(calls(tmp_path)) == 2
@@ -292,7 +414,7 @@ def test_a_worker_outlives_a_server(own_server: RedisServer, tmp_path: Path) -> 
         process = start(own_server, "warm", "--profile", "all", "--command", command, "--interval", 0.1)
         until(lambda: cache.get("a") is not None, "a is answered")
         own_server.kill()
-        time.sleep(0.5)
+        time.sleep(0.3)
         own_server.start()
         plan(cache, {"prompt": "b"})
         until(lambda: cache.get("b") is not None, "b is answered")

@@ -101,7 +101,7 @@ def test_so_it_is_on_an_event_loop(own_server: RedisServer) -> None:
 
 def test_what_is_removed_meanwhile_is_removed_when_the_server_is_back(own_server: RedisServer, tmp_path: Path) -> None:
     own_server.kill()
-    own_server.arguments = ("--appendonly", "yes")
+    own_server.arguments = ("--appendonly", "yes", "--appendfsync", "always")
     own_server.start()
     with Cache(own_server.url, "faq", breaker=Breaker(pause=0.05, longest_pause=0.1)) as cache:
         cache.set("p", "old", tags=["t"])
@@ -210,24 +210,33 @@ def test_a_file_that_is_broken_is_put_aside(tmp_path: Path) -> None:
 def test_a_breaker_tries_ever_more_rarely() -> None:
     now = [0.0]
     breaker = Breaker(failures=2, pause=1, longest_pause=4, now=lambda: now[0])
-    assert breaker.lets_through() and not breaker.failed()
-    assert breaker.lets_through() and breaker.failed()
-    assert breaker.is_open and not breaker.lets_through()
+    first, early, late = breaker.attempt(), breaker.attempt(), breaker.attempt()
+    assert first and early and late
+    assert not breaker.failed(first) and breaker.failed(early)
+    assert breaker.is_open and breaker.attempt() is None
+    assert not breaker.failed(late), "it was asked before, and says nothing new"
     for pause in (1, 2, 4, 4):
         now[0] += pause - 0.1
-        assert not breaker.lets_through()
+        assert breaker.attempt() is None
         now[0] += 0.2
-        assert breaker.lets_through(), "one tries"
-        assert not breaker.lets_through(), "the others do not"
-        assert not breaker.failed()
+        probe = breaker.attempt()
+        assert probe, "one tries"
+        assert breaker.attempt() is None, "the others do not"
+        assert not breaker.failed(probe)
     now[0] += 5
-    assert breaker.lets_through() and breaker.succeeded() and not breaker.is_open
-    assert not breaker.succeeded()
+    probe = breaker.attempt()
+    assert probe
+    breaker.gave_up(probe)
+    assert breaker.is_open, "nothing is known"
+    probe = breaker.attempt()
+    assert probe and not breaker.succeeded(late) and breaker.is_open
+    assert breaker.succeeded(probe) and not breaker.is_open
+    assert not breaker.succeeded(probe)
 
 
 def test_more_removals_than_can_be_remembered_remove_everything(own_server: RedisServer) -> None:
     own_server.kill()
-    own_server.arguments = ("--appendonly", "yes")
+    own_server.arguments = ("--appendonly", "yes", "--appendfsync", "always")
     own_server.start()
     breaker = Breaker(pause=0.05, longest_pause=0.1)
     with Cache(own_server.url, "faq", breaker=breaker) as cache:

@@ -620,15 +620,17 @@ def test_a_removal_counts_only_for_changes_from_before_it() -> None:
                 yield Sleep(0)
             return (yield from super().flow(op))
 
-    queries = Queries(Cache(backend=Slow()), "shop", "", "sqlite", Settings())
-    first, second = (queries.written({name_of("orders")}) for _ in range(2))
-    next(first), next(second)
+    queries = Queries(Cache(backend=Slow()), "shop", "sqlite", Settings())
+    first, second = queries.settle(), queries.settle()
+    for one in (first, second):
+        queries.owe({name_of("orders")})
+        next(one)
     with pytest.raises(StopIteration):
         first.send(None)
     with pytest.raises(StopIteration):
         second.throw(Unavailable("gone"))
-    run(queries._settle())
-    run(queries._settle())
+    run(queries.settle())
+    run(queries.settle())
     assert len(removals) == 3
 
 

@@ -127,7 +127,8 @@ def test_types_come_back(engine: sa.Engine, cache: Cache) -> None:
     counter = Counter(engine)
     statement = sa.text(
         "SELECT id, '1.10'::numeric n, '2024-01-02 03:04:05.000006+02'::timestamptz m, '12:00+03'::timetz z, "
-        "'3 days 1 us'::interval i, '\\x00ff'::bytea b, '{\"a\": [1, null]}'::jsonb j, ARRAY[1.5, 'NaN']::float[] f, "
+        "'3 days 1 us'::interval i, decode('00ff', 'hex') b, '{\"a\": [1, null]}'::jsonb j, "
+        "ARRAY[1.5, 'NaN']::float[] f, "
         f"'{uuid.uuid4()}'::uuid u, '10.0.0.1'::inet p, true t, NULL x FROM orders WHERE id = :id"
     )
     with engine.connect() as connection:
@@ -243,6 +244,254 @@ def test_readers_and_writers_at_once(engine: sa.Engine, cache: Cache) -> None:
     assert cached_query(engine, total).scalar() == 96
 
 
+ITEMS = sa.Table("items", sa.MetaData(), sa.Column("id", sa.Integer), sa.Column("v", sa.String))
+NAMES = sa.select(ITEMS.c.v)
+
+
+@pytest.fixture
+def schemas(engine: sa.Engine) -> None:
+    """Two schemas with a table of one name."""
+    with engine.begin() as connection:
+        for name in ("t1", "t2"):
+            connection.exec_driver_sql(f"DROP SCHEMA IF EXISTS {name} CASCADE")
+            connection.exec_driver_sql(f"CREATE SCHEMA {name}")
+            connection.exec_driver_sql(f"CREATE TABLE {name}.items (id int, v text)")
+            connection.exec_driver_sql(f"INSERT INTO {name}.items VALUES (1, '{name}')")
+
+
+@pytest.mark.parametrize("way", ["options", "connect", "checkout", "statement", "engine", "wrapped", "plain", "text"])
+def test_schemas_do_not_mix(schemas: None, engine: sa.Engine, postgres: Postgres, server: Any, way: str) -> None:
+    cache = Cache(server.url, "faq", fallback=None)
+    install(engine, cache)
+    made: list[Any] = []
+    for _ in range(2):
+        for name in ("t1", "t2"):
+            options = {"options": f"-csearch_path={name}"} if way == "options" else {}
+            other = sa.create_engine(engine.url, connect_args=options)
+            made.append(other)
+            if way in ("connect", "checkout"):
+
+                @sa.event.listens_for(other, way)
+                def choose(connection: Any, record: Any, *rest: Any, name: str = name) -> None:
+                    connection.execute(f"SET search_path = {name}")
+                    connection.commit()
+
+            source: Any = other
+            statement: Any = NAMES
+            if way in ("options", "connect", "checkout"):
+                install(other, cache)
+            elif way == "statement":
+                source, statement = engine, NAMES.execution_options(schema_translate_map={None: name})
+            elif way == "engine":
+                source = engine.execution_options(schema_translate_map={None: name})
+            else:
+                source = psycopg.connect(postgres.dsn, autocommit=True)
+                made.append(source)
+                statement = "SELECT v FROM items"
+                if way in ("wrapped", "plain"):
+                    source.execute(f"SET search_path = {name}")
+                if way in ("wrapped", "text"):
+                    source = CachedConnection(source, cache)
+                if way == "text":
+                    source.execute(f"BEGIN; SET search_path = {name}; COMMIT")
+            assert cached_query(source, statement, cache=cache).scalars().all() == [name]
+    for one in made:
+        (one.dispose if isinstance(one, sa.Engine) else one.close)()
+
+
+def test_a_write_by_a_statement_with_its_own_schema(schemas: None, engine: sa.Engine, cache: Cache) -> None:
+    install(engine, cache)
+    named = sa.table("items", sa.column("v"), schema="t1")
+    assert cached_query(engine, sa.select(named.c.v)).scalars().all() == ["t1"]
+    with engine.begin() as connection:
+        connection.execute(ITEMS.update().values(v="x").execution_options(schema_translate_map={None: "t1"}))
+    assert cached_query(engine, sa.select(named.c.v)).scalars().all() == ["x"]
+
+
+def test_a_database_that_the_url_does_not_name_is_not_cached(engine: sa.Engine, cache: Cache) -> None:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not connection.exec_driver_sql("SELECT 1 FROM pg_database WHERE datname = 'other'").first():
+            connection.exec_driver_sql("CREATE DATABASE other")
+    count = "SELECT count(*) FROM orders"
+    other = sa.create_engine(engine.url.set(database="other"))
+    META.create_all(other)
+    moved = sa.create_engine(engine.url, connect_args={"dbname": "other"})
+    for one in (engine, other, moved):
+        install(one, cache)
+    counter = Counter(moved)
+    assert cached_query(moved, count).scalar() == 0
+    assert cached_query(engine, count).scalar() == 9
+    assert cached_query(moved, count).scalar() == cached_query(other, count).scalar() == 0
+    assert counter.reads == 2
+    told = sa.create_engine(engine.url, connect_args={"dbname": "other"})
+    installed = install(told, cache, database="other")
+    counter = Counter(told)
+    for _ in range(2):
+        assert cached_query(told, count).scalar() == 0
+    assert counter.reads == 1 and installed.tag("orders") == "sql:other:orders"
+    for one in (other, moved, told):
+        one.dispose()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        "CREATE TABLE pg_temp.orders AS SELECT 99 AS id, 1 AS customer_id",
+        "SELECT 99 AS id, 1 AS customer_id INTO TEMP orders",
+        "CREATE OR REPLACE TEMP VIEW orders AS SELECT 99 AS id, 1 AS customer_id",
+        "/* app */ CREATE TEMP TABLE orders AS SELECT 99 AS id, 1 AS customer_id",
+    ],
+)
+def test_temporary_tables_are_for_nobody_else(engine: sa.Engine, postgres: Postgres, server: Any, make: str) -> None:
+    cache = Cache(server.url, "faq", fallback=None)
+    install(engine, cache)
+    text = sa.text("SELECT id FROM orders WHERE customer_id = 1 ORDER BY id")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(make)
+        connection.commit()
+        assert ids(connection, text) == [99] and ids(engine, text) == [1, 4, 7]
+        assert ids(connection, text) == [99]
+        connection.invalidate()
+    with psycopg.connect(postgres.dsn, autocommit=True) as plain:
+        plain.execute(make)
+        for source in (plain, CachedConnection(plain, cache)):
+            assert cached_query(source, str(text), cache=cache).scalars().all() == [99]
+    assert ids(engine, text) == [1, 4, 7]
+
+
+def test_loaders_of_one_connection(engine: sa.Engine, postgres: Postgres, cache: Cache) -> None:
+    from psycopg.types.numeric import FloatLoader
+
+    text = "SELECT 1.10::numeric FROM orders WHERE id = 2"
+    with psycopg.connect(postgres.dsn) as plain, psycopg.connect(postgres.dsn) as other:
+        plain.adapters.register_loader("numeric", FloatLoader)
+        for _ in range(2):
+            assert isinstance(CachedConnection(plain, cache).query(text).scalar(), float)
+            assert not isinstance(CachedConnection(other, cache).query(text).scalar(), float)
+            assert isinstance(CachedConnection(plain, cache, variant="float").query(text).scalar(), float)
+        plain.rollback()
+
+
+def test_errors_stay_what_they_are(engine: sa.Engine, postgres: Postgres, cache: Cache, server: Any) -> None:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    install(engine, cache)
+    assert ids(engine) == [1, 4, 7]
+    with pytest.raises(sa.exc.IntegrityError), engine.begin() as connection:
+        connection.execute(ORDERS.insert().values(id=1))
+    with engine.connect() as connection:
+        with pytest.raises(sa.exc.ProgrammingError):
+            connection.execute(sa.text("SELECT nothing FROM orders"))
+        connection.rollback()
+        assert ids(connection) == [1, 4, 7]
+
+    async def work() -> None:
+        engine = create_async_engine(f"postgresql+asyncpg:{postgres.url}")
+        install(engine, AsyncCache(server.url, "faq"))
+        with pytest.raises(sa.exc.IntegrityError):
+            async with engine.begin() as connection:
+                await connection.execute(ORDERS.insert().values(id=1))
+        await engine.dispose()
+
+    asyncio.run(work())
+
+
+def test_awaited_connections_are_refused(engine: sa.Engine, postgres: Postgres, cache: Cache) -> None:
+    async def work() -> None:
+        async with await psycopg.AsyncConnection.connect(postgres.dsn) as connection:
+            with pytest.raises(TypeError, match="await"):
+                cached_query(connection, "SELECT id FROM orders", cache=cache)
+
+    asyncio.run(work())
+
+
+def test_writes_within_other_statements(engine: sa.Engine, cache: Cache) -> None:
+    install(engine, cache)
+    customers = CUSTOMERS.delete().where(CUSTOMERS.c.id == 1).returning(CUSTOMERS.c.id).cte("gone")
+    writes: list[tuple[Any, list[int]]] = [
+        (sa.text("(WITH d AS (DELETE FROM orders WHERE id = 1 RETURNING id) SELECT * FROM d)"), [4, 7]),
+        (sa.select(customers.c.id), []),
+        (sa.text("INSERT INTO customers VALUES (1, 'back'); INSERT INTO orders VALUES (1, 1, 1)"), [1]),
+        (sa.text("DELETE FROM customers WHERE id = 1"), []),
+        (
+            r"WITH x AS (SELECT E'\'' q), y AS (INSERT INTO orders VALUES (4, 0, 1) RETURNING 'z'), "
+            r"z AS (UPDATE orders SET customer_id = 1 WHERE id = 0 RETURNING 'z') SELECT 'k' FROM x",
+            [0],
+        ),
+    ]
+    assert ids(engine) == [1, 4, 7]
+    for write, expected in writes:
+        with engine.begin() as connection:
+            if isinstance(write, str):
+                connection.exec_driver_sql("ALTER TABLE orders DROP CONSTRAINT IF EXISTS orders_customer_id_fkey")
+                connection.exec_driver_sql(write)
+            else:
+                connection.execute(write)
+        assert ids(engine) == expected
+
+
+def test_partitions_are_known(engine: sa.Engine, cache: Cache) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE IF EXISTS days")
+        connection.exec_driver_sql("CREATE TABLE days (n int) PARTITION BY RANGE (n)")
+        connection.exec_driver_sql("CREATE TABLE days_1 PARTITION OF days FOR VALUES FROM (0) TO (10)")
+    install(engine, cache)
+    counts = [sa.text(f"SELECT count(*) FROM {name}") for name in ("days", "days_1")]
+    for number, name in enumerate(("days", "days_1"), 1):
+        for count in counts:
+            cached_query(engine, count)
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"INSERT INTO {name} VALUES (1)"))
+        assert [cached_query(engine, count).scalar() for count in counts] == [number, number]
+
+
+def test_what_plain_psycopg_does_in_its_own_ways(engine: sa.Engine, postgres: Postgres, cache: Cache) -> None:
+    from psycopg import sql
+
+    install(engine, cache)
+    with CachedConnection(psycopg.connect(postgres.dsn), cache) as connection:
+        composed = sql.SQL("SELECT id FROM {} WHERE customer_id = 1 ORDER BY id").format(sql.Identifier("orders"))
+        assert connection.query(composed).scalars().all() == ids(engine) == [1, 4, 7]
+        connection.rollback()
+        connection.tpc_begin("one")
+        connection.execute("DELETE FROM orders WHERE id = 1")
+        connection.tpc_prepare()
+        assert ids(engine) == [1, 4, 7]
+        connection.tpc_commit()
+        assert ids(engine) == [4, 7]
+        connection.tpc_begin("two")
+        connection.execute("DELETE FROM orders")
+        connection.tpc_prepare()
+        connection.tpc_rollback()
+        assert ids(engine) == [4, 7]
+        connection.autocommit = True
+        assert connection.connection.autocommit
+        with connection.cursor() as cursor:
+            assert list(cursor.stream("DELETE FROM orders WHERE id = 4 RETURNING id")) == [(4,)]
+        assert ids(engine) == [7]
+    assert ids(engine) == [7]
+
+
+def test_sessions_that_keep_snapshots(engine: sa.Engine, cache: Cache) -> None:
+    install(engine, cache)
+    total = sa.text("SELECT sum(total) FROM orders")
+    with engine.connect() as connection:
+        connection.execute(sa.text("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        connection.commit()
+        connection.execute(sa.text("SELECT 1 FROM customers"))
+        with engine.begin() as writer:
+            writer.execute(ORDERS.delete())
+        assert cached_query(connection, total, scope="s").scalar() == 36
+        assert cached_query(engine, total, scope="s").scalar() is None
+        connection.invalidate()
+
+
+def test_given_moments_pass(engine: sa.Engine, cache: Cache) -> None:
+    install(engine, cache)
+    moment = sa.text("SELECT CAST(:d AS timestamptz) FROM orders WHERE id = 2")
+    assert cached_query(engine, moment, {"d": "now"}).scalar() != cached_query(engine, moment, {"d": "now"}).scalar()
+
+
 @pytest.mark.parametrize(
     ("statement", "columns"),
     [
@@ -285,3 +534,11 @@ def test_no_advice_where_none_helps(engine: sa.Engine, postgres: Postgres) -> No
     assert advise(engine, "SELECT * FROM sales") == []
     with psycopg.connect(postgres.dsn) as plain:
         assert [one.columns for one in advise(plain, "SELECT * FROM sales WHERE id = %s", (5,))] == [("id",)]
+
+
+def test_advice_does_nothing(engine: sa.Engine, postgres: Postgres) -> None:
+    with psycopg.connect(postgres.dsn) as plain:
+        with pytest.raises(ValueError, match="advice is for"):
+            advise(plain, "SELECT 1; DELETE FROM orders")
+        advise(plain, "SELECT * FROM orders WHERE total = 1")
+        assert plain.info.transaction_status == psycopg.pq.TransactionStatus.IDLE

@@ -145,3 +145,37 @@ def test_advice_for_plain_connections_changes_nothing(engine: sa.Engine, tmp_pat
     assert plain.execute("SELECT count(*) FROM sqlite_master WHERE type = 'index'").fetchone()[0] == 0
     with pytest.raises(ValueError, match="advice"):
         advise(object(), "SELECT 1")
+
+
+def test_figures_need_limits(cache: Cache) -> None:
+    for limits in ({"limit": 0}, {"limit": -1}, {"top": 0}):
+        with pytest.raises(ValueError, match="at least 1"):
+            slow_queries(cache, **limits)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SELECT 1; DELETE FROM orders", "SELECT '\\'; DELETE FROM orders; --'", "CREATE TABLE x (a)", "ANALYZE",
+     "BEGIN", "DELETE FROM orders; SELECT 1", ""],
+)  # fmt: skip
+def test_advice_is_for_one_statement_that_has_a_plan(engine: sa.Engine, statement: str) -> None:
+    with pytest.raises(ValueError, match="advice is for"):
+        advise(engine, statement)
+
+
+def test_advice_leaves_no_transaction_open(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        assert advise(connection, "SELECT * FROM orders WHERE total = 1")
+        assert not connection.in_transaction()
+        connection.execute(ORDERS.insert().values(id=70, total=1))
+        assert advise(connection, "SELECT * FROM orders WHERE total = 1")
+        assert connection.in_transaction()
+
+
+def test_words_with_a_meaning_are_quoted(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql('CREATE TABLE "group" ("order" INTEGER, plain INTEGER)')
+    (told,) = advise(engine, 'SELECT * FROM "group" WHERE "order" = 3')
+    assert told.sql == 'CREATE INDEX group_order_idx ON "group" ("order")'
+    with engine.begin() as connection:
+        connection.exec_driver_sql(told.sql)

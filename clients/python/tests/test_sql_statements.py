@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmcache.sql.ledger import Ledger
-from llmcache.sql.statements import EVERYTHING, Name, name_of, normal, reading, temporary, why_not, writing
+from llmcache.sql.statements import EVERYTHING, Name, makes_temporary, name_of, normal, reading, why_not, writing
 
 
 def names(*told: str) -> frozenset[Name]:
@@ -69,6 +69,10 @@ def test_what_is_no_reading(sql: str) -> None:
         ("INSERT INTO a VALUES (1); UPDATE b SET c = 1", ["a", "b"]),
         ("SELECT 1; DELETE FROM b", ["b"]),
         ("BEGIN; DELETE FROM b; COMMIT", ["b"]),
+        ("(WITH d AS (DELETE FROM x RETURNING id) SELECT * FROM d)", ["x"]),
+        ("INSERT INTO s.t (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET a = 2", ["s.t"]),
+        ("INSERT INTO t DEFAULT VALUES", ["t"]),
+        ("VALUES (1)", []), ("(SELECT 1 FROM t)", []), ("SELECT '\\' FROM t", []),
         ("/* x */ -- y\n UPDATE t SET a = 1", ["t"]),
         ("BEGIN", []), ("SAVEPOINT a", []), ("SET x = 1", []), ("PRAGMA foreign_keys = ON", []),
     ],
@@ -82,6 +86,10 @@ def test_tables_that_a_text_writes(sql: str, tables: list[str]) -> None:
     "sql",
     ["CALL f()", "DO $$ begin delete from x; end $$", "TRUNCATE a CASCADE", "DROP SCHEMA s",
      "EXPLAIN ANALYZE DELETE FROM t",
+     "EXPLAIN ANALYZE EXECUTE p", "EXECUTE p", "PREPARE p AS DELETE FROM t",
+     "EXPLAIN ANALYZE CREATE TABLE n AS SELECT 1",
+     r"WITH x AS (SELECT E'\'' q), y AS (UPDATE t SET a = 1 RETURNING 'z') SELECT 'k' FROM x",
+     r"SELECT '\'; DELETE FROM t; --'", "/* a /* b */ SELECT 1 */ DELETE FROM t",
      "REFRESH MATERIALIZED VIEW v", "UPDATE (((", "GRANT ALL ON t TO u", "exec something"],
 )  # fmt: skip
 def test_what_nobody_can_tell_writes_everything(sql: str) -> None:
@@ -94,10 +102,21 @@ def test_what_nobody_can_tell_writes_everything(sql: str) -> None:
      "SELECT * FROM t WHERE d > CURRENT_DATE", "SELECT * FROM t FOR UPDATE", "SELECT * FROM t FOR NO KEY UPDATE",
      "SELECT * FROM t for share", "SELECT gen_random_uuid() FROM t", "SELECT * FROM t TABLESAMPLE system (1)",
      "SELECT 'now'::date FROM t", "SELECT pg_advisory_lock(1) FROM t", "SELECT current_user FROM t",
-     "SELECT * FROM t WHERE x = current_setting('a')"],
+     "SELECT * FROM t WHERE x = current_setting('a')", "SELECT pg_notify('a', 'b') FROM t",
+     "SELECT pg_try_advisory_lock_shared(1) FROM t", "SELECT pg_total_relation_size('t') FROM t",
+     'SELECT "clock_timestamp"() FROM t', "SELECT 'today 10:00'::timestamp FROM t",
+     "SELECT $$ yesterday $$::date FROM t",
+     r"SELECT E'\'', clock_timestamp()::text, 'x' FROM t", "SELECT /* a /* b */ c */ 1 FROM t"],
 )  # fmt: skip
 def test_what_differs_each_time_is_not_kept(sql: str) -> None:
     assert why_not(sql, "postgresql") is not None
+
+
+@pytest.mark.parametrize("given", ["now", " Today ", "tomorrow 04:05", ["a", "now"], {"a": ("yesterday",)}])
+def test_parameters_may_be_the_moment(given: object) -> None:
+    assert why_not("SELECT CAST(:d AS timestamptz) FROM t", "postgresql", [given])
+    assert why_not("SELECT date(:d) FROM t", "sqlite", [given])
+    assert why_not("SELECT :d FROM t", "sqlite", [given]) is None
 
 
 def test_what_only_looks_so_is_kept() -> None:
@@ -123,16 +142,95 @@ def test_one_form_for_texts_that_mean_the_same() -> None:
     assert normal("SELECT [a  b] FROM t", "sqlite") != normal("SELECT [a b] FROM t", "sqlite")
 
 
-def test_temporary_tables() -> None:
-    assert temporary("create temp table if not exists X (a int)") == name_of("x")
-    assert temporary("CREATE TEMPORARY VIEW v AS SELECT 1") == name_of("v")
-    assert temporary("CREATE TABLE x (a int)") is None
+@pytest.mark.parametrize(
+    ("sql", "temporary"),
+    [
+        ("create temp table if not exists X (a int)", True),
+        ("/* app */ CREATE OR REPLACE TEMPORARY VIEW v AS SELECT 1", True),
+        ("create local temp recursive view v (a) as select 1", True),
+        ("CREATE TABLE pg_temp.x AS SELECT 1", True),
+        ('CREATE TABLE "pg_temp".x AS SELECT 1', True),
+        ("CREATE TABLE temp.x (a)", True),
+        ("SELECT 1 AS a INTO TEMP x", True),
+        ("SELECT 1 AS a INTO TEMPORARY TABLE x", True),
+        ("BEGIN; CREATE TEMP TABLE x (a int); COMMIT", True),
+        ("CREATE TABLE x (a int)", False),
+        ("INSERT INTO temp VALUES (1)", False),
+        ("INSERT INTO x VALUES ('create temp table y')", False),
+    ],
+)
+def test_temporary_tables(sql: str, temporary: bool) -> None:
+    assert makes_temporary(sql) is temporary
 
 
 def test_a_name_without_a_schema_may_be_any() -> None:
     assert name_of("T").meets(name_of("t", "s")) and name_of("t", "s").meets(name_of("t"))
     assert not name_of("t", "s").meets(name_of("t", "u"))
     assert name_of("t", "catalog.s") == name_of("t", "s")
+
+
+@pytest.mark.parametrize("comment", ["", "/* route=/x */ ", "-- why\n", " ; "])
+def test_control_with_comments_before_it(comment: str) -> None:
+    a, b = names("a"), names("b")
+    ledger = Ledger()
+    ledger.before("insert", a)
+    ledger.before(f"{comment}SAVEPOINT one", ())
+    ledger.before("insert", b)
+    ledger.before(f'{comment}ROLLBACK TO SAVEPOINT "one"', ())
+    assert ledger.writes == a
+    ledger.before(f"{comment}RELEASE one", ())
+    ledger.before(f"{comment}COMMIT", ())
+    assert ledger.after(None) == a
+    ledger.before("insert", a)
+    ledger.before(f"{comment}ROLLBACK", ())
+    assert ledger.writes == set()
+
+
+def test_several_statements_at_once_take_nothing_back() -> None:
+    a, b = names("a"), names("b")
+    ledger = Ledger()
+    ledger.before("insert", a)
+    ledger.before("BEGIN; insert; COMMIT", b)
+    assert ledger.after(None) == a | b
+    ledger.before("ROLLBACK; insert; COMMIT", a)
+    assert ledger.after(None) == a
+    ledger.before("SAVEPOINT one; insert", a)
+    assert ledger.writes == a
+
+
+@pytest.mark.parametrize(
+    ("sql", "personal"),
+    [
+        ("SET search_path = a", True), ("BEGIN; SET search_path = a; COMMIT", True), ("/* x */ RESET ALL", True),
+        ("SELECT set_config('a.b', 'c', false)", True), ("DISCARD ALL", True), ("ATTACH 'x' AS y", True),
+        (r"SELECT E'\''; SET search_path = a; --'", True), ("PRAGMA case_sensitive_like = ON", True),
+        ("PRAGMA foreign_keys = ON", False), ("UPDATE a SET x = 1; UPDATE b SET x = 1", False),
+        ("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", False), ("SET CONSTRAINTS ALL DEFERRED", False),
+        (r"UPDATE a SET x = '\'", False),
+    ],
+)  # fmt: skip
+def test_settings_make_a_connection_personal(sql: str, personal: bool) -> None:
+    ledger = Ledger()
+    ledger.before(sql, (), "postgresql")
+    assert ledger.is_personal is personal
+
+
+def test_snapshots_of_a_transaction_and_of_all() -> None:
+    for sql in ("BEGIN ISOLATION LEVEL SERIALIZABLE", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"):
+        ledger = Ledger()
+        ledger.before(sql, ())
+        assert ledger.keeps_snapshot
+        ledger.committed()
+        assert not ledger.keeps_snapshot
+    for sql in (
+        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        "SET default_transaction_isolation = 'repeatable read'",
+        "SELECT set_config('default_transaction_isolation', 'serializable', false)",
+    ):
+        ledger = Ledger()
+        ledger.before(sql, ())
+        ledger.committed()
+        assert ledger.keeps_snapshot, sql
 
 
 def test_a_ledger_keeps_what_is_not_taken_back() -> None:

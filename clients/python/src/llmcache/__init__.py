@@ -10,7 +10,7 @@ from .adapters import NotCached, bypass, using, was_cached, wrap
 from .cache import AsyncCache, Cache
 from .codecs import BYTES, JSON, TEXT, Codec
 from .decorator import cached
-from .ops import Item, Keep, Terms
+from .ops import Item, Keep, Made, Terms
 from .question import Question
 from .types import (
     Answer,
@@ -46,6 +46,7 @@ __all__ = [
     "Item",
     "Keep",
     "LlmcacheError",
+    "Made",
     "NotCached",
     "Question",
     "Refused",

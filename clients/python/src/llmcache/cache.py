@@ -127,7 +127,9 @@ class _Verbs:
             named = {name: selectors[name] for name in ("model", "scope") if selectors.get(name)}
             question = self.question(prompt, named)
             selectors = {name: value for name, value in selectors.items() if name not in named}
-        scope = selectors.get("scope") or (self.scope or None if question is None else None)
+        scope = selectors.get("scope")
+        if scope is None and question is None:
+            scope = self.scope or None
         selection = ops.Selection(everything, question=question, **(dict(selectors) | {"scope": scope}))
         return ops.Invalidate(selection, soft, dry_run)
 
@@ -203,7 +205,8 @@ class Cache(_Verbs):
 
         A request's response is JSON, a prompt's is a str, unless `codec` says otherwise. `keep` decides by the response
         how it is kept, and with None that it is not. `price` is what a call costs in US dollars, or tells that of a
-        response. What the call raises is raised here, and the next one who waits makes the call.
+        response; a call that knows more of its response answers `Made(response, tokens=…, tags=…)`. What the call
+        raises is raised here, and the next one who waits makes the call.
         """
         return run(self._get_or_call(request, call, codec, keep, price, options))
 
@@ -271,7 +274,9 @@ class Cache(_Verbs):
         """Ids and prompts of all entries."""
         cursor = "0"
         while True:
-            cursor, page = self._do(ops.Scan(cursor, count, match, tag, model, scope or self.scope or None))
+            cursor, page = self._do(
+                ops.Scan(cursor, count, match, tag, model, (self.scope or None) if scope is None else scope)
+            )
             yield from page
             if cursor == "0":
                 return
@@ -421,7 +426,9 @@ class AsyncCache(_Verbs):
         """As `Cache.scan`."""
         cursor = "0"
         while True:
-            cursor, page = await self._do(ops.Scan(cursor, count, match, tag, model, scope or self.scope or None))
+            cursor, page = await self._do(
+                ops.Scan(cursor, count, match, tag, model, (self.scope or None) if scope is None else scope)
+            )
             for found in page:
                 yield found
             if cursor == "0":
@@ -463,11 +470,11 @@ def _backend(
     """The backend that a cache's arguments name."""
     backend: Backend
     if url.startswith(("memory:", "file:")):
-        backend = _local(url)
+        backend = _local(url, name)
     else:
         backend = Server(url, name, **options)
         if fallback is not None:
-            local = fallback if isinstance(fallback, LocalBackend) else _local(fallback)
+            local = fallback if isinstance(fallback, LocalBackend) else _local(fallback, name)
             backend = Fallback(backend, local, breaker)
     if isinstance(near, Near):
         near.backend = backend
@@ -475,12 +482,12 @@ def _backend(
     return Near(backend, near) if near else backend
 
 
-def _local(place: str) -> LocalBackend:
+def _local(place: str, name: str) -> LocalBackend:
     kind, _, path = place.partition(":")
     if kind == "memory":
         return LocalBackend(MemoryShelf())
     if kind == "file" and path:
-        return LocalBackend(FileShelf(path.removeprefix("//")))
+        return LocalBackend(FileShelf(path.removeprefix("//"), name))
     raise ValueError(f"what answers without a server is 'memory' or 'file:PATH', got {place!r}")
 
 

@@ -14,7 +14,7 @@ from .backends.base import Backend
 from .codecs import Codec, NotStorable
 from .flows import Call, Flow
 from .question import Question
-from .types import Fetched, LlmcacheError, Result
+from .types import Fetched, Result
 
 log = logging.getLogger("llmcache")
 
@@ -45,8 +45,8 @@ def get_or_call(
     if fetched.answer is not None and fetched.token is None:
         try:
             return Result(codec.loads(fetched.answer.response), True, fetched.answer.cost_usd)
-        except ValueError:
-            log.warning("llmcache: a cached answer cannot be read and is made anew")
+        except Exception as error:
+            log.warning("llmcache: a cached answer cannot be read and is made anew (%s)", error)
     return (yield from _make(backend, question, call, codec, keep, times, fetched.token))
 
 
@@ -62,7 +62,7 @@ def fetch(backend: Backend, question: Question, terms: ops.Terms, times: Times) 
             if fetched.state != "failed" or left <= 0:
                 return fetched
             block = round(left * 1000)
-    except LlmcacheError as error:
+    except Exception as error:
         log.warning("llmcache: no lookup (%s)", error)
         return Fetched("timeout")
 
@@ -82,22 +82,33 @@ def _make(
     started = time.monotonic()
     try:
         response = yield call
-        latency = (time.monotonic() - started) * 1000
-        kept = keep(response) if callable(keep) else keep
-        data = codec.encode(response) if kept is not None else b""
-    except NotStorable as error:
-        log.warning("llmcache: an answer is not cached (%s)", error)
-        yield from give_back(backend, question, token)
-        return Result(response, False, Decimal(0))
     except BaseException:
         yield from give_back(backend, question, token)
         raise
+    latency = (time.monotonic() - started) * 1000
+    response, told = (response.response, response.keep) if isinstance(response, ops.Made) else (response, {})
+    # It is here, and whoever asked gets it, whatever becomes of it.
+    kept, data = None, b""
+    try:
+        kept = keep(response) if callable(keep) else keep
+        kept = kept and kept.on(**told)
+        data = codec.encode(response) if kept is not None else b""
+    except Exception as error:
+        log.warning("llmcache: an answer is not cached (%s)", error, exc_info=not isinstance(error, NotStorable))
+        kept = None
     if kept is None:
         yield from give_back(backend, question, token)
         return Result(response, False, Decimal(0))
     kept = kept if kept.latency is not None else kept.on(latency=latency)
     yield from store(backend, question, data, kept, token)
-    return Result(response, False, Decimal(0) if kept.cost is None else Decimal(str(kept.cost)))
+    return Result(response, False, _dollars(kept.cost))
+
+
+def _dollars(cost: Decimal | float | str | None) -> Decimal:
+    try:
+        return Decimal(0) if cost is None else Decimal(str(cost))
+    except ArithmeticError:
+        return Decimal(0)
 
 
 def store(backend: Backend, question: Question, data: bytes, keep: ops.Keep, token: str | None) -> Flow[bool]:
@@ -105,7 +116,7 @@ def store(backend: Backend, question: Question, data: bytes, keep: ops.Keep, tok
     try:
         kept: bool = yield from backend.flow(ops.Set(question, data, keep, token=token))
         return kept
-    except LlmcacheError as error:
+    except Exception as error:
         log.warning("llmcache: an answer is not cached (%s)", error)
         yield from give_back(backend, question, token)
         return False
@@ -116,6 +127,6 @@ def give_back(backend: Backend, question: Question, token: str | None) -> Flow[N
     if token is not None:
         try:
             yield from backend.flow(ops.Release(question, token))
-        except LlmcacheError:
+        except Exception:
             # It runs out by itself.
             pass

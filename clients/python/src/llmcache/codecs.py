@@ -20,15 +20,40 @@ class Codec:
     loads: Callable[[bytes], Any]
 
     def encode(self, value: Any) -> bytes:
-        """The bytes of a value. Fails where it would come back as another one."""
+        """The bytes of a value. NotStorable where it would come back as another one, or one of another type."""
         try:
             data = self.dumps(value)
-            same = bool(self.loads(data) == value)
-        except (TypeError, ValueError) as error:
-            raise NotStorable(str(error)) from error
+            same = isinstance(data, bytes) and _alike(self.loads(data), value)
+        except Exception as error:  # whatever a value, or a function of the user's, makes of it
+            raise NotStorable(_why(error)) from error
         if not same:
             raise NotStorable(f"a {type(value).__name__} would come back as something else")
         return data
+
+    def decode(self, data: bytes) -> Any:
+        """The value of bytes. A ValueError where they are none."""
+        try:
+            return self.loads(data)
+        except Exception as error:
+            raise ValueError(f"not a value: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # its text is that of what failed
+        return type(error).__name__
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two are equal and of the same types: a member of an enum of texts equals a text, but is none."""
+    if type(one) is not type(other):
+        return False
+    if type(one) in (list, tuple):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    if type(one) is dict:
+        return _alike(list(one.items()), list(other.items()))
+    return bool(one == other)
 
 
 def _dump_text(value: Any) -> bytes:

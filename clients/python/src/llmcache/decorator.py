@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
+import logging
+import os
 import re
+import string
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from dataclasses import dataclass
 from decimal import Decimal
-from enum import Enum
-from fractions import Fraction
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from pathlib import PurePath
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
-from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from . import ops
 from .calls import get_or_call
 from .codecs import JSON, Codec
 from .flows import Call, Flow, arun, run
 from .options import tags as tags_of
-from .question import Question, canonical
+from .plain import named, plain, written
+from .question import Question
 from .types import Result
 
 if TYPE_CHECKING:
@@ -33,10 +31,13 @@ Q = ParamSpec("Q")
 R = TypeVar("R")
 Tags = Iterable[str] | Callable[..., Iterable[str]]
 
+log = logging.getLogger("llmcache")
+
 
 def cached(
     cache: Cache | AsyncCache | Callable[[], Cache | AsyncCache],
     *,
+    name: str | None = None,
     key: str | Callable[..., Any] | None = None,
     ignore: Iterable[str] = (),
     prompt: str | None = None,
@@ -54,28 +55,32 @@ def cached(
 ) -> Callable[[Callable[P, R]], Cached[P, R]]:
     """Keeps what a function answers.
 
-    What it answers depends on its arguments, so these are the key. Of `self` and `cls` it is the class, and the
-    `cache_key` of the object if it has one. The function itself is part of the key, by its module and name.
+    What it answers depends on its arguments, so these are the key, `self` and `cls` among them. They are told by what
+    they are: JSON, what the standard library has, dataclasses and models by their fields, other objects by a
+    `cache_key` of theirs, an attribute or a method. What cannot be told from others is a TypeError, never a guess.
+    The function itself is part of the key, by its module and name.
 
     Args:
         cache: Where. A function that answers one is asked at each call.
+        name: The name of the function, for one whose own could be that of another: a lambda, a closure, a `partial`, a
+            bound method, a function of a notebook. It has to tell what is closed over, as in `name=f"ask {model}"`.
         key: Instead of all arguments: a format string over them ("{user}:{page}"), or a function of them.
-        ignore: Arguments that change nothing.
+        ignore: Arguments that change nothing. Of `self` or `cls` the class still counts, also beside `key`.
         prompt: The argument that is the prompt, so that similar lookups and strategies see it; others become params.
         scope: The argument whose value is the scope: what one has stored is never served to another.
         model: The argument that names the model.
         strategy, ttl, stale, type: How answers are kept, as in `Cache.set`.
         tags: Those of each answer; a format string among them is filled with the arguments, a function asked with them.
         cost: What a call costs in US dollars, or a function of its answer.
-        when: Whether this answer is to be kept.
+        when: Whether this answer is to be kept. Where it fails, or tags or cost do, it is not, and that is logged.
         codec: Between answers and bytes. What would not come back as it was is not kept.
         terms: How answers are looked for, such as `Terms(mode="similar")` with `prompt`.
     """
     if strategy is not None and ttl is not None:
         raise ValueError("strategy and ttl exclude each other, say one of them")
     settings = _Settings(
-        key, frozenset(ignore), prompt, scope, model, tags, cost, when, codec, terms,
-        ops.Keep(strategy=strategy, ttl=ttl, stale=stale, type=type),
+        name, key, frozenset(ignore), prompt, scope, model, tags if callable(tags) else tags_of(tags),  # type: ignore[arg-type]
+        cost, when, codec, terms, ops.Keep(strategy=strategy, ttl=ttl, stale=stale, type=type),
     )  # fmt: skip
 
     def decorate(function: Callable[P, R]) -> Cached[P, R]:
@@ -89,24 +94,20 @@ def cached(
     return decorate
 
 
+@dataclass(frozen=True)
 class _Settings:
-    def __init__(
-        self,
-        key: str | Callable[..., Any] | None,
-        ignore: frozenset[str],
-        prompt: str | None,
-        scope: str | None,
-        model: str | None,
-        tags: Tags,
-        cost: Any,
-        when: Callable[[Any], bool] | None,
-        codec: Codec,
-        terms: ops.Terms,
-        keep: ops.Keep,
-    ) -> None:
-        self.key, self.ignore, self.prompt, self.scope, self.model = key, ignore, prompt, scope, model
-        self.tags: Any = tags if callable(tags) else tags_of(tags)  # type: ignore[arg-type]
-        self.cost, self.when, self.codec, self.terms, self.keep = cost, when, codec, terms, keep
+    name: str | None
+    key: str | Callable[..., Any] | None
+    ignore: frozenset[str]
+    prompt: str | None
+    scope: str | None
+    model: str | None
+    tags: Any
+    cost: Any
+    when: Callable[[Any], bool] | None
+    codec: Codec
+    terms: ops.Terms
+    keep: ops.Keep
 
 
 class Cached(Generic[P, R]):
@@ -116,15 +117,26 @@ class Cached(Generic[P, R]):
         functools.update_wrapper(self, function)
         self._function, self._cache, self._settings = function, cache, settings
         self._signature = inspect.signature(function)
-        first = next(iter(self._signature.parameters), None)
-        self._bound_name = first if first in ("self", "cls") else None
         self._is_async = inspect.iscoroutinefunction(function)
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(f"{function.__qualname__} yields its answer bit by bit; cache what it is made of")
-        for name in (settings.prompt, settings.scope, settings.model, *settings.ignore):
-            if name is not None and name not in self._signature.parameters:
-                raise TypeError(f"{function.__qualname__} has no argument {name!r}")
+            raise TypeError(f"{_shown(function)} yields its answer bit by bit; cache what it is made of")
+        self._check_names()
+        self._name = settings.name if settings.name is not None else _own_name(function)
+        first = next(iter(self._signature.parameters), "")
+        self._owner = first if first in ("self", "cls") else None
         _look_like(self, function)
+
+    def _check_names(self) -> None:
+        settings, parameters = self._settings, self._signature.parameters
+        asked = {settings.prompt, settings.scope, settings.model, *settings.ignore} - {None}
+        if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+            formats = [] if callable(settings.tags) else [*settings.tags]
+            formats += [settings.key] if isinstance(settings.key, str) else []
+            fields = (field for one in formats for _, field, _, _ in string.Formatter().parse(one))
+            asked |= {re.split(r"[.[]", field)[0] for field in fields if field is not None}
+        for name in asked:
+            if name not in parameters:
+                raise TypeError(f"{_shown(self._function)} has no argument {name!r}")
 
     def __reduce__(self) -> str:
         # As functions are: by where it is found.
@@ -154,6 +166,7 @@ class Cached(Generic[P, R]):
 
     def detail(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """The `Result`, whether it was cached and what it cost included. Awaitable where the function is."""
+        self._check_owner(args)
         flow = self._flow(args, kwargs)
         return arun(flow) if self._is_async else run(flow)
 
@@ -162,72 +175,102 @@ class Cached(Generic[P, R]):
         flow = self.cache.backend.flow(ops.Invalidate(ops.Selection(question=self.question(*args, **kwargs))))
         return arun(flow) if self._is_async else run(flow)
 
+    def question(self, *args: P.args, **kwargs: P.kwargs) -> Question:
+        """What is asked with these arguments."""
+        self._check_owner(args)
+        return self._question(self._arguments(args, kwargs))
+
+    def _check_owner(self, args: tuple[Any, ...]) -> None:
+        # As of Python 3.13 a class method does not say to what it holds which class it is asked of.
+        place = getattr(self, "__qualname__", "").rpartition(".")[0]
+        is_in_class = place != "" and not place.endswith("<locals>")
+        if self._owner == "cls" and is_in_class and not (args and isinstance(args[0], type)):
+            raise TypeError(f"{_shown(self._function)} was not told its class: put @cached above @classmethod")
+
     def _flow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[Result]:
         cache, settings = self.cache, self._settings
         given = self._arguments(args, kwargs)
-        call = Call(self._function, args, kwargs)
-        keep = self._keep(given)
+        keep: ops.Keep | None = None
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            # Before the function is called, as it may change its arguments.
+            nonlocal keep
+            keep = self._tagged(given)
+            return self._function(*args, **kwargs)
+
         return get_or_call(
             cache.backend,
             self._question(given),
-            call,
+            Call(call, args, kwargs),
             settings.codec,
             terms=settings.terms,
-            keep=keep,
+            keep=lambda answer: self._keep(keep, answer),
             times=cache.times,
         )
 
-    def _keep(self, given: Mapping[str, Any]) -> Callable[[Any], ops.Keep | None]:
+    def _tagged(self, given: Mapping[str, Any]) -> ops.Keep | None:
         settings = self._settings
+        try:
+            told, tags = self._named(given), settings.tags
+            tags = tags_of(tags(**told) if callable(tags) else [tag.format(**told) for tag in tags])
+            if not all(isinstance(tag, str) for tag in tags):
+                raise TypeError(f"tags are texts, got {tags!r}")
+            return settings.keep.on(tags=tags)
+        except Exception:
+            log.warning("llmcache: an answer of %s is not cached, as its tags failed", self._name, exc_info=True)
+            return None
 
-        def decide(answer: Any) -> ops.Keep | None:
-            if settings.when is not None and not settings.when(answer):
+    def _keep(self, keep: ops.Keep | None, answer: Any) -> ops.Keep | None:
+        settings = self._settings
+        try:
+            if keep is None or (settings.when is not None and not settings.when(answer)):
                 return None
             cost = settings.cost(answer) if callable(settings.cost) else settings.cost
-            return settings.keep.on(tags=self._tags(given), cost=cost)
-
-        return decide
-
-    def _tags(self, given: Mapping[str, Any]) -> tuple[str, ...]:
-        if callable(self._settings.tags):
-            return tags_of(self._settings.tags(**self._named(given)))
-        return tuple(tag.format(**self._named(given)) for tag in self._settings.tags)
-
-    def question(self, *args: P.args, **kwargs: P.kwargs) -> Question:
-        """What is asked with these arguments."""
-        return self._question(self._arguments(args, kwargs))
+            return keep if cost is None else keep.on(cost=Decimal(str(cost)))
+        except Exception:
+            log.warning("llmcache: an answer of %s is not cached, as when or cost failed", self._name, exc_info=True)
+            return None
 
     def _question(self, given: Mapping[str, Any]) -> Question:
-        settings, name = self._settings, f"{self._function.__module__}.{self._function.__qualname__}"
+        settings = self._settings
         scope = None if settings.scope is None else given[settings.scope]
         model = None if settings.model is None else given[settings.model]
-        asked = {
-            name: value
-            for name, value in given.items()
-            if name not in settings.ignore and name not in (settings.scope, settings.model)
+        # What the question tells word by word need not be told again. None, 1 and "" must: they look like others there.
+        context = {settings.scope: scope, settings.model: model}
+        told = {
+            settings.prompt,
+            *settings.ignore,
+            *(name for name, value in context.items() if _is_text(value) and value),
         }
-        if self._bound_name is not None and self._bound_name in asked:
-            asked["self"] = _whose(asked.pop(self._bound_name))
-        prompt = None if settings.prompt is None else given[settings.prompt]
-        asked.pop(settings.prompt or "", None)
-        if callable(settings.key):
-            asked = {"key": settings.key(**self._named(given))}
-        elif settings.key is not None:
-            asked = {"key": settings.key.format(**self._named(given))}
-        params: dict[str, Any] = {"function": name}
-        if settings.prompt is None:
-            prompt = canonical(_plain(asked))
-        else:
-            params["arguments"] = _plain(asked)
-            if not isinstance(prompt, str):
+        asked = {name: value for name, value in given.items() if name not in told}
+        if settings.key is not None:
+            asked = {name: value for name, value in asked.items() if name in context}
+        if self._owner is not None and self._owner not in asked:
+            owner = given[self._owner]
+            asked[self._owner] = named(owner if isinstance(owner, type) else type(owner))
+        arguments: Any = {name: self._plain(name, value) for name, value in asked.items()}
+        if settings.key is not None:
+            make = settings.key if callable(settings.key) else settings.key.format
+            arguments = [plain(make(**self._named(given))), arguments]
+        params: dict[str, Any] = {"function": self._name}
+        prompt = written(arguments)
+        if settings.prompt is not None:
+            params["arguments"], prompt = prompt, given[settings.prompt]
+            if not _is_text(prompt):
                 # 1 and "1" are two.
-                params["prompt"], prompt = type(prompt).__qualname__, canonical(_plain(prompt))
+                params["prompt"], prompt = type(prompt).__qualname__, written(self._plain(settings.prompt, prompt))
         return Question(
             prompt,
             model="" if model is None else str(model),
             scope=self.cache.scope if scope is None else str(scope),
             params=params,
         )
+
+    def _plain(self, name: str, value: Any) -> Any:
+        try:
+            return plain(value)
+        except TypeError as error:
+            raise TypeError(f"{name} of {self._name}: {error}, or say ignore=[{name!r}] or key=") from error
 
     def _arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments by name, with those that were left out: `f(1)` and `f(a=1)` are one."""
@@ -237,13 +280,13 @@ class Cached(Generic[P, R]):
 
     def _named(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments for formats and functions: those of `**kwargs` by their own names."""
-        named: dict[str, Any] = {}
+        told: dict[str, Any] = {}
         for name, value in given.items():
             if self._signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
-                named = {**value, **named}
+                told = {**value, **told}
             else:
-                named[name] = value
-        return named
+                told[name] = value
+        return told
 
 
 class AsyncCached(Cached[P, R]):
@@ -263,6 +306,10 @@ class Bound(Generic[P, R]):
         self.__self__ = instance
         signature = cached._signature
         self.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])
+
+    def __reduce__(self) -> Any:
+        # As methods are: by their object and name.
+        return getattr, (self._instance, self._cached._function.__name__)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._cached(self._instance, *args, **kwargs)
@@ -303,60 +350,65 @@ def _look_like(wrapper: Any, function: Any) -> None:
         setattr(wrapper, name, getattr(function, name, None))
 
 
-def _whose(instance: Any) -> Any:
-    """What a method's object adds to the key: its class, and what it says itself."""
-    kind = instance if isinstance(instance, type) else type(instance)
-    own = getattr(instance, "cache_key", None)
-    own = own() if callable(own) and not (isinstance(instance, type) and inspect.isfunction(own)) else own
-    told = [f"{kind.__module__}.{kind.__qualname__}"]
-    return told if own is None or inspect.isfunction(own) else [*told, own]
+def _is_text(value: Any) -> bool:
+    """Whether it is a text, and one that can be sent: half of a surrogate pair cannot."""
+    if type(value) is not str:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-#: What says all of itself as text.
-_TOLD = (
-    Decimal, Fraction, UUID, PurePath, complex, range, timedelta, ZoneInfo, re.Pattern, IPv4Address, IPv6Address,
-    IPv4Network, IPv6Network,
-)  # fmt: skip
+#: The functions that are known by each name, with their code and the time at which the file of that was written.
+_KNOWN: dict[str, tuple[Any, Any, int | None]] = {}
 
 
-def _plain(value: Any) -> Any:
-    """Arguments as JSON: by what they are, not by where they lie in memory, nor by a text that may leave things out."""
-    if isinstance(value, Enum):
-        return {_named_type(type(value)): value.name}
-    if value is None or isinstance(value, (str, int, bool)):
-        return value
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else {"float": str(value)}
-    if isinstance(value, Mapping):
-        return {"map": sorted(([_plain(key), _plain(inner)] for key, inner in value.items()), key=canonical)}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, (set, frozenset)):
-        return {"set": sorted((_plain(inner) for inner in value), key=canonical)}
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return {"bytes": bytes(value).hex()}
-    owner = getattr(value, "__self__", None)
-    can_be_found = inspect.isroutine(value) and "<" not in getattr(value, "__qualname__", "<")
-    if isinstance(value, type) or (can_be_found and (owner is None or inspect.ismodule(owner))):
-        return {"named": _named_type(value)}
-    named = _named_type(type(value))
-    if not isinstance(value, type) and hasattr(value, "cache_key"):
-        own = value.cache_key
-        return {named: _plain(own() if callable(own) else own)}
-    if isinstance(value, _TOLD):
-        return {named: repr(value)}
-    if hasattr(value, "model_dump"):
-        return {named: _plain(value.model_dump(mode="json"))}
-    if hasattr(value, "__dataclass_fields__"):
-        return {named: {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}}
-    if hasattr(value, "isoformat"):
-        return {named: [value.isoformat(), getattr(value, "fold", 0)]}
-    if hasattr(value, "tobytes") and hasattr(value, "dtype") and getattr(value.dtype, "kind", "O") != "O":
-        # An array; its text leaves out the middle of a long one.
-        digest = hashlib.sha256(value.tobytes()).hexdigest()
-        return {named: [str(value.dtype), list(getattr(value, "shape", ())), digest]}
-    raise TypeError(f"a {named} as an argument says not what it is: give it a cache_key, or say key= or ignore=")
+def _own_name(function: Any) -> str:
+    """The name of a function among all whose answers are in one cache; a TypeError where it may be that of another."""
+    while isinstance(function, Cached):
+        function = function._function
+    module, qualname = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    owner = getattr(function, "__self__", None)
+    #: Then it does the same each time it is made.
+    is_closed = isinstance(function, FunctionType) and not function.__closure__ and not hasattr(function, "__wrapped__")
+    is_local = qualname is not None and "<locals>" in qualname
+    if module is None or qualname is None or "<lambda>" in qualname:
+        raise _unnamed(function, "has no name of its own")
+    if not (owner is None or inspect.ismodule(owner)):
+        raise _unnamed(function, "is bound to an object that its name does not tell")
+    if is_local and not (is_closed and qualname.rpartition(".")[0].endswith("<locals>")):
+        raise _unnamed(function, "is made inside of a function, each time with other values")
+    name = named(function)
+    if name.startswith(("__main__.", "__mp_main__.")):
+        raise _unnamed(function, "is of no file, and others like this may have one by its name")
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    written = _written_at(code)
+    known, its_code, its_time = _KNOWN.get(name, (function, code, written))
+    if known is not function:
+        is_in_same_file = code is not None and its_code is not None and code.co_filename == its_code.co_filename
+        # Modules are loaded anew, and by then their files may be other ones.
+        is_again = code == its_code and (is_closed or code is not its_code)
+        if not is_in_same_file or not (is_again or written != its_time):
+            raise _unnamed(function, "has the name of another one that is cached")
+    _KNOWN[name] = (function, code, written)
+    return name
 
 
-def _named_type(kind: Any) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+def _written_at(code: Any) -> int | None:
+    try:
+        return os.stat(code.co_filename).st_mtime_ns
+    except (AttributeError, OSError):
+        return None
+
+
+def _unnamed(function: Any, why: str) -> TypeError:
+    return TypeError(
+        f"{_shown(function)} {why}, so it might get answers that are not its own: say name=, "
+        'which tells it from all others, such as name=f"ask {model}"'
+    )
+
+
+def _shown(function: Any) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)

@@ -11,7 +11,8 @@ import concurrent.futures
 import inspect
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -24,9 +25,9 @@ Flow = Generator["Step", Any, T]
 class Wire(Protocol):
     """Sends commands, either way."""
 
-    def send(self, words: list[Word], key: str | None, timeout: float | None) -> Any: ...
+    def send(self, step: Send) -> Any: ...
 
-    async def asend(self, words: list[Word], key: str | None, timeout: float | None) -> Any: ...
+    async def asend(self, step: Send) -> Any: ...
 
 
 @dataclass
@@ -35,10 +36,10 @@ class Send:
 
     wire: Wire
     words: list[Word]
-    #: The key it is about; none where it is about the server.
-    key: str | None = None
     #: How long its reply may take beyond what any takes, in seconds.
-    timeout: float | None = None
+    patience: float = 0.0
+    #: What is to be done with a reply that comes when nobody waits for it any more.
+    undo: Callable[[Any], Flow[Any]] | None = None
 
 
 @dataclass
@@ -96,15 +97,28 @@ def _drive(flow: Flow[T], do: Callable[[Any], Any]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+    except _Stopped as stopped:
+        raise stopped.error from None
+
+
+class _Stopped(Exception):
+    """A call has raised what cannot pass through a generator."""
+
+    def __init__(self, error: StopIteration | GeneratorExit) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def _do(step: Step) -> Any:
     match step:
         case Send():
-            return step.wire.send(step.words, step.key, step.timeout)
+            return step.wire.send(step)
         case Call():
             with _Meanwhile(step):
-                return step.function(*step.args, **step.kwargs)
+                try:
+                    return step.function(*step.args, **step.kwargs)
+                except (StopIteration, GeneratorExit) as error:
+                    raise _Stopped(error) from None
         case Local():
             return step.function()
         case Wait():
@@ -145,10 +159,25 @@ class _Meanwhile:
 async def arun(flow: Flow[T]) -> T:
     """Does all of it on the running event loop."""
     try:
-        step = next(flow)
+        return await _adrive(flow, next(flow))
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+async def _adrive(flow: Flow[T], step: Step) -> T:
+    try:
         while True:
             try:
                 done = await _ado(step)
+            except asyncio.CancelledError as error:
+                # What a flow does in the end it does though its caller waits for nothing more.
+                return await asyncio.shield(background(_adrive(flow, flow.throw(error))))
+            except GeneratorExit:
+                # The event loop is gone; nothing can be awaited any more.
+                with suppress(RuntimeError):
+                    flow.close()
+                raise
             except BaseException as error:
                 step = flow.throw(error)
             else:
@@ -156,12 +185,33 @@ async def arun(flow: Flow[T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+    except _Stopped as stopped:
+        raise stopped.error from None
+
+
+#: The event loop itself holds them by a thread only.
+_tasks: set[asyncio.Task[Any]] = set()
+
+
+def background(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Does it though whoever began it may be cancelled."""
+    task = asyncio.ensure_future(work)
+    _tasks.add(task)
+    task.add_done_callback(_forget)
+    return task
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    _tasks.discard(task)
+    if not task.cancelled():
+        # Looked at, so that none is reported that nobody waits for.
+        task.exception()
 
 
 async def _ado(step: Step) -> Any:
     match step:
         case Send():
-            return await step.wire.asend(step.words, step.key, step.timeout)
+            return await step.wire.asend(step)
         case Call():
             task = None
             if step.meanwhile is not None:
@@ -169,6 +219,8 @@ async def _ado(step: Step) -> Any:
             try:
                 done = step.function(*step.args, **step.kwargs)
                 return await done if inspect.isawaitable(done) else done
+            except StopIteration as error:
+                raise _Stopped(error) from None
             finally:
                 if task is not None:
                     task.cancel()

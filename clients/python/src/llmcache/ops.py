@@ -113,6 +113,21 @@ class Keep:
         return replace(self, **changes)
 
 
+class Made:
+    """What a call may answer in place of its response: that, and how it is kept.
+
+    `Made(text, cost=0.002, tokens=(12, 80))`: what only the call knows. The rest are the fields of `Keep`.
+    """
+
+    def __init__(self, response: Any, **keep: Any) -> None:
+        # Said now, so that a wrong name is told where it is written.
+        Keep(**keep)
+        self.response, self.keep = response, keep
+
+    def __repr__(self) -> str:
+        return f"Made({self.response!r}, {self.keep!r})"
+
+
 @dataclass(frozen=True)
 class Get(Op["Answer | None"]):
     """Look for an answer."""
@@ -239,12 +254,15 @@ class Selection:
         words: list[Word] = ["ALL"] if self.everything else []
         if self.tags:
             words += ["TAG", len(self.tags), *self.tags]
+        model, scope = self.model, self.scope
         if self.question is not None:
             words += ["PROMPT", self.question.prompt_word, *self.question.identity()]
-        named = {"MODEL": self.model, "SCOPE": self.scope, "TYPE": self.type, "STRATEGY": self.strategy}
+            # They are part of its identity.
+            model = None if self.question.model else model
+            scope = None if self.question.scope else scope
+        named = {"MODEL": model, "SCOPE": scope, "TYPE": self.type, "STRATEGY": self.strategy}
         for name, value in named.items():
-            if value is not None and name not in words:
-                words += [name, value]
+            words += [] if value is None else [name, value]
         if self.match is not None:
             words += ["MATCH", self.match]
         if self.older_than is not None:
@@ -280,10 +298,21 @@ class Item:
     response: bytes
     keep: Keep = Keep()
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether WARM's JSON can say it; a SET can say all."""
+        texts = (self.response, self.question.prompt_word)
+        ended = self.keep.ttl is not None and self.keep.ttl <= 0
+        return self.question.vector is None and not ended and all(map(_is_text, texts))
+
+    def alone(self, only_new: bool) -> Set:
+        """The same as a SET."""
+        return Set(self.question, self.response, self.keep, "nx" if only_new else None)
+
 
 @dataclass(frozen=True)
 class Warm(Op[Warmed]):
-    """Store many answers of one context and kept in one way."""
+    """Store many answers."""
 
     items: tuple[Item, ...]
     only_new: bool = False
@@ -585,10 +614,18 @@ def add(parts: Sequence[Stats]) -> Stats:
     return Stats(sums)
 
 
+def _is_text(word: str | bytes) -> bool:
+    try:
+        word.encode() if isinstance(word, str) else word.decode()
+    except UnicodeError:
+        return False
+    return True
+
+
 def _object(item: Item) -> dict[str, Any]:
     """An item of WARM as an object."""
     question, keep = item.question, item.keep
-    told: dict[str, Any] = {"response": item.response.decode("utf-8", "surrogateescape")}
+    told: dict[str, Any] = {"response": item.response.decode()}
     if question.is_request:
         told["request"] = question.prompt
     else:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 Prompt = str | bytes | Mapping[str, Any]
 Word = str | bytes | int | float
@@ -27,6 +26,31 @@ IRRELEVANT = frozenset(
         "prompt_cache_key",
     ]
 )
+
+
+T = TypeVar("T")
+
+
+class _once(Generic[T]):
+    """A property that is computed once for an object. Unlike functools' own it takes no lock: until Python 3.12 that is
+    one for all objects, and would stay taken in a process that is forked meanwhile."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    @overload
+    def __get__(self, one: None, kind: Any) -> _once[T]: ...
+
+    @overload
+    def __get__(self, one: object, kind: Any) -> T: ...
+
+    def __get__(self, one: object | None, kind: Any) -> _once[T] | T:
+        if one is None:
+            return self
+        value = self._compute(one)
+        one.__dict__[self._compute.__name__] = value
+        return value
 
 
 @dataclass(frozen=True)
@@ -53,7 +77,7 @@ class Question:
         """Whether the prompt is the body of a request."""
         return isinstance(self.prompt, Mapping)
 
-    @cached_property
+    @_once
     def prompt_word(self) -> str | bytes:
         """The prompt as it is sent."""
         if isinstance(self.prompt, Mapping):
@@ -81,7 +105,7 @@ class Question:
             words += ["FP32", struct.pack(f"<{len(self.vector)}f", *self.vector)]
         return words
 
-    @cached_property
+    @_once
     def context(self) -> bytes:
         """Names the context: equal ones have equal names. Coarser than the server's, so that it may decide where
         an answer is looked for."""
@@ -90,7 +114,7 @@ class Question:
             return _digest("request", self.scope, model)
         return _digest("prompt", self.scope, self.model, self.system, canonical(self.params or {}))
 
-    @cached_property
+    @_once
     def digest(self) -> str:
         """Names the question where there is no server to do so."""
         if isinstance(self.prompt, Mapping):
@@ -120,18 +144,19 @@ def ask(question: Question | Prompt, **context: Any) -> Question:
 
 def canonical(value: Any) -> str:
     """JSON in one form: equal values are equal texts, whatever the order of keys, and whether 0 or 0.0."""
-    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return json.dumps(_compared(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
 
-def _plain(value: Any) -> Any:
+def _compared(value: Any) -> Any:
+    """JSON as a server compares it; to tell any two values of Python apart there is `plain`."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): _compared(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
+        return [_compared(inner) for inner in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Decimal):
-        return _plain(float(value))
+        return _compared(float(value))
     return value
 
 

@@ -18,6 +18,19 @@ class LlmcacheError(Exception):
 class Unavailable(LlmcacheError):
     """The server cannot be reached, or cannot answer now."""
 
+    #: Whether the server is well all the same.
+    is_passing = False
+
+
+class Dropped(Unavailable):
+    """The connection was lost, or there is none."""
+
+
+class Crowded(Unavailable):
+    """All connections that are allowed are in use."""
+
+    is_passing = True
+
 
 class Refused(LlmcacheError):
     """The server, or the backend in its place, does not take this command as it is."""

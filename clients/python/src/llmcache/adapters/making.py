@@ -8,22 +8,19 @@ import queue
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from .. import ops
 from ..backends.base import Backend
 from ..calls import Times, give_back, store
-from ..flows import Flow, arun, run
+from ..flows import Flow, arun, background, run
 from ..question import Question
 from .api import Collector
 
 log = logging.getLogger("llmcache")
 
 T = TypeVar("T")
-
-#: Tasks that nobody awaits, so that they are not lost.
-_tasks: set[asyncio.Task[Any]] = set()
 
 
 class Making:
@@ -133,14 +130,6 @@ class Making:
                     return
             except Exception:
                 return
-
-
-def background(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Does it though the caller may be cancelled."""
-    task = asyncio.ensure_future(work)
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
-    return task
 
 
 class Recording:

@@ -6,23 +6,35 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .. import ops
-from ..flows import Flow
-from ..types import Unavailable
+from ..flows import Flow, Local
+from ..question import Question
+from ..types import LlmcacheError, Refused, Unavailable, Unsupported
 from .base import Backend
+from .forks import OfOneProcess
 from .local import LocalBackend
 
 T = TypeVar("T")
 
 log = logging.getLogger("llmcache")
 
-#: How many removals are remembered for the server; with more of them, everything is removed.
+#: How many changes are remembered for the server. With more removals everything is removed; of answers that were stored
+#: in the place of others, the oldest are forgotten.
 _REMEMBERED = 1000
 
 
-class Breaker:
+@dataclass
+class Attempt:
+    """One caller at the server."""
+
+    #: Whether it is the one who finds out if the server is back.
+    is_probe: bool
+
+
+class Breaker(OfOneProcess):
     """Says whether the server is worth a try: not for a while once it has failed some times in a row. One caller tries
     then, and while that fails the others wait ever longer."""
 
@@ -34,11 +46,14 @@ class Breaker:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limit, self._first, self._longest, self._now = failures, pause, longest_pause, now
-        self._lock = threading.Lock()
         self._failed = 0
         self._pause = pause
         self._closed_until = 0.0
-        self._trying: float | None = None
+        self._of_this_process()
+
+    def begin_anew(self) -> None:
+        self._lock = threading.Lock()
+        self._probe: tuple[Attempt, float] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -46,52 +61,75 @@ class Breaker:
         with self._lock:
             return self._failed >= self._limit
 
-    def lets_through(self) -> bool:
-        """Whether this call is to try the server."""
+    def attempt(self) -> Attempt | None:
+        """The right to try the server, where this caller has it. It is told what came of that."""
         with self._lock:
             if self._failed < self._limit:
-                return True
+                return Attempt(False)
             now = self._now()
             # One that tries and is never heard of again does not keep others from trying.
-            busy = self._trying is not None and now - self._trying < self._longest
+            busy = self._probe is not None and now - self._probe[1] < self._longest
             if busy or now < self._closed_until:
-                return False
-            self._trying = now
-            return True
+                return None
+            attempt = Attempt(True)
+            self._probe = attempt, now
+            return attempt
 
-    def succeeded(self) -> bool:
+    def succeeded(self, attempt: Attempt) -> bool:
         """Notes that the server answered; whether it had not before."""
         with self._lock:
             was_open = self._failed >= self._limit
-            self._failed, self._pause, self._trying = 0, self._first, None
+            if was_open and not attempt.is_probe:
+                # It was asked before the others failed.
+                return False
+            self._failed, self._pause, self._probe = 0, self._first, None
             return was_open
 
-    def failed(self) -> bool:
+    def failed(self, attempt: Attempt) -> bool:
         """Notes that it did not; whether it is given up by that."""
         with self._lock:
+            self._end(attempt)
+            was_open = self._failed >= self._limit
+            if was_open and not attempt.is_probe:
+                return False
             self._failed += 1
-            self._trying = None
             if self._failed < self._limit:
                 return False
             self._closed_until = self._now() + self._pause
             self._pause = min(self._longest, self._pause * 2)
-            return self._failed == self._limit
+            return not was_open
+
+    def gave_up(self, attempt: Attempt) -> None:
+        """Notes that nobody waited for what it would have said."""
+        with self._lock:
+            self._end(attempt)
+
+    def _end(self, attempt: Attempt) -> None:
+        if self._probe is not None and self._probe[0] is attempt:
+            self._probe = None
 
 
-class Fallback(Backend):
+class Fallback(Backend, OfOneProcess):
     """Asks one backend, and another one while the first cannot answer.
 
-    What was removed meanwhile is removed from the first as soon as it is back, before anything is read there. What was
-    stored meanwhile is forgotten then: others may have changed what it was made of. A lease is a matter of the backend
-    that gave it, until it ends.
+    What was removed or stored anew meanwhile is removed from the first as soon as this process finds it back, before
+    anything is read there. What was stored meanwhile is forgotten then: others may have changed what it was made of. A
+    lease is a matter of the backend that gave it, until it ends.
     """
 
     def __init__(self, primary: Backend, local: LocalBackend | None = None, breaker: Breaker | None = None) -> None:
         self.primary, self.local = primary, local or LocalBackend()
+        self.local.stands_in = True
         self.breaker = breaker or Breaker()
-        self._lock = threading.Lock()
         self._missed: list[ops.Op[Any]] = []
-        self._used = False
+        #: Questions whose answers at the server have been succeeded here, by digest.
+        self._succeeded: dict[str, Question] = {}
+        #: Whether something lies in the other one that is to be forgotten; a file may have it from another process.
+        self._is_used = self.local.shelf.slow
+        self._of_this_process()
+
+    def begin_anew(self) -> None:
+        self._lock, self._telling = threading.Lock(), threading.Lock()
 
     @property
     def is_degraded(self) -> bool:
@@ -108,55 +146,115 @@ class Fallback(Backend):
         token = op.token if isinstance(op, (ops.Set, ops.Renew, ops.Release)) else None
         if token is not None and self.local.gave(token) and not only_shared:
             # Those who wait for it wait here, also when the server is back.
-            self._used = True
-            return (yield from self.local.flow(op))
-        if self.breaker.lets_through():
+            return (yield from self._here(op))
+        attempt = self.breaker.attempt()
+        if attempt is not None:
             try:
-                yield from self._catch_up()
-                result = yield from self.primary.flow(op)
+                if (yield from self._catch_up()):
+                    result = yield from self.primary.flow(op)
+                    yield from self._is_back(attempt)
+                    return result
+                # Somebody else is telling the server what it has missed.
+                self.breaker.gave_up(attempt)
             except Unavailable as why:
-                if self.breaker.failed():
+                if why.is_passing:
+                    self.breaker.gave_up(attempt)
+                elif self.breaker.failed(attempt):
                     log.warning("llmcache: the server cannot be reached (%s): answers are kept here meanwhile", why)
                 if only_shared:
                     raise
-            except BaseException:
-                # It answered, or the caller has given up; either way nothing is known against the server.
-                self.breaker.succeeded()
+            except (Refused, Unsupported):
+                yield from self._is_back(attempt)
                 raise
-            else:
-                if self.breaker.succeeded():
-                    log.warning("llmcache: the server is back")
-                if self._used:
-                    self._used = False
-                    self.local.clear()
-                return result
-        elif only_shared:
+            except BaseException:
+                # The caller has given up; nothing is known of the server.
+                self.breaker.gave_up(attempt)
+                raise
+        if only_shared:
             raise Unavailable("the server cannot be reached")
-        if isinstance(op, (ops.Invalidate, ops.Feedback)):
+        return (yield from self._here(op))
+
+    def _here(self, op: ops.Op[T]) -> Flow[T]:
+        """Does it in the place of the server."""
+        try:
+            result = yield from self.local.flow(op)
+        except (Refused, Unsupported):
+            raise
+        except BaseException:
             self._remember(op)
-        self._used = True
-        return (yield from self.local.flow(op))
+            raise
+        self._remember(op)
+        return result
+
+    def _is_back(self, attempt: Attempt) -> Flow[None]:
+        if self.breaker.succeeded(attempt):
+            log.warning("llmcache: the server is back")
+        if self._is_used and not self.breaker.is_open:
+            self._is_used = False
+            try:
+                if self.local.shelf.slow:
+                    yield Local(self.local.clear)
+                else:
+                    self.local.clear()
+            except LlmcacheError as why:
+                self._is_used = True
+                log.warning("llmcache: what was kept here is not forgotten yet (%s)", why)
 
     def _remember(self, op: ops.Op[Any]) -> None:
-        if isinstance(op, ops.Invalidate) and op.dry_run:
+        """Notes what the server is to be told of an operation that it does not see."""
+        if not op.writes:
             return
+        self._is_used = True
         with self._lock:
-            self._missed.append(op)
-            if len(self._missed) > _REMEMBERED:
-                self._missed = [ops.Invalidate(ops.Selection(everything=True))]
+            match op:
+                case ops.Invalidate(dry_run=False) | ops.Feedback():
+                    self._missed.append(op)
+                    if len(self._missed) > _REMEMBERED:
+                        self._missed = [ops.Invalidate(ops.Selection(everything=True))]
+                case ops.Set(token=None, condition=None | "xx"):
+                    # With a token it was made because none was found here, which is no news for the server.
+                    self._succeed(op.question)
+                case ops.Warm(only_new=False):
+                    for item in op.items:
+                        self._succeed(item.question)
 
-    def _catch_up(self) -> Flow[None]:
-        """Tells the first backend what it has missed."""
+    def _succeed(self, question: Question) -> None:
+        self._succeeded[question.digest] = question
+        if len(self._succeeded) > _REMEMBERED:
+            del self._succeeded[next(iter(self._succeeded))]
+
+    def _catch_up(self) -> Flow[bool]:
+        """Tells the first backend what it has missed. Whether it knows all now."""
+        if not (self._missed or self._succeeded):
+            return True
+        if not self._telling.acquire(blocking=False):
+            return False
+        try:
+            while (missed := self._next_missed()) is not None:
+                try:
+                    yield from self.primary.flow(missed)
+                except (Refused, Unsupported) as why:
+                    log.warning("llmcache: the server does not take what it has missed (%s)", why)
+                self._told(missed)
+            return True
+        finally:
+            self._telling.release()
+
+    def _next_missed(self) -> ops.Op[Any] | None:
         with self._lock:
-            missed, self._missed = self._missed, []
-        while missed:
-            try:
-                yield from self.primary.flow(missed[0])
-            except Unavailable:
-                with self._lock:
-                    self._missed = missed + self._missed
-                raise
-            missed.pop(0)
+            if self._missed:
+                return self._missed[0]
+            if self._succeeded:
+                return ops.Invalidate(ops.Selection(question=next(iter(self._succeeded.values()))))
+            return None
+
+    def _told(self, op: ops.Op[Any]) -> None:
+        with self._lock:
+            # There may be fewer meanwhile, or everything instead.
+            if self._missed and self._missed[0] is op:
+                del self._missed[0]
+            elif isinstance(op, ops.Invalidate) and op.selection.question is not None:
+                self._succeeded.pop(op.selection.question.digest, None)
 
     def close(self) -> None:
         self.primary.close()

@@ -6,9 +6,10 @@ It finds exact matches only, and decides by its own default strategy where the s
 from __future__ import annotations
 
 import concurrent.futures
-import fnmatch
 import hashlib
 import json
+import logging
+import re
 import secrets
 import threading
 import time
@@ -21,11 +22,14 @@ from typing import Any, TypeVar, cast
 from .. import ops
 from ..flows import Flow, Local, Wait
 from ..question import Question, canonical
-from ..types import Answer, Entry, Explanation, Fetched, Refused, Stats, Unsupported, Warmed
+from ..types import Answer, Entry, Explanation, Fetched, Refused, Stats, Unavailable, Unsupported, Warmed
 from .base import Backend
+from .forks import OfOneProcess
 from .shelves import MemoryShelf, Record, Shelf
 
 T = TypeVar("T")
+
+log = logging.getLogger("llmcache")
 
 #: Seconds by strategy; None is not stored.
 STRATEGIES: dict[str, int | None] = {
@@ -38,6 +42,12 @@ STRATEGIES: dict[str, int | None] = {
 
 _MICRO = Decimal(1_000_000)
 
+#: Into how many parts ids are divided where a change of one is told.
+_PARTS = 64
+
+#: With how many leases those that have run out are looked for.
+_FIRST_SWEEP = 1000
+
 #: How the tokens that are given here begin; those of a server are hexadecimal.
 _HERE = "here-"
 
@@ -49,7 +59,7 @@ class _Lease:
     waiting: deque[concurrent.futures.Future[Fetched]] = field(default_factory=deque)
 
 
-class LocalBackend(Backend):
+class LocalBackend(Backend, OfOneProcess):
     """Answers from a shelf."""
 
     def __init__(
@@ -60,12 +70,21 @@ class LocalBackend(Backend):
         now: Callable[[], float] = time.time,
     ) -> None:
         self.shelf = shelf or MemoryShelf()
+        #: Whether it is in the place of a server, whose own strategies it does not know and takes for its default.
+        self.stands_in = False
         self._strategy = strategy
         self._now = now
-        self._lock = threading.Lock()
-        self._leases: dict[str, _Lease] = {}
         self._counts: Counter[str] = Counter()
         self._saved: Counter[str] = Counter()
+        #: How often an answer was stored, by a part of its id: a lookup before a change may be out of date.
+        self._stored = [0] * _PARTS
+        self._of_this_process()
+
+    def begin_anew(self) -> None:
+        """Who was at an answer, or waited for one, did so in the other process."""
+        self._lock = threading.Lock()
+        self._leases: dict[str, _Lease] = {}
+        self._sweep_at = _FIRST_SWEEP
 
     def flow(self, op: ops.Op[T]) -> Flow[T]:
         if isinstance(op, ops.Fetch):
@@ -127,7 +146,7 @@ class LocalBackend(Backend):
         if record is None:
             return None, "absent"
         if record.dead_at is not None and record.dead_at <= now:
-            self.shelf.remove([record.id])
+            self.shelf.bury(record.id, now)
             return None, "expired"
         if terms.max_age is not None and now - record.created > terms.max_age * 1000:
             return None, "expired"
@@ -138,7 +157,10 @@ class LocalBackend(Backend):
     def _serve(self, record: Record, stale: bool, touch: bool) -> Answer:
         if touch:
             record = replace(record, hits=record.hits + 1)
-            self.shelf.use(record)
+            try:
+                self.shelf.use(record.id)
+            except Unavailable as why:
+                log.warning("llmcache: a hit is not counted (%s)", why)
             with self._lock:
                 self._counts.update(lookups=1, hits=1, hits_exact=0 if stale else 1, hits_stale=1 if stale else 0)
                 self._saved.update(
@@ -206,10 +228,13 @@ class LocalBackend(Backend):
             replace(op.terms, stale_ok=True),
         )
         while True:
+            stored = self._stored[_part(op.question.digest)]
             record, why = yield from self._local(lambda: self._look(op.question, terms))
             if record is not None and why == "exact":
                 return Fetched("hit", (yield from self._local(lambda: self._serve(record, False, touch))))
-            told = self._take(op, why, until, record)
+            told = self._take(op, why, until, record, stored)
+            if told is None:
+                continue
             if record is not None:
                 # Somebody refreshes it; all others have the old one.
                 stale = yield from self._local(lambda: self._serve(record, True, touch))
@@ -219,21 +244,27 @@ class LocalBackend(Backend):
                     self._missed(why if why == "expired" else "absent", touch)
                 return told
             future, seconds = told
-            answered = yield Wait(future, seconds)
+            try:
+                answered = yield Wait(future, seconds)
+            except BaseException:
+                self._give_on(op, self._leave(op.question, future))
+                raise
             if isinstance(answered, Fetched):
                 return answered
-            self._leave(op.question, future)
-            if future.done() and not future.cancelled():
-                # It came in this moment.
-                late: Fetched = future.result()
+            late = self._leave(op.question, future)
+            if late is not None:
                 return late
 
     def _take(
-        self, op: ops.Fetch, why: str, until: float, record: Record | None
-    ) -> Fetched | tuple[concurrent.futures.Future[Fetched], float]:
-        """The lease, or that there is none for us, or somebody to wait for and how long."""
+        self, op: ops.Fetch, why: str, until: float, record: Record | None, stored: int
+    ) -> Fetched | tuple[concurrent.futures.Future[Fetched], float] | None:
+        """The lease, or that there is none for us, or somebody to wait for and how long. None where an answer may have
+        come since it was looked for."""
         id, now = op.question.digest, self._now()
         with self._lock:
+            if self._stored[_part(id)] != stored:
+                return None
+            self._sweep(now)
             lease = self._leases.get(id)
             if lease is None or lease.until <= now:
                 waiting = deque() if lease is None else lease.waiting
@@ -248,13 +279,25 @@ class LocalBackend(Backend):
             lease.waiting.append(future)
             return future, max(0.001, min(until, lease.until) - now)
 
-    def _leave(self, question: Question, future: concurrent.futures.Future[Fetched]) -> None:
+    def _sweep(self, now: float) -> None:
+        if len(self._leases) >= self._sweep_at:
+            self._leases = {id: one for id, one in self._leases.items() if one.waiting or one.until > now}
+            self._sweep_at = max(_FIRST_SWEEP, 2 * len(self._leases))
+
+    def _leave(self, question: Question, future: concurrent.futures.Future[Fetched]) -> Fetched | None:
+        """Waits no more; what came in this moment."""
         with self._lock:
             lease = self._leases.get(question.digest)
             if lease is not None and future in lease.waiting:
                 lease.waiting.remove(future)
             # From here on nobody answers it.
             future.cancel()
+        return future.result() if future.done() and not future.cancelled() else None
+
+    def _give_on(self, op: ops.Fetch, told: Fetched | None) -> None:
+        """Hands on the right to make an answer that somebody got who does not want it any more."""
+        if told is not None and told.token is not None:
+            self._release(ops.Release(op.question, told.token))
 
     def _renew(self, op: ops.Renew) -> bool:
         with self._lock:
@@ -301,19 +344,29 @@ class LocalBackend(Backend):
         if strategy == "auto":
             strategy = "nocache" if _is_hot(question) else self._strategy
         if strategy not in STRATEGIES:
-            raise Refused(f"ERR STRATEGY '{strategy}' is not known here, only to the server")
+            if not self.stands_in:
+                raise Refused(f"ERR STRATEGY '{strategy}' is not known here, only to the server")
+            strategy = self._strategy
         seconds = STRATEGIES[strategy]
         return strategy, None if seconds is None else now + seconds * 1000, seconds is not None
 
     def _set(self, op: ops.Set) -> bool:
-        question, id = op.question, op.question.digest
-        if op.token is not None and not self._holds(id, op.token):
+        if op.token is not None and not self._holds(op.question.digest, op.token):
             self._counts["skips"] += 1
             return False
+        with self.shelf.together():
+            record, is_kept = self._put(op)
+        if record is not None:
+            self._answer_waiting(record.id, record)
+        return is_kept
+
+    def _put(self, op: ops.Set) -> tuple[Record | None, bool]:
+        """What those who wait for it get, and whether it is kept."""
+        question, id = op.question, op.question.digest
         there, _ = self._look(question, ops.Terms(stale_ok=True))
         if (op.condition == "nx") == (there is not None) and op.condition is not None:
             self._counts["skips"] += 1
-            return False
+            return None, False
         strategy, fresh_until, is_kept = self._life(question, op.keep)
         if op.keep.keep_ttl and there is not None:
             fresh_until, is_kept = there.fresh_until, True
@@ -341,16 +394,14 @@ class LocalBackend(Backend):
             cost_micros=int(cost.to_integral_value(ROUND_HALF_UP)),
             latency_ms=round(op.keep.latency or 0),
         )
-        with self._lock:
-            self._counts["stores" if is_kept else "skips"] += 1
-        if is_kept:
-            gone = self.shelf.put(record)
-            with self._lock:
-                self._counts["evictions"] += gone
-        elif strategy == "explicit":
+        gone = self.shelf.put(record) if is_kept else None
+        if not is_kept and strategy == "explicit":
             self.shelf.remove([id])
-        self._answer_waiting(id, record)
-        return is_kept
+        with self._lock:
+            self._stored[_part(id)] += 1
+            self._counts["skips" if gone is None else "stores"] += 1
+            self._counts["evictions"] += gone or 0
+        return record, gone is not None
 
     def _holds(self, id: str, token: str) -> bool:
         with self._lock:
@@ -384,6 +435,7 @@ class LocalBackend(Backend):
 
     def _select(self, selection: ops.Selection) -> list[Record]:
         now = self._now_ms()
+        glob = None if selection.match is None else _glob(selection.match)
 
         def meets(record: Record) -> bool:
             wanted = ("model", "scope", "type", "strategy")
@@ -392,7 +444,7 @@ class LocalBackend(Backend):
                 and (not selection.tags or not set(selection.tags).isdisjoint(record.tags))
                 and all(getattr(selection, name) in (None, getattr(record, name)) for name in wanted)
                 and (selection.question is None or selection.question.digest == record.id)
-                and (selection.match is None or fnmatch.fnmatchcase(record.prompt, selection.match))
+                and (glob is None or glob.fullmatch(record.prompt) is not None)
                 and (selection.older_than is None or now - record.created > selection.older_than * 1000)
             )
 
@@ -404,11 +456,11 @@ class LocalBackend(Backend):
         selected, now = self._select(op.selection), self._now_ms()
         if op.dry_run:
             return len(selected)
+        ids = [record.id for record in selected]
         if op.soft:
-            for record in selected:
-                self.shelf.put(replace(record, fresh_until=min(now, record.fresh_until or now)))
+            self.shelf.age(ids, now)
         else:
-            self.shelf.remove(record.id for record in selected)
+            self.shelf.remove(ids)
         with self._lock:
             self._counts["invalidations"] += len(selected)
         return len(selected)
@@ -473,6 +525,10 @@ class LocalBackend(Backend):
         )
 
 
+def _part(id: str) -> int:
+    return int(id[:8], 16) % _PARTS
+
+
 def _new_token() -> str:
     return _HERE + secrets.token_hex(16)
 
@@ -483,6 +539,27 @@ def _tell(future: concurrent.futures.Future[Fetched], told: Fetched) -> bool:
         return False
     future.set_result(told)
     return True
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    """A pattern as the server reads it: `*`, `?`, `[a-z]`, `[^a-z]`, and a backslash before what stands for itself."""
+    told, rest = "", pattern
+    while rest:
+        found = re.match(r"\\(.)|\[(\^?)((?:\\.|[^\]])*)(?:\]|\Z)|([*?])|(.)", rest, re.DOTALL)
+        assert found is not None
+        rest = rest[found.end() :]
+        escaped, negated, among, wild, other = found.groups()
+        if wild:
+            told += ".*" if wild == "*" else "."
+        elif among is not None:
+            inside = "".join(
+                f"{re.escape(min(low, high))}-{re.escape(max(low, high))}" if high else re.escape(low or one)
+                for one, low, high in re.findall(r"\\(.)|(.)(?:-(.))?", among, re.DOTALL)
+            )
+            told += f"[{negated}{inside}]" if inside else "." if negated else "(?!)"
+        else:
+            told += re.escape(escaped or other)
+    return re.compile(told, re.DOTALL)
 
 
 def _is_hot(question: Question) -> bool:

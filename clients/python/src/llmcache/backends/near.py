@@ -13,11 +13,12 @@ from .. import ops
 from ..flows import Flow
 from ..types import Answer, Fetched
 from .base import Backend
+from .forks import OfOneProcess
 
 T = TypeVar("T")
 
 
-class Near(Backend):
+class Near(Backend, OfOneProcess):
     """Keeps answers that were read for a few seconds.
 
     An answer is served at most `seconds` after the moment it was asked for at the backend, and never beyond its own
@@ -36,11 +37,14 @@ class Near(Backend):
         self.backend = backend
         self.seconds = seconds
         self._most, self._bytes, self._now = max_entries, max_bytes, now
-        self._lock = threading.Lock()
+        self._of_this_process()
         self._answers: OrderedDict[Any, tuple[float, Answer]] = OrderedDict()
         self._size = 0
         #: How often this process has changed anything; what was read before a change is not kept after it.
         self._changes = 0
+
+    def begin_anew(self) -> None:
+        self._lock = threading.Lock()
 
     def flow(self, op: ops.Op[T]) -> Flow[T]:
         if not isinstance(op, (ops.Get, ops.Fetch)):
@@ -71,7 +75,7 @@ class Near(Backend):
         terms = op.terms
         if terms.max_age is not None or not terms.touch or op.question.vector is not None:
             return None
-        return op.question.digest, terms.mode, terms.threshold
+        return op.question.digest, terms.mode, terms.threshold, op.question.is_request
 
     def _find(self, place: Any, now: float) -> Answer | None:
         with self._lock:
@@ -103,9 +107,15 @@ class Near(Backend):
         with self._lock:
             self._changes += 1
             if isinstance(op, ops.Set):
-                # One that is stored may be the best for other questions as well.
-                exact = [place for place in self._answers if place[0] == op.question.digest or place[1] == "similar"]
-                for place in exact:
+                # It may be the best for other questions as well, and a request can be written in several ways.
+                touched = [
+                    place
+                    for place, (_, answer) in self._answers.items()
+                    if place[0] == op.question.digest
+                    or "similar" in (place[1], answer.match)
+                    or (place[3] and op.question.is_request)
+                ]
+                for place in touched:
                     self._drop(place)
             else:
                 self._answers.clear()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
 import redis.asyncio
@@ -19,15 +20,19 @@ from redis.cluster import RedisCluster
 from redis.retry import Retry
 
 from .. import ops
-from ..flows import Flow, Send
+from ..flows import Flow, Send, arun, background
 from ..question import Word
-from ..types import LlmcacheError, Refused, Unavailable, Unsupported, Warmed
+from ..types import Crowded, Dropped, LlmcacheError, Refused, Unavailable, Unsupported, Warmed
 from .base import Backend
+from .forks import OfOneProcess
 
 T = TypeVar("T")
 
 #: Over how many keys a cache is split in a cluster. It must be the same for all who use it, and never change.
 PARTS = 16
+
+#: For how many seconds a reply is waited for that nobody wants any more.
+_ON_ITS_WAY = 1.0
 
 #: What servers say that cannot answer now, but will.
 _LATER = (
@@ -44,7 +49,7 @@ _LATER = (
 )
 
 
-class Server(Backend):
+class Server(Backend, OfOneProcess):
     """Sends operations to a server.
 
     In a cluster a cache is split by context over several keys, so that all nodes hold and serve some of it; no hit is
@@ -59,23 +64,29 @@ class Server(Backend):
         cluster: bool = False,
         parts: int = PARTS,
         timeout: float = 2.0,
-        connect_timeout: float = 1.0,
+        connect_timeout: float = 2.0,
         options: dict[str, Any] | None = None,
     ) -> None:
         if url.startswith(("redis+cluster://", "rediss+cluster://")):
             url, cluster = url.replace("+cluster", "", 1), True
-        self.url, self.name, self.cluster = url, name, cluster
+        self.url, self.name, self.cluster = _plain_replies(url), name, cluster
         self.keys = [f"{name}:{{{part}}}" for part in range(parts)] if cluster else [name]
         self._timeout = timeout
-        self._options = {"protocol": 3, "socket_connect_timeout": connect_timeout} | (options or {})
-        self._lock = threading.Lock()
+        self._options = (
+            {"protocol": 3, "socket_connect_timeout": connect_timeout} | (options or {}) | {"decode_responses": False}
+        )
         self._clients: dict[float, Any] = {}
-        self._aclients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, Any]]
-        self._aclients = weakref.WeakKeyDictionary()
+        self._aclients: dict[asyncio.AbstractEventLoop, dict[float, Any]] = {}
+        self._of_this_process()
+
+    def begin_anew(self) -> None:
+        self._lock = threading.Lock()
 
     # Operations
 
     def flow(self, op: ops.Op[T]) -> Flow[T]:
+        if isinstance(op, ops.Warm):
+            return cast(T, (yield from self._warm(op)))
         context = op.context()
         if len(self.keys) == 1 or context is not None:
             return (yield from self._one(op, self._key(context)))
@@ -87,18 +98,32 @@ class Server(Backend):
         return self.keys[int.from_bytes(context[:8], "big") % len(self.keys)]
 
     def _one(self, op: ops.Op[T], key: str) -> Flow[T]:
-        block = op.block_ms / 1000 if isinstance(op, ops.Fetch) else 0.0
+        patience = op.block_ms / 1000 if isinstance(op, ops.Fetch) else 0.0
         # A long WARM is answered when all of it is stored.
-        block = max(block, 30.0) if isinstance(op, (ops.Warm, ops.Invalidate, ops.Raw)) else block
-        reply = yield Send(self, op.words(key), key, block)
+        patience = max(patience, 30.0) if isinstance(op, (ops.Warm, ops.Invalidate, ops.Raw)) else patience
+        send = Send(self, op.words(key), patience)
+        if isinstance(op, ops.Fetch):
+            send.undo = lambda reply: self._let_go(op, reply)
+        try:
+            reply = yield send
+        except Dropped:
+            # Connections lie idle while servers are started anew. A lease may have been given, what any other command
+            # asks for may be asked for twice.
+            if isinstance(op, (ops.Fetch, ops.TakeDue, ops.Raw)):
+                raise
+            reply = yield send
         return op.read(reply)
+
+    def _let_go(self, op: ops.Fetch, reply: Any) -> Flow[None]:
+        """Gives a lease back that came when nobody waited for it any more."""
+        fetched = op.read(reply)
+        if fetched.token is not None:
+            yield from self.flow(ops.Release(op.question, fetched.token))
 
     def _all(self, op: ops.Op[Any]) -> Flow[Any]:
         """One that is about all parts."""
         if isinstance(op, ops.Scan):
             return (yield from self._scan(op))
-        if isinstance(op, ops.Warm):
-            return (yield from self._warm(op))
         if isinstance(op, ops.Raw) and op.command == "LLMCACHE.WARM" and "PLAN" in op.rest:
             raise Unsupported("a plan belongs to one key: the parts of a split cache would all hand out all of it")
         told = []
@@ -132,44 +157,80 @@ class Server(Backend):
 
     def _warm(self, op: ops.Warm) -> Flow[Warmed]:
         places: dict[str, list[int]] = {}
+        alone: list[int] = []
         for position, item in enumerate(op.items):
-            places.setdefault(self._key(item.question.context), []).append(position)
-        stored, skipped, rejected = 0, 0, 0
+            if item.is_plain:
+                places.setdefault(self._key(item.question.context), []).append(position)
+            else:
+                alone.append(position)
+        stored, skipped = 0, 0
         errors: list[tuple[int, str]] = []
         for key, positions in places.items():
             part = ops.Warm(tuple(op.items[position] for position in positions), op.only_new)
             warmed = yield from self._one(part, key)
             stored, skipped = stored + warmed.stored, skipped + warmed.skipped
-            rejected += warmed.rejected
             errors += [(positions[position], why) for position, why in warmed.errors]
-        return Warmed(stored, skipped, rejected, tuple(sorted(errors)))
+        for position in alone:
+            try:
+                kept = yield from self.flow(op.items[position].alone(op.only_new))
+            except Refused as why:
+                errors.append((position, str(why)))
+            else:
+                stored, skipped = stored + kept, skipped + (not kept)
+        return Warmed(stored, skipped, len(errors), tuple(sorted(errors)))
 
     # The wire
 
-    def send(self, words: list[Word], key: str | None, timeout: float | None) -> Any:
+    def send(self, step: Send) -> Any:
         """Sends a command."""
         try:
-            if timeout and not self.cluster:
-                return self._send_patiently(words, timeout)
-            return self.client(timeout or 0.0).execute_command(*words)
+            if step.patience and not self.cluster:
+                return self._send_patiently(step.words, step.patience)
+            return self.client(step.patience).execute_command(*step.words)
         except Exception as error:
-            raise _meaning(error) from error
+            meaning = _meaning(error)
+            if isinstance(meaning, Dropped) and not self.cluster:
+                # The others that lie idle have most likely been lost with it.
+                for client in list(self._clients.values()):
+                    client.connection_pool.disconnect(inuse_connections=False)
+            raise meaning from error
 
-    async def asend(self, words: list[Word], key: str | None, timeout: float | None) -> Any:
+    async def asend(self, step: Send) -> Any:
         """Sends a command from an event loop."""
         try:
-            client = self.aclient(timeout or 0.0)
-            if not timeout:
-                return await client.execute_command(*words)
-            sent = asyncio.ensure_future(client.execute_command(*words))
-            try:
-                while not (await asyncio.wait({sent}, timeout=self._timeout))[0]:
-                    await self.aclient().ping()
-                return sent.result()
-            finally:
-                sent.cancel()
+            if not step.patience and step.undo is None:
+                return await self.aclient().execute_command(*step.words)
+            return await self._asend_patiently(step)
         except Exception as error:
-            raise _meaning(error) from error
+            meaning = _meaning(error)
+            if isinstance(meaning, Dropped) and not self.cluster:
+                for client in list(self._aclients[asyncio.get_running_loop()].values()):
+                    await client.connection_pool.disconnect(inuse_connections=False)
+            raise meaning from error
+
+    async def _asend_patiently(self, step: Send) -> Any:
+        sent = asyncio.ensure_future(self.aclient(step.patience).execute_command(*step.words))
+        try:
+            while not (await asyncio.wait({sent}, timeout=self._timeout))[0]:
+                await self.aclient().ping()
+        except asyncio.CancelledError:
+            if step.undo is not None:
+                background(self._take_back(sent, step.undo))
+            else:
+                sent.cancel()
+            raise
+        except BaseException:
+            sent.cancel()
+            raise
+        return sent.result()
+
+    async def _take_back(self, sent: asyncio.Future[Any], undo: Callable[[Any], Flow[Any]]) -> None:
+        """Undoes what is on its way already. What still waits ends with its connection."""
+        await asyncio.wait({sent}, timeout=_ON_ITS_WAY)
+        if sent.done() and not sent.cancelled() and sent.exception() is None:
+            await arun(undo(sent.result()))
+        else:
+            sent.cancel()
 
     def _send_patiently(self, words: list[Word], patience: float) -> Any:
         """Sends a command whose reply may take long, and asks meanwhile whether the server is there at all."""
@@ -192,6 +253,7 @@ class Server(Backend):
 
     def client(self, patience: float = 0.0) -> Any:
         """A client that waits so much longer for a reply than others."""
+        patience = _step(patience)
         with self._lock:
             if patience not in self._clients:
                 made: Callable[..., Any] = RedisCluster.from_url if self.cluster else redis.Redis.from_url
@@ -200,7 +262,14 @@ class Server(Backend):
 
     def aclient(self, patience: float = 0.0) -> Any:
         """The same for the running event loop."""
-        clients = self._aclients.setdefault(asyncio.get_running_loop(), {})
+        patience, loop = _step(patience), asyncio.get_running_loop()
+        clients = self._aclients.get(loop)
+        if clients is None:
+            with self._lock:
+                # Clients know their loop, so that neither would go by itself.
+                for one in [one for one in self._aclients if one.is_closed()]:
+                    del self._aclients[one]
+                clients = self._aclients.setdefault(loop, {})
         if patience not in clients:
             made: Callable[..., Any]
             made = AsyncRedisCluster.from_url if self.cluster else redis.asyncio.Redis.from_url
@@ -226,13 +295,29 @@ class Server(Backend):
             await client.aclose()
 
 
+def _step(patience: float) -> float:
+    """One of a few lengths, so that there are few clients."""
+    return 0.0 if patience <= 0 else float(2 ** math.ceil(math.log2(max(1.0, patience))))
+
+
+def _plain_replies(url: str) -> str:
+    """Without what would make the replies of a client's other than those that are read here."""
+    parts = urlsplit(url)
+    query = [(name, value) for name, value in parse_qsl(parts.query) if name not in ("decode_responses", "encoding")]
+    return url if not parts.query else urlunsplit(parts._replace(query=urlencode(query)))
+
+
 def _meaning(error: Exception) -> Exception:
     """What a client's exception means here."""
     if isinstance(error, LlmcacheError):
         return error
     said = str(error)
-    if isinstance(error, (exceptions.NoPermissionError, exceptions.DataError)):
+    if isinstance(error, (exceptions.NoPermissionError, exceptions.DataError, TypeError, ValueError)):
         return Refused(said)
+    if "too many connections" in said.lower():
+        return Crowded(said)
+    if type(error) is exceptions.ConnectionError or isinstance(error, ConnectionError):
+        return Dropped(said)
     gone = (
         exceptions.ConnectionError,
         exceptions.TimeoutError,
@@ -240,7 +325,7 @@ def _meaning(error: Exception) -> Exception:
         OSError,
         asyncio.TimeoutError,
     )
-    if isinstance(error, (*gone, exceptions.ClusterError, exceptions.RedisClusterException)):
+    if isinstance(error, (*gone, exceptions.ClusterError, exceptions.RedisClusterException, exceptions.TryAgainError)):
         return Unavailable(said or type(error).__name__)
     if isinstance(error, exceptions.ResponseError):
         if "unknown command" in said.lower():

@@ -10,10 +10,18 @@ import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from ..types import Unavailable
+from .forks import OfOneProcess
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger("llmcache")
 
@@ -58,20 +66,32 @@ class Shelf(ABC):
     slow = False
 
     @abstractmethod
+    def together(self) -> AbstractContextManager[Any]:
+        """What is done within happens at once for everybody else."""
+
+    @abstractmethod
     def get(self, id: str) -> Record | None:
         """The record of this id."""
 
     @abstractmethod
-    def use(self, record: Record) -> None:
-        """Notes that it was used just now, with its new counters."""
+    def use(self, id: str) -> None:
+        """Notes that it was a hit just now."""
 
     @abstractmethod
-    def put(self, record: Record) -> int:
-        """Keeps a record; how many others went for it."""
+    def put(self, record: Record) -> int | None:
+        """Keeps a record; how many others went for it. None where it is too large."""
 
     @abstractmethod
-    def remove(self, ids: Iterable[str]) -> int:
-        """Lets records go; how many."""
+    def age(self, ids: Iterable[str], now: int) -> None:
+        """Makes records stale that are still fresh."""
+
+    @abstractmethod
+    def remove(self, ids: Iterable[str]) -> None:
+        """Lets records go."""
+
+    @abstractmethod
+    def bury(self, id: str, now: int) -> None:
+        """Lets a record go if its time is over."""
 
     @abstractmethod
     def all(self) -> Iterator[Record]:
@@ -89,31 +109,38 @@ class Shelf(ABC):
         """Gives back what it holds."""
 
 
-class MemoryShelf(Shelf):
+class MemoryShelf(Shelf, OfOneProcess):
     """In this process."""
 
     def __init__(self, max_entries: int = 10_000, max_bytes: int = 64 << 20) -> None:
         self._max = (max_entries, max_bytes)
         self._records: OrderedDict[str, Record] = OrderedDict()
         self._bytes = 0
-        self._lock = threading.Lock()
+        self._of_this_process()
+
+    def begin_anew(self) -> None:
+        self._lock = threading.RLock()
+
+    def together(self) -> AbstractContextManager[Any]:
+        return self._lock
 
     def get(self, id: str) -> Record | None:
         with self._lock:
             return self._records.get(id)
 
-    def use(self, record: Record) -> None:
+    def use(self, id: str) -> None:
         with self._lock:
-            if record.id in self._records:
-                self._records[record.id] = record
-                self._records.move_to_end(record.id)
+            record = self._records.get(id)
+            if record is not None:
+                self._records[id] = replace(record, hits=record.hits + 1)
+                self._records.move_to_end(id)
 
-    def put(self, record: Record) -> int:
+    def put(self, record: Record) -> int | None:
+        most, bytes = self._max
         with self._lock:
             self._drop(record.id)
-            most, bytes = self._max
             if record.size > bytes or most < 1:
-                return 0
+                return None
             gone = 0
             while self._records and (len(self._records) >= most or self._bytes + record.size > bytes):
                 self._drop(next(iter(self._records)))
@@ -122,15 +149,27 @@ class MemoryShelf(Shelf):
             self._bytes += record.size
             return gone
 
-    def remove(self, ids: Iterable[str]) -> int:
+    def age(self, ids: Iterable[str], now: int) -> None:
         with self._lock:
-            return sum(self._drop(id) for id in list(ids))
+            for record in filter(None, map(self._records.get, ids)):
+                until = now if record.fresh_until is None else min(now, record.fresh_until)
+                self._records[record.id] = replace(record, fresh_until=until)
 
-    def _drop(self, id: str) -> bool:
+    def remove(self, ids: Iterable[str]) -> None:
+        with self._lock:
+            for id in ids:
+                self._drop(id)
+
+    def bury(self, id: str, now: int) -> None:
+        with self._lock:
+            record = self._records.get(id)
+            if record is not None and record.dead_at is not None and record.dead_at <= now:
+                self._drop(id)
+
+    def _drop(self, id: str) -> None:
         record = self._records.pop(id, None)
         if record is not None:
             self._bytes -= record.size
-        return record is not None
 
     def all(self) -> Iterator[Record]:
         with self._lock:
@@ -147,121 +186,221 @@ class MemoryShelf(Shelf):
 
 
 #: The format of a file. Those of another are put aside.
-FORMAT = 1
+FORMAT = 2
 
-_SCHEMA = f"""
-CREATE TABLE entries (id TEXT PRIMARY KEY, used INTEGER NOT NULL, size INTEGER NOT NULL, dead_at INTEGER,
-                      head TEXT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
-CREATE INDEX by_use ON entries (used, size);
-PRAGMA user_version = {FORMAT};
-"""
+_SCHEMA = (
+    """CREATE TABLE entries (name TEXT NOT NULL, id TEXT NOT NULL, used INTEGER NOT NULL, hits INTEGER NOT NULL,
+         size INTEGER NOT NULL, fresh_until INTEGER, dead_at INTEGER, head TEXT NOT NULL, body BLOB NOT NULL,
+         PRIMARY KEY (name, id)) WITHOUT ROWID""",
+    "CREATE INDEX by_use ON entries (name, used, size)",
+    "CREATE TABLE totals (name TEXT PRIMARY KEY, entries INTEGER NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TRIGGER came AFTER INSERT ON entries BEGIN
+         INSERT OR IGNORE INTO totals VALUES (new.name, 0, 0);
+         UPDATE totals SET entries = entries + 1, bytes = bytes + new.size WHERE name = new.name;
+       END""",
+    """CREATE TRIGGER went AFTER DELETE ON entries BEGIN
+         UPDATE totals SET entries = entries - 1, bytes = bytes - old.size WHERE name = old.name;
+       END""",
+    f"PRAGMA user_version = {FORMAT}",
+)
 
 
-class FileShelf(Shelf):
-    """In an SQLite file: plain columns and JSON, which can run nothing when read. Several processes may share it."""
+class FileShelf(Shelf, OfOneProcess):
+    """In an SQLite file: plain columns and JSON, which can run nothing when read. Several processes may share it, and
+    several caches, each with a name."""
 
     slow = True
 
-    def __init__(self, path: str | os.PathLike[str], max_entries: int = 100_000, max_bytes: int = 1 << 30) -> None:
-        self._path = Path(path)
+    def __init__(
+        self, path: str | os.PathLike[str], name: str = "", max_entries: int = 100_000, max_bytes: int = 1 << 30
+    ) -> None:
+        self._path, self._name = Path(path), name
         self._max = (max_entries, max_bytes)
-        self._lock = threading.Lock()
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db = self._open()
-        except sqlite3.DatabaseError as error:
-            aside = self._path.with_suffix(self._path.suffix + ".broken")
-            log.warning("llmcache: %s cannot be read (%s) and is put aside as %s", self._path, error, aside.name)
-            os.replace(self._path, aside)
-            for rest in ("-wal", "-shm"):
-                Path(f"{self._path}{rest}").unlink(missing_ok=True)
-            self._db = self._open()
+        self._db: sqlite3.Connection | None = self._open()
+        self._is_closed = False
+        self._of_this_process()
+
+    def begin_anew(self) -> None:
+        self._lock, self._depth = threading.RLock(), 0
+
+    def before_fork(self) -> None:
+        # SQLite must have no file open then, nor be at anything; whoever goes on opens it again.
+        self._lock.acquire()
+        if self._db is not None and self._depth == 0:
+            self._db.close()
+            self._db = None
+
+    def after_fork(self) -> None:
+        self._lock.release()
 
     def _open(self) -> sqlite3.Connection:
+        with _alone(self._path):
+            try:
+                return self._connect()
+            except sqlite3.DatabaseError as error:
+                # Its subclasses tell of locks, disks and permissions, not of what the file is.
+                if type(error) is not sqlite3.DatabaseError:
+                    raise
+                aside = f"{self._path}.broken"
+                log.warning("llmcache: %s cannot be read (%s) and is put aside as %s", self._path, error, aside)
+                for part in ("", "-wal", "-shm"):
+                    with suppress(FileNotFoundError):
+                        os.replace(f"{self._path}{part}", f"{aside}{part}")
+                return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=5.0, isolation_level=None, check_same_thread=False)
         try:
-            os.chmod(self._path, 0o600)
+            with suppress(PermissionError):
+                os.chmod(self._path, 0o600)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("BEGIN IMMEDIATE")
             (version,) = db.execute("PRAGMA user_version").fetchone()
             (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if tables == 0:
-                db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+                for statement in _SCHEMA:
+                    db.execute(statement)
             elif version != FORMAT:
                 raise sqlite3.DatabaseError(f"its format is {version}, not {FORMAT}")
-            else:
-                db.execute("SELECT id, used, size, dead_at, head, body FROM entries LIMIT 1").fetchone()
+            db.execute("COMMIT")
         except BaseException:
             db.close()
             raise
         return db
 
-    def get(self, id: str) -> Record | None:
-        with (
-            self._lock,
-            closing(self._db.execute("SELECT head, body FROM entries WHERE id = ?", (id,))) as rows,
-        ):
-            row = rows.fetchone()
-        return None if row is None else _read(*row)
-
-    def use(self, record: Record) -> None:
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            change = "UPDATE entries SET head = ?, used = (SELECT coalesce(max(used), 0) + 1 FROM entries) WHERE id = ?"
-            self._db.execute(change, (_head(record), record.id))
-
-    def put(self, record: Record) -> int:
-        most, bytes = self._max
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
+            if self._is_closed:
+                raise Unavailable(f"{self._path} is closed")
             try:
-                self._db.execute("DELETE FROM entries WHERE id = ?", (record.id,))
-                gone = 0
-                if record.size <= bytes and most >= 1:
-                    count, total = self._totals()
-                    while count and (count >= most or total + record.size > bytes):
-                        id, size = self._db.execute("SELECT id, size FROM entries ORDER BY used LIMIT 1").fetchone()
-                        self._db.execute("DELETE FROM entries WHERE id = ?", (id,))
-                        count, total, gone = count - 1, total - size, gone + 1
-                    self._db.execute(
-                        "INSERT INTO entries SELECT ?, coalesce(max(used), 0) + 1, ?, ?, ?, ? FROM entries",
-                        (record.id, record.size, record.dead_at, _head(record), record.response),
-                    )
-                self._db.execute("COMMIT")
+                if self._db is None:
+                    self._db = self._open()
+                yield self._db
+            except sqlite3.Error as error:
+                raise Unavailable(f"{self._path}: {error}") from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._reading() as db:
+            if self._depth == 0:
+                db.execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield db
+                if self._depth == 1:
+                    db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._depth == 1 and db.in_transaction:
+                    db.execute("ROLLBACK")
                 raise
+            finally:
+                self._depth -= 1
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        with self._writing():
+            yield
+
+    def get(self, id: str) -> Record | None:
+        with self._reading() as db:
+            row = db.execute(f"SELECT {_COLUMNS} FROM entries WHERE name = ? AND id = ?", (self._name, id)).fetchone()
+        return None if row is None else self._read(row)
+
+    def use(self, id: str) -> None:
+        with self._writing() as db:
+            db.execute(
+                "UPDATE entries SET hits = hits + 1, used = (SELECT max(used) + 1 FROM entries WHERE name = ?1) "
+                "WHERE name = ?1 AND id = ?2",
+                (self._name, id),
+            )
+
+    def put(self, record: Record) -> int | None:
+        most, bytes = self._max
+        with self._writing() as db:
+            db.execute("DELETE FROM entries WHERE name = ? AND id = ?", (self._name, record.id))
+            if record.size > bytes or most < 1:
+                return None
+            gone = 0
+            count, total = self.totals()
+            while count and (count >= most or total + record.size > bytes):
+                oldest = "SELECT id, size FROM entries WHERE name = ? ORDER BY used LIMIT 1"
+                id, size = db.execute(oldest, (self._name,)).fetchone()
+                db.execute("DELETE FROM entries WHERE name = ? AND id = ?", (self._name, id))
+                count, total, gone = count - 1, total - size, gone + 1
+            times = (record.size, record.fresh_until, record.dead_at)
+            db.execute(
+                "INSERT INTO entries SELECT ?1, ?2, coalesce(max(used), 0) + 1, ?3, ?4, ?5, ?6, ?7, ?8 "
+                "FROM entries WHERE name = ?1",
+                (self._name, record.id, record.hits, *times, _head(record), record.response),
+            )
             return gone
 
-    def remove(self, ids: Iterable[str]) -> int:
-        with self._lock:
-            return sum(self._db.execute("DELETE FROM entries WHERE id = ?", (id,)).rowcount for id in list(ids))
+    def age(self, ids: Iterable[str], now: int) -> None:
+        with self._writing() as db:
+            db.executemany(
+                "UPDATE entries SET fresh_until = min(coalesce(fresh_until, ?1), ?1) WHERE name = ?2 AND id = ?3",
+                [(now, self._name, id) for id in ids],
+            )
+
+    def remove(self, ids: Iterable[str]) -> None:
+        with self._writing() as db:
+            db.executemany("DELETE FROM entries WHERE name = ? AND id = ?", [(self._name, id) for id in ids])
+
+    def bury(self, id: str, now: int) -> None:
+        with self._writing() as db:
+            db.execute("DELETE FROM entries WHERE name = ? AND id = ? AND dead_at <= ?", (self._name, id, now))
 
     def all(self) -> Iterator[Record]:
-        with self._lock:
-            rows = self._db.execute("SELECT head, body FROM entries ORDER BY used").fetchall()
-        return (_read(*row) for row in rows)
+        with self._reading() as db:
+            rows = db.execute(f"SELECT {_COLUMNS} FROM entries WHERE name = ? ORDER BY used", (self._name,)).fetchall()
+        return filter(None, map(self._read, rows))
 
     def totals(self) -> tuple[int, int]:
-        with self._lock:
-            return self._totals()
-
-    def _totals(self) -> tuple[int, int]:
-        count, total = self._db.execute("SELECT count(*), coalesce(sum(size), 0) FROM entries").fetchone()
-        return int(count), int(total)
+        with self._reading() as db:
+            row = db.execute("SELECT entries, bytes FROM totals WHERE name = ?", (self._name,)).fetchone()
+        return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
     def clear(self) -> None:
-        with self._lock:
-            self._db.execute("DELETE FROM entries")
+        with self._writing() as db:
+            db.execute("DELETE FROM entries WHERE name = ?", (self._name,))
 
     def close(self) -> None:
         with self._lock:
-            self._db.close()
+            self._is_closed = True
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    def _read(self, row: tuple[Any, ...]) -> Record | None:
+        id, hits, fresh_until, dead_at, head, body = row
+        try:
+            told: dict[str, Any] = json.loads(head)
+            known = {"id": id, "hits": hits, "fresh_until": fresh_until, "dead_at": dead_at, "response": bytes(body)}
+            return Record(**(told | known | {"tags": tuple(told["tags"])}))
+        except (KeyError, TypeError, ValueError):
+            log.warning("llmcache: an answer in %s cannot be read and is left out", self._path)
+            return None
+
+
+_COLUMNS = "id, hits, fresh_until, dead_at, head, body"
 
 
 def _head(record: Record) -> str:
-    return json.dumps(asdict(replace(record, response=b"")) | {"response": None})
+    told = asdict(replace(record, response=b""))
+    for name in ("id", "hits", "fresh_until", "dead_at", "response"):
+        del told[name]
+    return json.dumps(told)
 
 
-def _read(head: str, body: bytes) -> Record:
-    told: dict[str, Any] = json.loads(head)
-    return Record(**(told | {"response": bytes(body), "tags": tuple(told["tags"])}))
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """No other process opens this file meanwhile, where the system can see to that."""
+    if fcntl is None:
+        yield
+        return
+    with open(f"{path}.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -12,9 +14,12 @@ import threading
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, NoReturn
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TextIO
+from urllib.parse import urlsplit
 
 import typer
+from redis.connection import parse_url
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
@@ -29,14 +34,30 @@ UsageError: type[Any] = typer.BadParameter.__mro__[1]
 ClickException: type[Any] = typer.BadParameter.__mro__[2]
 
 
+_HERE = "redis://localhost:6379"
+
+
 class CliError(Exception):
     """What went wrong, in one line."""
+
+
+class _Enough(Exception):
+    """Whoever read has enough."""
 
 
 class Commands(TyperGroup):
     """Commands whose errors are one line and an exit code."""
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # Click would make it an exit code of its own.
+            raise _Enough from error
+
     def main(self, *args: Any, **more: Any) -> NoReturn:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             code = super().main(*args, **(more | {"standalone_mode": False}))
             sys.stdout.flush()
@@ -48,8 +69,8 @@ class Commands(TyperGroup):
             code = 1
         except (typer.Abort, KeyboardInterrupt):
             code = 130
-        except BrokenPipeError:
-            # Whoever read has enough. What is still in the buffer has nowhere to go.
+        except (_Enough, BrokenPipeError):
+            # What is still in the buffer has nowhere to go.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
         except (CliError, LlmcacheError, RedisError, ValueError) as error:
@@ -83,12 +104,36 @@ class Session:
     name: str
     cluster: bool
 
-    def cache(self, name: str | None = None) -> Cache:
-        """A cache whose failures are told, not bridged."""
-        url = self.url or "redis://localhost:6379"
+    def cache(self, name: str | None = None, create: bool = False) -> Cache:
+        """A cache whose failures are told, not bridged. One in a file is made only if it is to be filled."""
+        url, name = self.url or _HERE, name or self.name
+        kind, _, path = url.partition(":")
+        if kind == "file" and path and not create and not Path(path.removeprefix("//")).exists():
+            # Nothing is in it, and who only looks leaves no file behind.
+            url = "memory:"
+        if kind in ("memory", "file"):
+            return Cache(url, name)
+        # It refuses what cannot be read.
+        self.place()
+        return Cache(url, name, fallback=None, cluster=self.cluster)
+
+    def place(self) -> str:
+        """Where it is, without who asks."""
+        url = self.url or _HERE
         if url.startswith(("memory:", "file:")):
-            return Cache(url, name or self.name)
-        return Cache(url, name or self.name, fallback=None, cluster=self.cluster)
+            return url
+        try:
+            parts = urlsplit(url)
+            # A password with one of /?# ends too soon, and the rest of it is taken for a place.
+            if parts.scheme != "unix" and "@" in parts.path + parts.query + parts.fragment:
+                raise ValueError
+            told: dict[str, Any] = parse_url(url.replace("+cluster", "", 1))  # type: ignore[no-untyped-call]
+        except ValueError:
+            schemes = "redis://, rediss://, unix://, redis+cluster://, memory: or file:PATH"
+            signs = "in names and passwords / is %2F, @ is %40, : is %3A, # is %23, ? is %3F, % is %25"
+            raise CliError(f"the URL cannot be read: it begins with {schemes}; {signs}") from None
+        host = told.get("path") or f"{told.get('host', 'localhost')}:{told.get('port', 6379)}"
+        return f"{host}/{told.get('db', 0)}"
 
 
 def _version(wanted: bool) -> None:
@@ -164,7 +209,26 @@ def pairs(rows: Mapping[str, Any]) -> None:
 
 def tell(value: Any) -> None:
     """A value for scripts."""
-    print(json.dumps(value, default=_plain, ensure_ascii=False))
+    print(line(value, sys.stdout))
+
+
+def line(value: Any, out: TextIO) -> str:
+    """A value as JSON on one line: of ASCII where it has to be, and on a terminal nothing to obey."""
+    told = json.dumps(value, default=_plain, ensure_ascii=codecs.lookup(out.encoding or "ascii").name != "utf-8")
+    if told.isprintable() or not out.isatty():
+        return told
+    return "".join(char if char.isprintable() else _escape(char) for char in told)
+
+
+def _escape(char: str) -> str:
+    return "\\u007f" if char == "\x7f" else json.dumps(char)[1:-1]
+
+
+def stdout() -> TextIO:
+    """Standard output for files that are UTF-8 wherever they come from."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    return sys.stdout
 
 
 def _plain(value: Any) -> Any:
@@ -198,6 +262,10 @@ def unportable(value: Any) -> bytes:
     raise ValueError("neither text nor base64")
 
 
+#: What asks for an end; on some systems nobody hangs up.
+_ENDS = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
+
+
 class Stop:
     """Whether somebody wants an end. The first signal asks for it, the second one does not ask."""
 
@@ -206,7 +274,9 @@ class Stop:
         self.signal: int | None = None
 
     def __enter__(self) -> Stop:
-        self._before = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        # What is ignored, as under nohup, stays ignored.
+        heard = [number for number in _ENDS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._hear) for number in {signal.SIGINT, *heard}}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,7 +7,7 @@ import itertools
 import json
 import sys
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ import typer
 
 from .. import Answer, Explanation
 from ..question import Prompt
-from . import human
+from . import human, items
 from .app import app, note, pairs, session, show, tell
 
 Model = Annotated[str, typer.Option("--model", "-m", help="The model.")]
@@ -55,6 +55,13 @@ def identity(request: bool, model: str, system: str, params: str, scope: str) ->
     if params:
         context["params"] = objects(params, "--params")
     return {name: value for name, value in context.items() if value}
+
+
+def named(**selectors: str | list[str] | None) -> None:
+    """Refuses selectors that are empty: whoever says `--scope "$UNSET"` does not mean all scopes."""
+    for name, value in selectors.items():
+        if value == "" or (value and "" in value and not isinstance(value, str)):
+            raise typer.BadParameter(f"--{name} is empty")
 
 
 def terms(similar: bool, exact: bool, threshold: float | None) -> dict[str, Any]:
@@ -161,7 +168,7 @@ def set_(
         "tokens": tokens,
         "meta": objects(meta, "--meta") if meta else None,
     }
-    with session(context).cache() as cache:
+    with session(context).cache(create=True) as cache:
         kept = cache.set(
             asked,
             told or "",
@@ -177,9 +184,9 @@ def set_(
 def dollars(text: str | None) -> Decimal | None:
     """US dollars that somebody typed."""
     try:
-        return None if text is None else Decimal(text)
-    except InvalidOperation as error:
-        raise typer.BadParameter(f"a cost is a number of US dollars, got {text!r}") from error
+        return None if text is None else items.dollars(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 @app.command()
@@ -251,6 +258,7 @@ def invalidate(
     as_json: Json = False,
 ) -> None:
     """Take back the entries that meet all that is said."""
+    named(prompt=prompt, tag=tag, model=model, scope=scope, type=type, strategy=strategy, match=match)
     given = (prompt, tag, model, scope, type, strategy, match, older_than)
     if not everything and all(value in (None, []) for value in given):
         raise typer.BadParameter("say which entries are meant, or --all")
@@ -287,6 +295,7 @@ def scan(
     as_json: Json = False,
 ) -> None:
     """List entries. With --json one object on each line."""
+    named(match=match, tag=tag, model=model, scope=scope)
     with session(context).cache() as cache:
         found = cache.scan(match=match, tag=tag, model=model, scope=scope, count=1000)
         rows: list[tuple[Any, ...]] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -69,11 +68,6 @@ def seconds(number: Number) -> str:
     return f"{_three(value / 31_536_000)} y"
 
 
-def moment(milliseconds: int) -> str:
-    """A point of Unix time, here."""
-    return datetime.fromtimestamp(milliseconds / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
-
-
 def clean(value: Any) -> str:
     """Text that a terminal takes for nothing but text: control characters of prompts are shown, not obeyed."""
     return "".join(char if char.isprintable() else _shown(char) for char in str(value))
@@ -89,7 +83,7 @@ def _shown(char: str) -> str:
     if char in "\n\t":
         return char
     code = ord(char)
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
 
 
 def _three(value: float) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,10 @@ from ..ops import Keep
 from ..question import Question, canonical
 from .app import CliError
 
-_TEXTS = frozenset(["strategy", "type"])
-_NUMBERS = frozenset(["ex", "px", "exat", "pxat", "ttl", "stale", "latency", "cost"])
+#: What may be told of an answer, by the names of `Keep`.
+KEPT = frozenset(["strategy", "ttl", "persist", "stale", "type", "tags", "tokens", "cost", "latency", "meta"])
+_KEEP = KEPT | {"ex", "px", "exat", "pxat", "keepttl"}
 _FLAGS = frozenset(["persist", "keepttl"])
-_KEEP = _TEXTS | _NUMBERS | _FLAGS | {"tags", "tokens", "meta"}
 _QUESTION = frozenset(["prompt", "request", "model", "system", "params", "scope"])
 #: What may stand in columns of CSV as JSON.
 _NESTED = frozenset(["request", "params", "meta", "tokens"])
@@ -37,23 +40,24 @@ class WarmItem:
     key: str
 
 
-def read(path: Path, defaults: Mapping[str, Any], name: str) -> Iterator[WarmItem]:
+def read(path: Path, defaults: Mapping[str, Any]) -> Iterator[WarmItem]:
     """All items of a file. `defaults` are told where a line does not say otherwise."""
     lines = _csv(path) if path.suffix.lower() == ".csv" else _jsonl(path)
     for line, fields in lines:
         try:
-            yield _item(line, fields, defaults, name)
+            yield _item(line, fields, defaults)
         except (ValueError, TypeError) as error:
             raise CliError(f"{path}:{line}: {error}") from error
 
 
 def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open(encoding="utf-8") as file:
-        for line, text in enumerate(file, 1):
-            if not text.strip():
+    with path.open("rb") as file:
+        for line, data in enumerate(file, 1):
+            data = data.removeprefix(codecs.BOM_UTF8) if line == 1 else data
+            if not data.strip():
                 continue
             try:
-                fields = json.loads(text)
+                fields = json.loads(data.decode())
             except ValueError as error:
                 raise CliError(f"{path}:{line}: no JSON: {error}") from error
             if not isinstance(fields, dict):
@@ -63,7 +67,7 @@ def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     csv.field_size_limit(1 << 27)
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.DictReader(file)
         for row in rows:
             if None in row:
@@ -88,12 +92,14 @@ def _cell(name: str, value: str) -> Any:
     return value
 
 
-def _item(line: int, given: Mapping[str, Any], defaults: Mapping[str, Any], name: str) -> WarmItem:
+def _item(line: int, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> WarmItem:
     unknown = set(given) - _KEEP - _QUESTION - {"response"}
     if unknown:
         raise ValueError(f"unknown key {min(unknown)!r}")
     if ("prompt" in given) == ("request" in given):
         raise ValueError("an item needs a prompt or a request")
+    # Half a pair of surrogates is JSON, but no text.
+    json.dumps(given, ensure_ascii=False).encode()
     own = {key for key in ("ex", "px", "exat", "pxat", "ttl", "persist", "keepttl", "strategy") if key in given}
     told = {key: value for key, value in defaults.items() if not (own and key in ("ttl", "persist", "strategy"))}
     if "request" in given:
@@ -102,7 +108,7 @@ def _item(line: int, given: Mapping[str, Any], defaults: Mapping[str, Any], name
     response = told.pop("response", None)
     question = _question(told)
     data = None if response is None else _response(response)
-    named = canonical([name, {key: value for key, value in told.items()}, None if data is None else data.hex()])
+    named = canonical([told, None if data is None else data.hex()])
     return WarmItem(line, question, data, _keep(told), hashlib.sha256(named.encode()).hexdigest()[:24])
 
 
@@ -130,52 +136,68 @@ def _response(value: Any) -> bytes:
 
 
 def _keep(told: Mapping[str, Any]) -> Keep:
-    keep: dict[str, Any] = {key: told[key] for key in ("strategy", "type", "cost", "meta") if key in told}
-    numbers = {key: float(told[key]) for key in _NUMBERS - {"cost"} if key in told}
-    keep |= {key: numbers[key] for key in ("stale", "latency", "ttl") if key in numbers}
-    if "ex" in numbers:
-        keep["ttl"] = numbers["ex"]
-    if "px" in numbers:
-        keep["ttl"] = numbers["px"] / 1000
-    if "exat" in numbers:
-        keep["expires_at"] = int(numbers["exat"] * 1000)
-    if "pxat" in numbers:
-        keep["expires_at"] = int(numbers["pxat"])
-    if isinstance(keep.get("meta"), str):
-        keep["meta"] = json.loads(keep["meta"])
-    if told.get("tags"):
-        if not isinstance(told["tags"], list):
-            raise ValueError("tags must be an array of texts")
-        keep["tags"] = tuple(map(str, told["tags"]))
-    if told.get("tokens"):
-        into, out = told["tokens"]
-        keep["tokens"] = (int(into), int(out))
-    keep["persist"] = bool(told.get("persist"))
-    keep["keep_ttl"] = bool(told.get("keepttl"))
-    return Keep(**keep)
+    keep = kept({name: told[name] for name in KEPT if told.get(name) is not None})
+    if "ex" in told:
+        keep["ttl"] = _number("ex", told["ex"])
+    if "px" in told:
+        keep["ttl"] = _number("px", told["px"]) / 1000
+    if "exat" in told:
+        keep["expires_at"] = int(_number("exat", told["exat"]) * 1000)
+    if "pxat" in told:
+        keep["expires_at"] = int(_number("pxat", told["pxat"]))
+    return Keep(**keep, keep_ttl=bool(told.get("keepttl")))
 
 
-class State:
-    """What is done already, in a file beside: whoever is killed goes on from there."""
+def kept(told: Mapping[str, Any]) -> dict[str, Any]:
+    """How an answer is to be kept, by the names of `Keep`, as a file or a model told it."""
+    keep: dict[str, Any] = {}
+    for name, value in told.items():
+        match name:
+            case "strategy" | "type":
+                if not isinstance(value, str):
+                    raise ValueError(f"{name} must be a text")
+                keep[name] = value
+            case "ttl" | "stale" | "latency":
+                keep[name] = _number(name, value)
+            case "persist":
+                keep[name] = bool(value)
+            case "cost":
+                keep[name] = dollars(value)
+            case "tags" if value:
+                if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+                    raise ValueError("tags must be an array of texts")
+                keep[name] = tuple(map(str, value))
+            case "tokens" if value:
+                keep[name] = _tokens(value)
+            case "meta":
+                keep[name] = json.loads(value) if isinstance(value, str) else value
+    return keep
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.done: set[str] = set()
-        if path.exists():
-            # The last line of one who was killed may be half.
-            self.done = {line for line in path.read_text("ascii", "replace").split("\n") if len(line) == 24}
-        self._file = path.open("a", encoding="ascii")
-        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-            self._file.write("\n")
 
-    def add(self, keys: list[str]) -> None:
-        """Notes that these are done; when this returns, a kill does not undo it."""
-        self._file.write("".join(f"{key}\n" for key in keys))
-        self._file.flush()
-        self.done.update(keys)
+def dollars(value: Any) -> Decimal:
+    """US dollars that somebody typed or told."""
+    try:
+        cost = Decimal(str(value))
+    except InvalidOperation:
+        cost = Decimal("NaN")
+    if not cost.is_finite():
+        raise ValueError(f"a cost is a number of US dollars, got {value!r}")
+    return cost
 
-    def close(self, forget: bool) -> None:
-        """No more comes. With `forget` all is done and nothing is to be gone on with."""
-        self._file.close()
-        if forget:
-            self.path.unlink(missing_ok=True)
+
+def _number(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be a number: {error}") from error
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    return number
+
+
+def _tokens(value: Any) -> tuple[int, int]:
+    try:
+        into, out = map(int, value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"tokens must be two numbers, in and out, got {value!r}") from error
+    return into, out

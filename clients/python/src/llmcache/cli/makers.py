@@ -10,6 +10,7 @@ import os
 import random
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -19,11 +20,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import Cache
-from ..options import tags
 from ..question import Question
 from .app import CliError, Stop
-
-_KEPT = frozenset(["strategy", "ttl", "persist", "stale", "type", "tags", "tokens", "cost", "latency", "meta"])
+from .items import KEPT, kept
 
 
 class MakeFailed(Exception):
@@ -63,29 +62,58 @@ def _command(command: str, timeout: float, structured: bool) -> Maker:
         told = {"MODEL": question.model_name(), "SYSTEM": question.system, "SCOPE": question.scope}
         told["PARAMS"] = json.dumps(question.params) if question.params else ""
         environment = {f"LLMCACHE_{name}": value.replace("\0", "") for name, value in told.items()}
-        try:
-            # A session of its own: Ctrl-C is ours, what is under way is finished.
-            done = subprocess.run(
-                words,
-                input=asked.encode() if isinstance(asked, str) else asked,
-                capture_output=True,
-                timeout=timeout,
-                env=os.environ | environment,
-                start_new_session=True,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise MakeFailed(f"no answer within {timeout:g} s") from error
-        except OSError as error:
-            raise CliError(f"{words[0]}: {error.strerror}") from error
-        if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise MakeFailed(said[-1] if said else f"exit status {done.returncode}")
-        response = done.stdout.removesuffix(b"\n")
+        code, out, err = _run(words, asked.encode() if isinstance(asked, str) else asked, timeout, environment)
+        if code:
+            said = err.decode("utf-8", "replace").strip().splitlines()
+            raise MakeFailed(said[-1] if said else f"exit status {code}")
+        response = out.removesuffix(b"\n")
         if not response:
             raise MakeFailed("the program printed nothing")
         return _structured(response) if structured else Made(response)
 
     return make
+
+
+#: The programs that run now.
+_running: set[subprocess.Popen[bytes]] = set()
+
+
+def _run(words: list[str], data: bytes, timeout: float, environment: Mapping[str, str]) -> tuple[int, bytes, bytes]:
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    try:
+        # A session of its own: Ctrl-C is ours, what is under way is finished.
+        process = subprocess.Popen(words, env=os.environ | environment, start_new_session=True, **pipes)
+    except OSError as error:
+        raise CliError(f"{words[0]}: {error.strerror}") from error
+    with process:
+        _running.add(process)
+        try:
+            out, err = process.communicate(data, timeout)
+        except subprocess.TimeoutExpired as error:
+            raise MakeFailed(f"no answer within {timeout:g} s") from error
+        finally:
+            if process.returncode is None:
+                _kill(process)
+            _running.discard(process)
+    return process.returncode, out, err
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Ends a program with all that it has started."""
+    try:
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    except ProcessLookupError:
+        # It is over by itself.
+        pass
+
+
+def kill_all() -> None:
+    """Ends all programs that run."""
+    for process in list(_running):
+        _kill(process)
 
 
 def _function(name: str) -> Maker:
@@ -105,7 +133,7 @@ def _function(name: str) -> Maker:
             if inspect.isawaitable(told):
                 told = asyncio.run(_finish(told))
         except Exception as error:
-            raise MakeFailed(f"{type(error).__name__}: {error}") from error
+            raise MakeFailed(named(error)) from error
         return _made(told)
 
     return make
@@ -125,17 +153,20 @@ def _structured(data: bytes) -> Made:
     return _made(told)
 
 
+def named(error: BaseException) -> str:
+    """An exception of somebody else's."""
+    return f"{type(error).__name__}: {error}"
+
+
 def _made(told: Any) -> Made:
     """What a function answers: a text, bytes, a response as JSON; or a mapping of a response and what is known."""
-    if isinstance(told, Mapping) and "response" in told and set(told) <= _KEPT | {"response"}:
-        keep = {name: value for name, value in told.items() if name != "response" and value is not None}
-        if "tokens" in keep:
-            into, out = keep["tokens"]
-            keep["tokens"] = (int(into), int(out))
-        if "tags" in keep:
-            keep["tags"] = tags(keep["tags"])
-        return Made(_bytes(told["response"]), keep)
-    return Made(_bytes(told))
+    try:
+        if isinstance(told, Mapping) and "response" in told and set(told) <= KEPT | {"response"}:
+            known = {name: value for name, value in told.items() if name != "response" and value is not None}
+            return Made(_bytes(told["response"]), kept(known))
+        return Made(_bytes(told))
+    except (TypeError, ValueError) as error:
+        raise MakeFailed(str(error)) from error
 
 
 def _bytes(response: Any) -> bytes:

@@ -57,10 +57,6 @@ class Identity:
         return next((shape for shape in SHAPES if self.id(shape) == id), None)
 
 
-class Untold(Exception):
-    """Why something cannot be told again."""
-
-
 def request(identity: Identity, shape: int) -> dict[str, Any]:
     """A body that has this identity."""
     body: dict[str, Any] = json.loads(identity.params) if identity.params else {}

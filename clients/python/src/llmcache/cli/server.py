@@ -23,10 +23,9 @@ def server(cache: Cache) -> Server:
 def caches(settings: Session) -> list[str]:
     """The names of all caches."""
     with settings.cache() as cache:
-        found = [
-            key.decode("utf-8", "replace") for key in server(cache).client().scan_iter(count=1000, _type="llm-cache")
-        ]
-    return sorted({key.rpartition(":{")[0] if settings.cluster else key for key in found})
+        asked = server(cache)
+        found = [key.decode("utf-8", "replace") for key in asked.client().scan_iter(count=1000, _type="llm-cache")]
+    return sorted({key.rpartition(":{")[0] if asked.cluster else key for key in found})
 
 
 def describe(cache: Cache) -> str:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +22,7 @@ from rich.text import Text
 
 from .. import Cache, Entry, LlmcacheError, Stats, Unavailable
 from . import human
-from .app import CliError, app, console, is_live, session, tell
+from .app import CliError, Stop, app, console, is_live, session, tell
 from .entries import Json
 from .sample import hottest
 from .server import caches as all_caches
@@ -60,19 +60,14 @@ def top(
     chosen = names or ([*all_caches(settings)] if every else [settings.name])
     if not chosen:
         raise CliError("there is no cache on this server")
-    caches = [settings.cache(name) for name in chosen]
-    server(caches[0])
-    watch = Watch(caches, prompts, sample)
-    try:
+    with ExitStack() as opened, Stop() as stop:
+        caches = [opened.enter_context(settings.cache(name)) for name in chosen]
+        server(caches[0])
+        watch = Watch(caches, prompts, sample)
         if as_json or once or not is_live():
-            _plainly(watch, interval, once, as_json)
+            _plainly(watch, interval, once, as_json, stop)
         else:
-            _live(watch, interval)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        for cache in caches:
-            cache.close()
+            _live(watch, interval, stop)
 
 
 class Watch:
@@ -111,17 +106,31 @@ class Watch:
         return rate
 
 
-def _plainly(watch: Watch, interval: float, once: bool, as_json: bool) -> None:
-    while True:
-        frames = watch.frames()
+def _plainly(watch: Watch, interval: float, once: bool, as_json: bool, stop: Stop) -> None:
+    seen_server = False
+    while not stop.wanted:
+        told: dict[str, Any] = {"at": round(time.time() * 1000)}
+        try:
+            frames = watch.frames()
+            picture, seen_server = draw(frames, watch), True
+            told["caches"] = [_told(frame) for frame in frames]
+        except Unavailable as error:
+            # It outlives a restart of the server, but says at once that it was never there.
+            if once or not seen_server:
+                raise
+            picture, told["error"] = _away(error), str(error)
         if as_json:
-            tell({"at": round(time.time() * 1000), "caches": [_told(frame) for frame in frames]})
+            tell(told)
         else:
-            console().print(draw(frames, watch))
+            console().print(picture)
         sys.stdout.flush()
         if once:
             return
-        time.sleep(interval)
+        stop.wait(interval)
+
+
+def _away(error: Unavailable) -> RenderableType:
+    return Text(f"The server cannot be reached: {human.clean(error)}", style="red")
 
 
 def _told(frame: Frame) -> dict[str, Any]:
@@ -129,27 +138,25 @@ def _told(frame: Frame) -> dict[str, Any]:
     return {"name": frame.name, "stats": frame.stats, "last_minute": frame.minute, "hottest": hot}
 
 
-def _live(watch: Watch, interval: float) -> None:
-    with _keys() as pressed, Live(console=console(), screen=True, auto_refresh=False) as live:
-        while True:
+def _live(watch: Watch, interval: float, stop: Stop) -> None:
+    with _keys(stop), Live(console=console(), screen=True, auto_refresh=False) as live:
+        while not stop.wanted:
             try:
-                picture: RenderableType = draw(watch.frames(), watch)
+                picture = draw(watch.frames(), watch)
             except Unavailable as error:
-                picture = Text(f"The server cannot be reached: {human.clean(error)}", style="red")
+                picture = _away(error)
             except LlmcacheError as error:
                 live.stop()
                 raise CliError(str(error)) from error
             live.update(Padding(picture, (0, 1)), refresh=True)
-            if pressed.wait(interval):
-                return
+            stop.wait(interval)
 
 
 @contextmanager
-def _keys() -> Iterator[threading.Event]:
-    """Whether q was pressed."""
-    pressed = threading.Event()
+def _keys(stop: Stop) -> Iterator[None]:
+    """Meanwhile q asks for an end."""
     if not sys.stdin.isatty():
-        yield pressed
+        yield
         return
     import termios
     import tty
@@ -158,17 +165,29 @@ def _keys() -> Iterator[threading.Event]:
     before = termios.tcgetattr(number)
     over = threading.Event()
 
+    def ready(seconds: float) -> bool:
+        return bool(select.select([number], [], [], seconds)[0])
+
     def listen() -> None:
         while not over.is_set():
-            ready, _, _ = select.select([number], [], [], 0.1)
-            if ready and os.read(number, 1) in (b"q", b"Q", b"\x1b", b""):
-                pressed.set()
+            if not ready(0.1):
+                continue
+            try:
+                keys = os.read(number, 1024)
+                if keys == b"\x1b" and ready(0.05):
+                    # An arrow or the like, which begins as the escape key does.
+                    keys += os.read(number, 1024)
+            except OSError:
+                keys = b""
+            if keys in (b"", b"\x1b") or (keys[:1] != b"\x1b" and set(keys) & set(b"qQ")):
+                stop.event.set()
+                return
 
     tty.setcbreak(number)
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
     try:
-        yield pressed
+        yield
     finally:
         over.set()
         thread.join()

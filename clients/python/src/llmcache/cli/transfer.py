@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
 from .. import Cache, Refused, Unavailable
 from . import human
-from .app import CliError, Stop, app, note, session, tell
-from .entries import Json
+from .app import CliError, Stop, app, line, note, session, stdout, tell
+from .entries import Json, named
+from .notes import Notes
 from .portable import PLAIN, SHAPES, ExplainId, Identity, RawEntry, RawScan, Restore, RestoreFor, request, tell_entry
 from .server import info, server
 from .warm import Bar
@@ -33,25 +37,15 @@ def export_(
     scope: Annotated[str | None, typer.Option(help="In this scope.")] = None,
 ) -> None:
     """Write all entries as lines of JSON. What is stale already is left out."""
+    named(match=match, tag=tag, model=model, scope=scope)
     settings = session(context)
-    to_file = file is not None and str(file) != "-"
     with settings.cache() as cache, Stop() as stop:
         writer = Writer(cache, RawScan(count=500, match=match, tag=tag, model=model, scope=scope))
-        if to_file:
-            assert file is not None
-            # A file is whole or not there.
-            half = file.with_name(file.name + ".part")
-            try:
-                with half.open("w", encoding="utf-8") as out:
-                    writer.write(out, stop)
-                    out.flush()
-                    os.fsync(out.fileno())
-                if not stop.wanted:
-                    half.replace(file)
-            finally:
-                half.unlink(missing_ok=True)
+        if file is None or str(file) == "-":
+            writer.write(stdout(), stop)
         else:
-            writer.write(sys.stdout, stop)
+            with _whole(file, stop) as out:
+                writer.write(out, stop)
     if stop.wanted:
         note("llmcache: interrupted")
         raise typer.Exit(130)
@@ -59,10 +53,34 @@ def export_(
         note("llmcache: the server does not tell vectors: imported entries are matched exactly only")
     told = f"llmcache: {writer.written:,} entries"
     told += f", {writer.stale:,} stale ones left out" if writer.stale else ""
-    note(told)
+    note(f"{told}; without stale windows, feedback, and how long it took to make what was never hit")
     if writer.untold:
         note(f"llmcache: {writer.untold:,} requests could not be told again: import leaves them out")
         raise typer.Exit(1)
+
+
+@contextmanager
+def _whole(file: Path, stop: Stop) -> Iterator[TextIO]:
+    """A file to write: in the end it is whole, or as it was. What is no file, such as a pipe, is written as it is."""
+    if file.exists() and not file.is_file():
+        with file.open("w", encoding="utf-8") as out:
+            yield out
+        return
+    file = file.resolve()
+    half = file.with_name(file.name + ".part")
+    half.unlink(missing_ok=True)
+    try:
+        # Prompts and answers are private, unless somebody has said otherwise.
+        with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        if not stop.wanted:
+            if file.exists():
+                shutil.copymode(file, half)
+            half.replace(file)
+    finally:
+        half.unlink(missing_ok=True)
 
 
 class Writer:
@@ -73,11 +91,11 @@ class Writer:
         self.written = self.stale = self.untold = 0
         self.loses_vectors = False
 
-    def write(self, out: IO[str], stop: Stop) -> None:
+    def write(self, out: TextIO, stop: Stop) -> None:
         """All of them."""
         cursor, first = "0", True
         self.loses_vectors = info(self.cache)["similarity"] == "vector"
-        print(json.dumps({"format": _FORMAT, "cache": self.cache.name, "at": _now()}), file=out)
+        print(line({"format": _FORMAT, "cache": self.cache.name, "at": _now()}, out), file=out)
         while (first or cursor != "0") and not stop.wanted:
             first = False
             pages = self.pages
@@ -90,7 +108,7 @@ class Writer:
                 if entry["stale"]:
                     self.stale += 1
                     continue
-                print(json.dumps(self._told(entry), ensure_ascii=False), file=out)
+                print(line(self._told(entry), out), file=out)
                 self.written += 1
 
     def _told(self, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,18 +139,25 @@ def import_(
 ) -> None:
     """Store entries that export wrote. What is there already stays, so it can be repeated."""
     settings = session(context)
-    piped = str(file) == "-"
     with settings.cache() as cache, Stop() as stop:
         server(cache)
         reader = Reader(cache, overwrite)
-        if piped:
+        # Bytes that are no text are told with the number of their line.
+        text: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape"}
+        if str(file) == "-":
+            if isinstance(sys.stdin, io.TextIOWrapper):
+                sys.stdin.reconfigure(**text)
             reader.read(sys.stdin, stop, None)
         else:
-            notes = Place(state or file.with_name(file.name + ".state"), file, settings.name)
-            with file.open(encoding="utf-8") as lines:
+            with file.open(**text) as lines:
+                notes = None
+                if file.is_file():
+                    about = os.fstat(lines.fileno())
+                    work = ("import", settings.place(), settings.name, about.st_size, about.st_mtime_ns)
+                    notes = Notes(state or file.with_name(file.name + ".state"), *work)
                 reader.read(lines, stop, notes)
-            if not stop.wanted:
-                notes.forget()
+            if notes:
+                notes.close(forget=not stop.wanted)
     told = {"stored": reader.stored, "there_already": reader.there, "expired": reader.expired}
     told |= {"done_before": reader.before, "rejected": reader.rejected}
     if as_json:
@@ -145,28 +170,6 @@ def import_(
     raise typer.Exit(1 if reader.rejected else 0)
 
 
-class Place:
-    """How far a file was imported."""
-
-    def __init__(self, path: Path, file: Path, name: str) -> None:
-        self.path, status = path, file.stat()
-        self._mark = f"{name} {status.st_size} {status.st_mtime_ns}"
-        self.line = 0
-        if path.exists():
-            mark, _, line = path.read_text("utf-8").rpartition("\n")
-            self.line = int(line) if mark == self._mark and line.isdecimal() else 0
-
-    def note(self, line: int) -> None:
-        """So many lines are done."""
-        half = self.path.with_name(self.path.name + ".part")
-        half.write_text(f"{self._mark}\n{line}", "utf-8")
-        half.replace(self.path)
-
-    def forget(self) -> None:
-        """All are done."""
-        self.path.unlink(missing_ok=True)
-
-
 class Reader:
     """Stores what it reads."""
 
@@ -175,9 +178,9 @@ class Reader:
         self.stored = self.there = self.expired = self.before = self.rejected = 0
         self._unknown: set[str] = {"", "explicit", "nocache", "auto"}
 
-    def read(self, lines: Iterator[str] | IO[str], stop: Stop, notes: Place | None) -> None:
+    def read(self, lines: Iterator[str] | TextIO, stop: Stop, notes: Notes | None) -> None:
         """All of it, or up to a stop."""
-        done = notes.line if notes else 0
+        done = max(map(int, filter(str.isdecimal, notes.done)), default=0) if notes else 0
         number = 0
         with Bar("importing", None) as bar:
             for number, line in enumerate(lines, 1):
@@ -190,9 +193,9 @@ class Reader:
                 self._line(number, line)
                 bar.advance(1)
                 if notes and number % 100 == 0:
-                    notes.note(number)
+                    notes.add([str(number)])
         if notes:
-            notes.note(number)
+            notes.add([str(number)])
 
     def _line(self, number: int, line: str) -> None:
         try:

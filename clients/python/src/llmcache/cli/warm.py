@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
@@ -19,11 +18,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .. import Cache, Due, Item, LlmcacheError, Question, Unavailable
-from ..ops import Op, Set
+from ..ops import Keep, Op, Set, text
 from ..question import Word
 from . import human, items, makers
 from .app import CliError, Stop, app, note, pairs, session, tell
 from .entries import Json
+from .notes import Notes
+from .server import server
 
 #: How much is stored at once.
 _BATCH, _BATCH_BYTES = 200, 4 << 20
@@ -51,6 +52,11 @@ class Summary:
     tokens_told: int = 0
     interrupted: bool = False
     errors: list[str] = dataclasses.field(default_factory=list)
+
+    def count(self, keep: Keep) -> None:
+        """Adds what an answer is said to have cost."""
+        self.cost_told_usd += Decimal(str(keep.cost or 0))
+        self.tokens_told += sum(keep.tokens or ())
 
     def fail(self, why: str) -> None:
         """Notes a failure."""
@@ -96,30 +102,34 @@ def warm(
     if (file is None) == (profile is None):
         raise typer.BadParameter("say either a file or --profile")
     make = makers.maker(command, python, timeout, structured)
-    pace = makers.Rate(rate)
     settings = session(context)
-    with settings.cache() as cache, Stop() as stop:
-        if file is None:
-            if make is None:
-                raise typer.BadParameter("a worker needs --command or --python")
-            if settings.cluster:
-                raise CliError("a plan is of one key: work for one part of the cache, without --cluster")
-            plan = None if profile == "all" else profile
-            worker = Worker(cache, make, plan, jobs, pace, retries, within, lease, stop)
-            summary = worker.work(interval, once)
-        else:
-            defaults: dict[str, Any] = {"model": model, "system": system, "scope": scope, "strategy": strategy}
-            defaults |= {"ttl": ttl, "type": type, "tags": tag}
-            defaults = {name: value for name, value in defaults.items() if value}
-            found = list(items.read(file, defaults, f"{settings.url or ''} {settings.name}"))
-            notes = items.State(state or file.with_name(file.name + ".state"))
-            filler = Filler(cache, make, jobs, pace, retries, lease, refresh, notes, stop)
-            summary = filler.fill(found)
+    with settings.cache(create=True) as cache, Stop() as stop:
+        making = Making(cache, make, jobs, makers.Rate(rate), retries, lease, stop)
+        try:
+            if file is None:
+                if make is None:
+                    raise typer.BadParameter("a worker needs --command or --python")
+                if server(cache).cluster:
+                    raise CliError("a plan is of one key: work for one part of the cache, without --cluster")
+                plan = None if profile == "all" else profile
+                summary = Worker(making, plan, within).work(interval, once)
+            else:
+                defaults: dict[str, Any] = {"model": model, "system": system, "scope": scope, "strategy": strategy}
+                defaults |= {"ttl": ttl, "type": type, "tags": tag}
+                defaults = {name: value for name, value in defaults.items() if value}
+                found = list(items.read(file, defaults))
+                notes = Notes(state or file.with_name(file.name + ".state"), "warm", settings.place(), settings.name)
+                summary = Filler(making, refresh, notes).fill(found)
+        except KeyboardInterrupt:
+            making.end()
+            raise
     _report(summary, as_json)
     if stop.wanted and file is not None:
         note("llmcache: interrupted; the same command goes on")
-        raise typer.Exit(130 if stop.signal == signal.SIGINT else 143)
-    raise typer.Exit(1 if summary.failed else 0)
+        raise typer.Exit(128 + (stop.signal or 0))
+    if summary.elsewhere:
+        note(f"llmcache: {summary.elsewhere:,} are still made elsewhere: run it again")
+    raise typer.Exit(1 if summary.failed or summary.elsewhere else 0)
 
 
 def _report(summary: Summary, as_json: bool) -> None:
@@ -132,7 +142,7 @@ def _report(summary: Summary, as_json: bool) -> None:
         "stored": summary.stored,
         "made": summary.made,
         "there already": summary.already_there,
-        "made elsewhere": summary.elsewhere,
+        "still made elsewhere": summary.elsewhere,
         "not kept": summary.not_kept,
         "without response": summary.no_response,
         "failed": summary.failed,
@@ -154,25 +164,78 @@ def _report(summary: Summary, as_json: bool) -> None:
         note(f"llmcache: and {summary.failed - len(summary.errors):,} more failures")
 
 
+@dataclasses.dataclass(frozen=True)
+class Making:
+    """How answers are made and stored: those of a file as those of a plan."""
+
+    cache: Cache
+    make: makers.Maker | None
+    jobs: int
+    rate: makers.Rate
+    retries: int
+    #: Seconds.
+    lease: float
+    stop: Stop
+    summary: Summary = dataclasses.field(default_factory=Summary)
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    _leases: dict[str, Question] = dataclasses.field(default_factory=dict)
+
+    def one(
+        self,
+        name: str,
+        question: Question,
+        token: str | None,
+        store: Callable[[makers.Made], tuple[Op[bool], Keep]],
+        release: bool,
+    ) -> BaseException | None:
+        """Makes an answer and stores it, or counts a failure and answers why; with `release` others may then try."""
+        assert self.make is not None
+        if token is not None:
+            self._leases[token] = question
+        try:
+            with makers.Renewing(self.cache, question, token, self.lease) if token else nullcontext():
+                made = makers.patiently(self.make, question, self.retries, self.rate, self.stop)
+                op, keep = store(made)
+                kept = self.cache._do(op)
+        except BaseException as error:  # on a thread nobody else would hear of it
+            self._give_back(token, release or self.stop.wanted)
+            if not self.stop.wanted:
+                known = isinstance(error, (makers.MakeFailed, CliError, LlmcacheError))
+                with self.lock:
+                    self.summary.fail(f"{name}: {error if known else makers.named(error)}")
+            return error
+        self._give_back(token, False)
+        with self.lock:
+            self.summary.made += 1
+            self.summary.stored += kept
+            self.summary.not_kept += not kept
+            self.summary.model_seconds += (keep.latency or 0) / 1000
+            self.summary.count(keep)
+        return None
+
+    def _give_back(self, token: str | None, release: bool) -> None:
+        question = self._leases.pop(token, None) if token else None
+        if token and question and release:
+            try:
+                self.cache.release(question, token)
+            except LlmcacheError:
+                # It runs out by itself.
+                pass
+
+    def end(self) -> None:
+        """Ends what is under way: others may make it."""
+        makers.kill_all()
+        for token in list(self._leases):
+            self._give_back(token, True)
+
+
 class Filler:
     """Stores what a file has, and makes what it lacks."""
 
-    def __init__(
-        self,
-        cache: Cache,
-        make: makers.Maker | None,
-        jobs: int,
-        rate: makers.Rate,
-        retries: int,
-        lease: float,
-        refresh: bool,
-        notes: items.State,
-        stop: Stop,
-    ) -> None:
-        self.cache, self.make, self.jobs, self.rate, self.retries = cache, make, jobs, rate, retries
-        self.lease, self.refresh, self.notes, self.stop = lease, refresh, notes, stop
-        self.summary = Summary()
-        self._lock = threading.Lock()
+    def __init__(self, making: Making, refresh: bool, notes: Notes) -> None:
+        self.making, self.refresh, self.notes = making, refresh, notes
+        self.cache, self.stop, self.summary = making.cache, making.stop, making.summary
+        self._elsewhere: list[items.WarmItem] = []
         self._broken: BaseException | None = None
 
     def fill(self, found: list[items.WarmItem]) -> Summary:
@@ -187,7 +250,7 @@ class Filler:
             bar.advance(summary.done_before)
             self._store([item for item in left if item.response is not None])
             missing = [item for item in left if item.response is None]
-            if self.make is None:
+            if self.making.make is None:
                 summary.no_response = len(missing)
             else:
                 self._make(missing)
@@ -212,82 +275,88 @@ class Filler:
                     self.summary.fail(f"line {item.line}: {wrong[position].removeprefix('ERR ')}")
                     continue
                 done.append(item.key)
-                self._count(item.keep)
+                self.summary.count(item.keep)
             self.summary.stored += warmed.stored
             self.summary.already_there += warmed.skipped
             self.notes.add(done)
             self._bar.advance(len(batch))
 
-    def _count(self, keep: Any) -> None:
-        self.summary.cost_told_usd += Decimal(str(keep.cost or 0))
-        self.summary.tokens_told += sum(keep.tokens or ())
-
     def _make(self, missing: list[items.WarmItem]) -> None:
-        queue = iter(missing)
-        threads = [threading.Thread(target=self._work, args=(queue,)) for _ in range(min(self.jobs, len(missing)))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            # Signals are heard between two waits.
-            while thread.is_alive():
-                thread.join(0.1)
+        """All of these; what others are at is waited for as long as the lease of one who died may last."""
+        until: float | None = None
+        while missing and not self.stop.wanted and self._broken is None:
+            self._elsewhere = []
+            queue = iter(missing)
+            jobs = min(self.making.jobs, len(missing))
+            _wait([_begin(self._work, queue) for _ in range(jobs)])
+            missing = self._elsewhere
+            if until is None:
+                until = time.monotonic() + self.making.lease
+                if missing:
+                    note(f"llmcache: waiting for {len(missing):,} that are made elsewhere")
+            elif time.monotonic() > until:
+                break
+            if missing:
+                self.stop.wait(0.2)
+        self.summary.elsewhere = len(self._elsewhere)
 
     def _work(self, queue: Iterator[items.WarmItem]) -> None:
         while not self.stop.wanted and self._broken is None:
-            with self._lock:
+            with self.making.lock:
                 item = next(queue, None)
             if item is None:
                 return
             try:
                 self._one(item)
             except BaseException as error:
-                with self._lock:
-                    self._broken = self._broken or error
-                return
-            self._bar.advance(1)
+                self._broken = self._broken or error
 
     def _one(self, item: items.WarmItem) -> None:
-        assert self.make is not None
         question, token = self.cache.question(item.question), None
         if not self.refresh:
-            fetched = self.cache.fetch(question, lease=self.lease, block=0, mode="exact", touch=False)
-            if fetched.state in ("hit", "wait", "timeout", "failed"):
-                self._found(item, fetched.state == "hit")
-                return
-            # A stale answer that another one refreshes comes without a token.
-            if fetched.token is None:
-                self._found(item, False)
-                return
+            fetched = self.cache.fetch(question, lease=self.making.lease, block=0, mode="exact", touch=False)
             token = fetched.token
-        try:
-            with makers.Renewing(self.cache, question, token, self.lease) if token else nullcontext():
-                made = makers.patiently(self.make, question, self.retries, self.rate, self.stop)
-                keep = item.keep.on(**made.keep)
-                kept = self.cache._do(Set(question, made.response, keep, token=token))
-        except (makers.MakeFailed, LlmcacheError) as error:
-            if isinstance(error, Unavailable):
-                raise
-            if token is not None:
-                self.cache.release(question, token)
-            if not self.stop.wanted:
-                with self._lock:
-                    self.summary.fail(f"line {item.line}: {error}")
-            return
-        with self._lock:
-            self.summary.made += 1
-            self.summary.stored += kept
-            self.summary.not_kept += not kept
-            self.summary.model_seconds += (keep.latency or 0) / 1000
-            self._count(keep)
-            self.notes.add([item.key])
+            if fetched.state == "hit":
+                with self.making.lock:
+                    self.summary.already_there += 1
+                self._done(item)
+                return
+            # A stale answer that another one refreshes comes without a token, too.
+            if token is None:
+                with self.making.lock:
+                    self._elsewhere.append(item)
+                return
 
-    def _found(self, item: items.WarmItem, there: bool) -> None:
-        with self._lock:
-            if there:
-                self.summary.already_there += 1
-                self.notes.add([item.key])
-            else:
-                self.summary.elsewhere += 1
+        def store(made: makers.Made) -> tuple[Op[bool], Keep]:
+            keep = item.keep.on(**made.keep)
+            return Set(question, made.response, keep, token=token), keep
+
+        error = self.making.one(f"line {item.line}", question, token, store, release=True)
+        if error is None:
+            self._done(item)
+        elif isinstance(error, (Unavailable, CliError)):
+            raise error
+        else:
+            self._bar.advance(1)
+
+    def _done(self, item: items.WarmItem) -> None:
+        with self.making.lock:
+            self.notes.add([item.key])
+        self._bar.advance(1)
+
+
+def _begin(work: Callable[[Any], None], what: Any) -> threading.Thread:
+    # A daemon: who is asked to end twice ends.
+    thread = threading.Thread(target=work, args=(what,), daemon=True)
+    thread.start()
+    return thread
+
+
+def _wait(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        # Signals are heard between two waits.
+        while thread.is_alive():
+            thread.join(0.1)
 
 
 def _batches(left: list[items.WarmItem]) -> Iterator[list[items.WarmItem]]:
@@ -340,13 +409,14 @@ class StoreDue(Op[bool]):
 
     due: Due
     response: bytes
-    more: tuple[Word, ...]
+    #: What the plan does not say.
+    keep: Keep
     question: Question
     writes = True
 
     def words(self, key: str) -> list[Word]:
         told: list[Word] = ["LLMCACHE.SET", key, self.due.prompt, self.response, *self.due.options]
-        return [*told, *self.more, "TOKEN", self.due.token]
+        return [*told, *self.keep.words(), "TOKEN", self.due.token]
 
     def read(self, reply: Any) -> bool:
         return reply is not None
@@ -358,22 +428,9 @@ class StoreDue(Op[bool]):
 class Worker:
     """Takes due prompts, has them answered, stores the answers."""
 
-    def __init__(
-        self,
-        cache: Cache,
-        make: makers.Maker,
-        profile: str | None,
-        jobs: int,
-        rate: makers.Rate,
-        retries: int,
-        within: int,
-        lease: float,
-        stop: Stop,
-    ) -> None:
-        self.cache, self.make, self.profile, self.jobs, self.rate = cache, make, profile, jobs, rate
-        self.retries, self.within, self.lease, self.stop = retries, within, lease, stop
-        self.summary = Summary()
-        self._lock = threading.Lock()
+    def __init__(self, making: Making, profile: str | None, within: int) -> None:
+        self.making, self.profile, self.within = making, profile, within
+        self.cache, self.stop, self.summary = making.cache, making.stop, making.summary
 
     def work(self, interval: float, once: bool) -> Summary:
         """Goes on until it is stopped; with `once` until nothing is due."""
@@ -383,7 +440,7 @@ class Worker:
         while not self.stop.wanted:
             threads = [thread for thread in threads if thread.is_alive()]
             try:
-                taken = self._take(self.jobs - len(threads))
+                taken = self._take(self.making.jobs - len(threads))
                 seen_server = True
             except Unavailable:
                 # A worker outlives a restart of the server, but says at once that it was never there.
@@ -391,16 +448,11 @@ class Worker:
                     raise
                 self.stop.wait(interval)
                 continue
-            for due in taken:
-                thread = threading.Thread(target=self._one, args=(due,))
-                thread.start()
-                threads.append(thread)
+            threads += [_begin(self._one, due) for due in taken]
             if not taken and not threads and once:
                 break
             self.stop.wait(0.05 if threads else interval)
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.1)
+        _wait(threads)
         self.summary.seconds, self.summary.interrupted = time.monotonic() - started, self.stop.wanted
         try:
             self.summary.cost_counted_usd = max(Decimal(0), spent(self.cache) - before)
@@ -411,39 +463,19 @@ class Worker:
     def _take(self, free: int) -> list[Due]:
         if free <= 0:
             return []
-        taken = self.cache.due(self.profile, count=free, within=self.within, lease=self.lease)
+        taken = self.cache.due(self.profile, count=free, within=self.within, lease=self.making.lease)
         self.summary.total += len(taken)
         return taken
 
     def _one(self, due: Due) -> None:
         question = _asked(due)
-        try:
-            with makers.Renewing(self.cache, question, due.token, self.lease):
-                made = makers.patiently(self.make, question, self.retries, self.rate, self.stop)
-                more = tuple(_words(made, due.options))
-                kept = self.cache._do(StoreDue(due, made.response, more, question))
-        except (makers.MakeFailed, CliError, LlmcacheError) as error:
-            if not self.stop.wanted:
-                with self._lock:
-                    self.summary.fail(f"{due.profile}: {error}")
-            if self.stop.wanted:
-                self._release(question, due.token)
-            # What fails is not asked again before its lease is over: it would fail at once again.
-            return
-        with self._lock:
-            self.summary.made += 1
-            self.summary.stored += kept
-            self.summary.not_kept += not kept
-            self.summary.model_seconds += float(made.keep.get("latency") or 0) / 1000
-            self.summary.cost_told_usd += Decimal(str(made.keep.get("cost") or 0))
-            self.summary.tokens_told += sum(made.keep.get("tokens") or ())
 
-    def _release(self, question: Question, token: str) -> None:
-        try:
-            self.cache.release(question, token)
-        except LlmcacheError:
-            # It runs out by itself.
-            pass
+        def store(made: makers.Made) -> tuple[Op[bool], Keep]:
+            keep = _unsaid(made, due.options)
+            return StoreDue(due, made.response, keep, question), keep
+
+        # What fails is not asked again before its lease is over: it would fail at once again.
+        self.making.one(due.profile, question, due.token, store, release=False)
 
 
 def _asked(due: Due) -> Question:
@@ -455,14 +487,20 @@ def _asked(due: Due) -> Question:
     return Question(due.prompt, str(told.get("model") or ""), str(told.get("system") or ""), params, scope)
 
 
-def _words(made: makers.Made, options: tuple[bytes, ...]) -> list[Word]:
+#: How many words stand behind these; behind others, one.
+_WORDS = {"REQUEST": 0, "PERSIST": 0, "KEEPTTL": 0, "TOKENS": 2}
+#: What says how long an answer lives: one of them does.
+_LIFE = frozenset(["STRATEGY", "EX", "PX", "EXAT", "PXAT", "KEEPTTL", "PERSIST"])
+
+
+def _unsaid(made: makers.Made, options: tuple[bytes, ...]) -> Keep:
     """What is known of an answer, as far as its plan does not say it."""
-    said = {bytes(word).upper() for word in options}
-    words: list[Word] = []
-    if made.keep.get("cost") is not None and b"COST" not in said:
-        words += ["COST", f"{Decimal(str(made.keep['cost'])):f}"]
-    if made.keep.get("tokens") and b"TOKENS" not in said:
-        words += ["TOKENS", *made.keep["tokens"]]
-    if b"LATENCY" not in said:
-        words += ["LATENCY", round(float(made.keep.get("latency") or 0))]
-    return words
+    said, words = set(), iter(options)
+    for word in words:
+        name = text(word).upper()
+        said.add(name)
+        for _ in range(int(next(words)) if name == "TAGS" else _WORDS.get(name, 1)):
+            next(words)
+    if said & _LIFE:
+        said |= {"STRATEGY", "TTL", "PERSIST"}
+    return Keep(**{name: value for name, value in made.keep.items() if name.upper() not in said})

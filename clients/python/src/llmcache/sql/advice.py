@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from .dbapi import CachedConnection, _dialect
-from .statements import _parse
+from .dbapi import CachedConnection, _dialect, is_open
+from .statements import _parse, is_doubtful, parts, verb
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,37 @@ def advise(connection: Any, statement: Any, parameters: Any = None, *, min_rows:
         connection = connection.connection
     sql, given = _sent(connection, statement, parameters)
     dialect = connection.dialect.name if isinstance(connection, Connection) else _dialect(connection)
-    if dialect == "sqlite":
-        return _advise_sqlite(connection, sql, given)
-    if dialect == "postgresql":
+    if dialect not in ("sqlite", "postgresql"):
+        raise ValueError(f"advice is for SQLite and PostgreSQL, not for {dialect}")
+    _refuse_others(sql, dialect)
+    was_idle = _is_idle(connection)
+    try:
+        if dialect == "sqlite":
+            return _advise_sqlite(connection, sql, given)
         return _advise_postgres(connection, sql, given, min_rows)
-    raise ValueError(f"advice is for SQLite and PostgreSQL, not for {dialect}")
+    finally:
+        if was_idle and not _is_idle(connection):
+            connection.rollback()
+
+
+def _is_idle(connection: Any) -> bool:
+    return not connection.in_transaction() if isinstance(connection, Connection) else is_open(connection) is False
+
+
+def _refuse_others(sql: str, dialect: str) -> None:
+    """Only one statement, and only one that has a plan: what comes after it would be done."""
+    from sqlglot import exp
+
+    if ";" in sql.strip().rstrip(";") and (is_doubtful(sql, dialect) or len(parts(sql)) != 1):
+        raise ValueError("advice is for one statement")
+    trees = _parse(sql, dialect)
+    known = (exp.Query, exp.Insert, exp.Update, exp.Delete, exp.Merge)
+    if trees is None:
+        good = verb(sql) in ("select", "with", "values", "(", "insert", "update", "delete", "merge")
+    else:
+        good = len(trees) == 1 and isinstance(trees[0], known)
+    if not good:
+        raise ValueError("advice is for SELECT, INSERT, UPDATE, DELETE and MERGE")
 
 
 def _sent(connection: Any, statement: Any, parameters: Any) -> tuple[str, Any]:
@@ -368,5 +394,25 @@ def _listed(columns: Iterable[str]) -> str:
     return ", ".join(_quoted(column) for column in columns)
 
 
+#: Words that a column can only be called in quotes, in SQLite or in PostgreSQL.
+_RESERVED = frozenset(
+    "abort action add after all alter always analyse analyze and any array as asc asymmetric attach authorization "
+    "autoincrement before begin between binary both by cascade case cast check collate collation column commit "
+    "concurrently conflict constraint create cross current current_catalog current_date current_role current_schema "
+    "current_time current_timestamp current_user database default deferrable deferred delete desc detach distinct do "
+    "drop each else end escape except exclude exclusive exists explain fail false fetch filter first following for "
+    "foreign freeze from full generated glob grant group groups having if ignore ilike immediate in index indexed "
+    "initially inner insert instead intersect into is isnull join key last lateral leading left like limit localtime "
+    "localtimestamp match materialized natural no not nothing notnull null nulls of offset on only or order others "
+    "outer over overlaps partition placing plan pragma preceding primary query raise range recursive references "
+    "regexp reindex release rename replace restrict returning right rollback row rows savepoint select session_user "
+    "set similar some symmetric system_user table tablesample temp temporary then ties to trailing transaction trigger "
+    "true unbounded union unique update user using vacuum values variadic verbose view virtual when where window with "
+    "without".split()
+)
+
+
 def _quoted(name: str) -> str:
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+    if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _RESERVED:
+        return name
+    return '"' + name.replace('"', '""') + '"'

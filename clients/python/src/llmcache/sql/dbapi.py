@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Result
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 
-from ..codecs import NotStorable
 from ..flows import run
+from .identity import NOBODY, Identity, converts, driver_name, file_name, followers, identify
 from .ledger import Ledger
-from .queries import Asked, Queries, Settings, Tables, options
-from .statements import EVERYTHING, Name, names_of, normal, reading, system_table, temporary, why_not, writing
-from .values import Rows, RowsCodec, digest
+from .queries import Asked, Place, Queries, Settings, Tables, options
+from .statements import EVERYTHING, Name, names_of, normal, reading, system_table, why_not, writing
+from .values import Rows, RowsCodec
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..cache import AsyncCache, Cache
+
+log = logging.getLogger("llmcache")
 
 _DIALECTS = {"sqlite3": "sqlite", "pymysql": "mysql", "MySQLdb": "mysql", "pyodbc": "mssql", "pymssql": "mssql"}
 
@@ -58,19 +62,40 @@ class CachedConnection:
         views: Tables | None = None,
         cascades: Tables | None = None,
         patience: float = 2.0,
+        variant: str = "",
     ) -> None:
-        """A connection; see `install` for what the rest means."""
-        self._connection = connection
+        """A connection; see `install` for what the rest means.
+
+        Args:
+            variant: Names what makes values of this connection's rows others than those of others: `detect_types` of
+                sqlite3, and loaders of psycopg, with which nothing is cached otherwise.
+        """
+        _refuse_async(connection)
+        self._connection, self._variant = connection, variant
         settings = Settings(ttl, max_rows, views, cascades, patience)
-        self.queries = _queries(connection, cache, database, settings) or Queries(
-            cache, f"private-{secrets.token_hex(8)}", "", _dialect(connection), settings
-        )
+        name = database or _database(connection) or f"private-{secrets.token_hex(8)}"
+        self.queries = Queries(cache, name, _dialect(connection), settings)
+        self._identity: Identity | None = None
+        #: Whether it does not tell what it is.
+        self._is_mute = False
+        #: Whether all its statements come by here.
+        self._is_wrapped = True
         self._ledger = Ledger()
         if is_open(connection):
-            self._ledger.before("", [EVERYTHING])
+            self._ledger.doubt()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OWN:
+            object.__setattr__(self, name, value)
+            return
+        try:
+            setattr(self._connection, name, value)
+        finally:
+            # Some of them end the transaction.
+            self._made()
 
     @property
     def connection(self) -> Any:
@@ -104,8 +129,84 @@ class CachedConnection:
         scope: str = "",
     ) -> Result[Any]:
         """The rows of a query, of the cache where they are there; see `cached_query`."""
-        given = options(ttl, tags, tables)
-        return _result(self.queries, self._connection, self._ledger, sql, parameters, ttl, given, scope)
+        own, more = options(ttl, tags, tables)
+        parameters = () if parameters is None else parameters
+
+        def make() -> Rows:
+            return _rows(self._connection, sql, parameters)
+
+        try:
+            text, place = _text(sql, self._connection), self._place()
+            asked = self._asked(place, text, parameters, more, scope)
+        except Exception as error:
+            # The database is to say so, where it is wrong.
+            log.debug("llmcache: a statement is not understood, and not cached (%r)", error)
+            asked = None
+        if asked is None:
+            rows: Rows = self._do(sql, make)
+        else:
+            block = 0.0 if self._ledger.writes else self.queries.settings.patience
+            found, named = asked
+            self._ledger.statements += is_open(self._connection) is not False
+            text, who = normal(text, self.queries.dialect), place.who
+            rows = run(self.queries.ask(Asked(text, named, found, RowsCodec(), make, who, scope, ttl, own, block)))
+        return IteratorResult(SimpleResultMetaData(rows.keys), iter(rows.rows))
+
+    def _asked(
+        self, place: Place, sql: str, parameters: Any, more: frozenset[Name], scope: str
+    ) -> tuple[frozenset[Name], str] | None:
+        """The tables and the name of the parameters; none where the answer is not to be kept."""
+        dialect = self.queries.dialect
+        is_named = isinstance(parameters, Mapping)
+        values = list(parameters.values()) if is_named else list(parameters)
+        found = reading(sql, dialect)
+        if why_not(sql, dialect, values) or (found is None and (not more or writing(sql, dialect))):
+            return None
+        tables = more if found is None else found.tables | more
+        if (found is not None and found.why_not) or system_table(tables):
+            return None
+        given = sorted(parameters.items()) if is_named else values
+        return self.queries.named(place, tables, given, scope)
+
+    def _place(self) -> Place:
+        self._look(edges=self._is_wrapped)
+        ledger = self._ledger
+        return Place(self._identity, ledger, ledger.statements == 0 or self._sees_all())
+
+    def _sees_all(self) -> bool:
+        """Whether a statement sees now all that is committed by now, though others were made before."""
+        if is_open(self._connection) is False:
+            return True
+        if _driver(self._connection) in ("psycopg", "psycopg2"):
+            level = getattr(self._connection, "isolation_level", None)
+            return (level is None or int(level) in (1, 2)) and not self._ledger.keeps_snapshot
+        return False
+
+    def _look(self, edges: bool = True) -> None:
+        """Finds out, between transactions, what the connection is and how its tables hang together."""
+        edges = edges and self.queries.followers is None
+        if self._is_mute or not (edges or self._identity is None):
+            return
+        dialect, is_busy = self.queries.dialect, is_open(self._connection) is True
+        if is_busy and (self._identity is not None or dialect != "sqlite" or not self._variant):
+            return
+        try:
+            if self._identity is None:
+                self._identity = _identify(self._connection, self._variant)
+                if self._identity.keeps_snapshot:
+                    self._ledger.keeps_snapshot = self._ledger.always_keeps_snapshot = True
+            if edges and not is_busy:
+                self.queries.followers = followers(self._fetch, dialect)
+            if not is_busy and is_open(self._connection):
+                self._connection.rollback()
+        except Exception as error:
+            log.warning("llmcache: a connection does not tell what it is, and is not cached (%s)", error)
+            self._identity, self._is_mute = NOBODY, True
+            with suppress(Exception):
+                self._connection.rollback()
+
+    def _fetch(self, sql: str) -> list[tuple[Any, ...]]:
+        return _rows(self._connection, sql, ()).rows
 
     def changed(self, *tables: str) -> None:
         """Says that tables were changed by other means; it counts when this transaction is committed."""
@@ -119,7 +220,28 @@ class CachedConnection:
             self._connection.commit()
         finally:
             # One that fails may have been done all the same.
-            self._spread(self._ledger.committed())
+            self._committed()
+
+    def tpc_prepare(self) -> None:
+        """As the connection's own: what is written waits for `tpc_commit`."""
+        self._ledger.prepared()
+        self._connection.tpc_prepare()
+
+    def tpc_commit(self, *xid: Any) -> None:
+        """As the connection's own. What a transaction of somebody else's has written, nobody knows."""
+        try:
+            self._connection.tpc_commit(*xid)
+        finally:
+            if xid:
+                self._ledger.doubt()
+            self._committed()
+
+    def tpc_rollback(self, *xid: Any) -> None:
+        """As the connection's own."""
+        try:
+            self._connection.tpc_rollback(*xid)
+        finally:
+            self._ledger.rolled_back()
 
     def rollback(self) -> None:
         """Takes back what was not committed."""
@@ -137,6 +259,7 @@ class CachedConnection:
     def transaction(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """As that of psycopg: a transaction, or a savepoint inside of one."""
         name = secrets.token_hex(8)
+        self._look()
         self._ledger.savepoint(name)
         try:
             with self._connection.transaction(*args, **kwargs) as inner:
@@ -148,7 +271,7 @@ class CachedConnection:
         finally:
             self._ledger.release(name)
             if is_open(self._connection) is False:
-                self._spread(self._ledger.committed())
+                self._committed()
 
     def __enter__(self) -> Self:
         self._connection.__enter__()
@@ -159,39 +282,79 @@ class CachedConnection:
             return self._connection.__exit__(*error)
         finally:
             if error[0] is None:
-                self._spread(self._ledger.committed())
+                self._committed()
             else:
                 self._ledger.rolled_back()
 
     def _do(self, sql: Any, work: Callable[[], Any], writes: Iterable[Name] | None = None) -> Any:
-        text = _text(sql, self._connection)
-        own = temporary(text)
-        if own is not None:
-            self.queries.note_temporary(own)
-        found = writes if writes is not None else writing(text, self.queries.dialect) if text else [EVERYTHING]
-        self._ledger.before(text, found)
+        self._note(sql, writes)
         try:
             return work()
         finally:
-            self._spread(self._ledger.after(is_open(self._connection)))
+            self._made()
+
+    def _note(self, sql: Any, writes: Iterable[Name] | None = None) -> None:
+        """Before a statement: a cache breaks none, so where it fails itself all counts as changed."""
+        try:
+            self._look()
+            text = _text(sql, self._connection)
+            found = writes if writes is not None else writing(text, self.queries.dialect) if text else [EVERYTHING]
+            self._ledger.before(text, self.queries.follows(text, found), self.queries.dialect)
+            if self._ledger.defines:
+                self.queries.followers = None
+        except Exception:
+            log.exception("llmcache: a statement is not understood, and counts as a change of everything")
+            self._ledger.doubt()
+
+    def _made(self) -> None:
+        """After a statement."""
+        defines = self._ledger.defines
+        self._spread(self._ledger.after(is_open(self._connection)), defines)
+
+    def _committed(self) -> None:
+        defines = self._ledger.defines
+        self._spread(self._ledger.committed(), defines)
 
     def _script(self, script: str, work: Callable[[], Any]) -> Any:
-        self._spread(self._ledger.committed())
-        return self._do("", work, writing(script, self.queries.dialect))
+        # It commits what was there before.
+        before = self._ledger.committed()
+        try:
+            return self._do(script, work)
+        finally:
+            self._spread(before)
 
-    def _spread(self, written: set[Name]) -> None:
-        if written:
-            run(self.queries.written(written))
+    def _spread(self, written: set[Name], defines: bool = False) -> None:
+        if defines:
+            self.queries.followers = None
+        if not written:
+            return
+        try:
+            self.queries.owe(written)
+            run(self.queries.settle())
+        except Exception:
+            log.exception("llmcache: changed tables are not removed yet")
+            self.queries.later()
+
+
+#: What a CachedConnection has itself; all else is the connection's.
+_OWN = frozenset(["_connection", "_variant", "_identity", "_is_mute", "_is_wrapped", "_ledger", "queries"])
 
 
 class CachedCursor:
     """A cursor of a `CachedConnection`."""
 
+    _owner: CachedConnection
+    _cursor: Any
+
     def __init__(self, owner: CachedConnection, cursor: Any) -> None:
-        self._owner, self._cursor = owner, cursor
+        object.__setattr__(self, "_owner", owner)
+        object.__setattr__(self, "_cursor", cursor)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._cursor, name, value)
 
     @property
     def connection(self) -> CachedConnection:
@@ -226,6 +389,14 @@ class CachedCursor:
                 yield copying
         finally:
             self._owner._do(sql, lambda: None)
+
+    def stream(self, sql: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """As that of psycopg."""
+        self._owner._note(sql)
+        try:
+            yield from self._cursor.stream(sql, *args, **kwargs)
+        finally:
+            self._owner._made()
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._cursor)
@@ -263,117 +434,78 @@ def query_plain(
         raise TypeError(f"not an engine, a connection, a session or a cursor: {type(source).__name__}")
     if cache is None:
         raise ValueError("no cache for this connection: say cache=, or use a CachedConnection")
-    ledger = Ledger()
+    connection = CachedConnection(source, cache)
+    connection._is_wrapped = False
     if is_open(source) is not False:
-        ledger.before("", [EVERYTHING])
-    queries = _queries(source, cache, None, Settings())
-    given = options(ttl, tags, tables)
-    return _result(queries, source, ledger, sql, parameters or (), ttl, given, scope)
-
-
-def _result(
-    queries: Queries | None,
-    connection: Any,
-    ledger: Ledger,
-    sql: str,
-    parameters: Any,
-    ttl: float | None,
-    given: tuple[tuple[str, ...], frozenset[Name]],
-    scope: str,
-) -> Result[Any]:
-    def make() -> Rows:
-        return _rows(connection, sql, parameters)
-
-    tags, more = given
-    asked = None if queries is None else _asked(queries, connection, ledger, sql, parameters, more, scope)
-    if asked is None or queries is None:
-        ledger.before(sql, writing(sql, _dialect(connection)))
-        rows = make()
-        if queries is not None:
-            run(_after(queries, ledger, connection))
-    else:
-        block = 0.0 if ledger.writes else queries.settings.patience
-        tables, named = asked
-        ledger.statements += is_open(connection) is not False
-        rows = run(
-            queries.ask(Asked(normal(sql, queries.dialect), named, tables, RowsCodec(), make, scope, ttl, tags, block))
-        )
-    return IteratorResult(SimpleResultMetaData(rows.keys), iter(rows.rows))
-
-
-def _after(queries: Queries, ledger: Ledger, connection: Any) -> Any:
-    written = ledger.after(is_open(connection))
-    if written:
-        yield from queries.written(written)
-
-
-def _asked(
-    queries: Queries,
-    connection: Any,
-    ledger: Ledger,
-    sql: str,
-    parameters: Any,
-    more: frozenset[Name],
-    scope: str,
-) -> tuple[frozenset[Name], str] | None:
-    dialect = queries.dialect
-    values = list(parameters.values()) if isinstance(parameters, Mapping) else list(parameters)
-    found = reading(sql, dialect)
-    if (found is None and (not more or writing(sql, dialect))) or (found is not None and found.why_not):
-        return None
-    tables = queries.reads((frozenset() if found is None else found.tables) | more)
-    fixed = why_not(sql, dialect, values) is None and system_table(tables) is None
-    if not tables or not fixed or queries.is_temporary(tables) or (ledger.is_personal and not scope):
-        return None
-    if ledger.touches(tables) or not (ledger.statements == 0 or _sees_all(connection, ledger)):
-        return None
-    try:
-        return tables, digest(sorted(parameters.items()) if isinstance(parameters, Mapping) else values)
-    except NotStorable:
-        return None
-
-
-def _sees_all(connection: Any, ledger: Ledger) -> bool:
-    """Whether a statement sees now all that is committed by now, though others were made before."""
-    if is_open(connection) is False:
-        return True
-    if _driver(connection) in ("psycopg", "psycopg2"):
-        level = getattr(connection, "isolation_level", None)
-        return (level is None or int(level) in (1, 2)) and not ledger.keeps_snapshot
-    return False
+        connection._ledger.doubt()
+    return connection.query(sql, parameters or (), ttl=ttl, tables=tables, tags=tags, scope=scope)
 
 
 def _rows(connection: Any, sql: str, parameters: Any) -> Rows:
     started = time.perf_counter()
-    cursor = connection.cursor()
+    driver = _driver(connection)
+    if driver == "psycopg2":
+        cursor = connection.cursor(cursor_factory=importlib.import_module("psycopg2.extensions").cursor)
+    else:
+        cursor = connection.cursor()
     try:
-        if _driver(connection) == "sqlite3":
+        if driver == "sqlite3":
             cursor.row_factory = None
-        elif _driver(connection) == "psycopg":
+        elif driver == "psycopg":
             from psycopg.rows import tuple_row
 
             cursor.row_factory = tuple_row
         cursor.execute(sql, parameters) if parameters else cursor.execute(sql)
         keys = tuple(str(column[0]) for column in cursor.description or ())
-        rows = [tuple(row) for row in cursor.fetchall()] if keys else []
+        found = cursor.fetchall() if keys else []
     finally:
         cursor.close()
-    return Rows(keys, rows, (time.perf_counter() - started) * 1000)
+    rows = [tuple(row.values()) if isinstance(row, Mapping) else tuple(row) for row in found]
+    return Rows(keys, rows, (time.perf_counter() - started) * 1000, any(len(row) != len(keys) for row in rows))
 
 
-def _queries(connection: Any, cache: Any, database: str | None, settings: Settings) -> Queries | None:
-    """The queries of a connection's database; None where nobody can name it."""
-    dialect, who = _dialect(connection), ""
-    if _driver(connection) == "sqlite3":
-        who = digest(["sqlite3", str(connection.text_factory)])
-        if database is None:
-            path = next((row[2] for row in connection.execute("PRAGMA database_list") if row[1] == "main"), "")
-            database = f"sqlite:{Path(path).resolve()}" if path else None
-    elif _driver(connection) in ("psycopg", "psycopg2"):
-        info = connection.info
-        who = digest([_driver(connection), info.user, info.options])
-        database = database or f"postgresql:{info.host or ''}:{info.port}/{info.dbname}"
-    return None if database is None else Queries(cache, database, who, dialect, settings)
+def _refuse_async(connection: Any) -> None:
+    if any(inspect.iscoroutinefunction(getattr(connection, name, None)) for name in ("execute", "commit", "close")):
+        raise TypeError(f"{type(connection).__name__} is to be awaited: use an engine of SQLAlchemy's asyncio")
+
+
+def _database(connection: Any) -> str | None:
+    """What the database of a connection is called; none where nobody can tell."""
+    driver = _driver(connection)
+    if driver == "sqlite3":
+        told = connection.execute("PRAGMA database_list").fetchall()
+        path = next((tuple(row)[2] for row in told if tuple(row)[1] == "main"), "")
+        return file_name(path) if path else None
+    return driver_name(connection) if driver in ("psycopg", "psycopg2") else None
+
+
+def _identify(connection: Any, variant: str) -> Identity:
+    """What a connection is. One whose values are not as others read them is kept for nobody."""
+    driver = _driver(connection)
+
+    def fetch(sql: str) -> list[tuple[Any, ...]]:
+        return _rows(connection, sql, ()).rows
+
+    if not variant and driver == "psycopg":
+        import psycopg
+
+        known, own = psycopg.adapters, connection.adapters
+        numbers = {info.oid for info in own.types} | {info.array_oid for info in own.types}
+        formats = [psycopg.pq.Format.TEXT, psycopg.pq.Format.BINARY]
+        if any(
+            own.get_loader(number, one) is not known.get_loader(number, one) for number in numbers for one in formats
+        ):
+            return NOBODY
+    if (
+        not variant
+        and driver == "psycopg2"
+        and any(getattr(connection, name, None) for name in ("string_types", "binary_types"))
+    ):
+        return NOBODY
+    if not variant and driver == "sqlite3" and converts(fetch, connection.rollback):
+        return NOBODY
+    more = [driver, variant, getattr(connection, "text_factory", "")]
+    return identify(fetch, _dialect(connection), more)
 
 
 def _driver(connection: Any) -> str:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
-from .statements import EVERYTHING, Name, bare, verb
+from .statements import (
+    EVERYTHING,
+    Name,
+    is_doubtful,
+    keeps_snapshot,
+    makes_personal,
+    makes_temporary,
+    parts,
+    verb,
+    without_comments,
+)
 
 _SAVEPOINT = re.compile(
-    r"\s*(?P<verb>savepoint|release|rollback|abort)(?:\s+(?:work|transaction))?(?P<to>\s+to)?(?:\s+savepoint)?"
+    r"(?:savepoint|release|rollback|abort)(?:\s+(?:work|transaction|tran))?(?P<to>\s+to)?(?:\s+savepoint)?"
     r"(?:\s+[\"`\[]?(?P<name>\w+))?",
     re.IGNORECASE,
 )
-_FOR_NOW = re.compile(r"\s*set\s+(?:local\s+)?(?:transaction|constraints)\b", re.IGNORECASE)
 _CONTROL = frozenset("begin start commit end rollback savepoint release abort".split())
 _DEFINING = frozenset("create alter drop truncate rename comment grant revoke".split())
 
@@ -27,8 +35,14 @@ class Ledger:
         self.statements = 0
         #: Whether the transaction was told to see what was committed when it began, and no more.
         self.keeps_snapshot = False
+        #: Whether all its transactions are, by a setting of the connection.
+        self.always_keeps_snapshot = False
         #: Whether a setting of the connection may have changed what it sees.
         self.is_personal = False
+        #: Whether it may have tables of its own.
+        self.has_temporary = False
+        #: Whether the transaction may have changed what tables there are, and how they hang together.
+        self.defines = False
         #: Definitions; some databases commit them, whatever comes after.
         self._defined: set[Name] = set()
         self._ends: bool = False
@@ -46,21 +60,34 @@ class Ledger:
             return True
         return any(one.meets(other) for one in tables for other in writes)
 
-    def before(self, sql: str, writes: Iterable[Name]) -> None:
+    def before(self, sql: str, writes: Iterable[Name], dialect: str = "") -> None:
         """Notes a statement that is about to be made."""
-        first = verb(sql)
-        if first in ("set", "begin", "start") and "isolation" in sql.lower():
-            self.keeps_snapshot = True
-        if first in _CONTROL:
-            self._control(first, sql)
+        snapshot = keeps_snapshot(sql)
+        self.keeps_snapshot = self.keeps_snapshot or snapshot is not None
+        self.always_keeps_snapshot = self.always_keeps_snapshot or snapshot is True
+        self.is_personal = self.is_personal or makes_personal(sql, dialect)
+        self.has_temporary = self.has_temporary or makes_temporary(sql)
+        told = parts(sql)
+        verbs = [verb(part) for part in told] or [verb(sql)]
+        if len(verbs) == 1 and verbs[0] in _CONTROL and not is_doubtful(sql, dialect):
+            self._control(verbs[0], sql)
             return
-        self._is_prepared = self._is_prepared or (first == "prepare" and "transaction" in sql.lower())
+        # Where several are sent at once, nothing of it is taken back here.
+        self._ends = self._ends or not {"commit", "end"}.isdisjoint(verbs)
+        self._is_prepared = self._is_prepared or ("prepare" in verbs and "transaction" in sql.lower())
         self.statements += 1
-        if first == "set" or (first == "select" and "set_config" in bare(sql).lower()):
-            self.is_personal = self.is_personal or not _FOR_NOW.match(sql)
         self._frames[-1][1].update(writes)
-        if first in _DEFINING:
+        if not _DEFINING.isdisjoint(verbs):
+            self.defines = True
             self._defined.update(writes)
+
+    def doubt(self) -> None:
+        """Anything may be written."""
+        self._frames[0][1].add(EVERYTHING)
+
+    def prepared(self) -> None:
+        """The transaction waits to be committed by its name."""
+        self._is_prepared = True
 
     def after(self, is_open: bool | None) -> set[Name]:
         """Notes that a statement was made, and whether a transaction is open now, as far as the driver knows."""
@@ -107,17 +134,21 @@ class Ledger:
     def _clear(self) -> None:
         self._frames = [("", set())]
         self._defined = set()
-        self._ends = self._is_prepared = self.keeps_snapshot = False
+        self._ends = self._is_prepared = self.defines = False
+        self.keeps_snapshot = self.always_keeps_snapshot
         self.statements = 0
 
     def _control(self, first: str, sql: str) -> None:
-        found: Any = _SAVEPOINT.match(sql)
+        if first in ("begin", "start"):
+            return
         if first in ("commit", "end"):
             self._ends = True
             if "prepared" in sql.lower():
                 self._frames[0][1].add(EVERYTHING)
-        elif first in ("begin", "start"):
             return
+        found = _SAVEPOINT.match(without_comments(sql))
+        if found is None:
+            self.doubt()
         elif first == "savepoint":
             self.savepoint(found["name"] or "")
         elif first == "release":

@@ -8,9 +8,9 @@ holds for all processes that share the cache, and for anyone who removes by tag 
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
-import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,14 @@ from typing import TYPE_CHECKING, Any
 from .. import ops
 from ..backends import Backend, Fallback, Near
 from ..calls import Times, get_or_call
+from ..codecs import NotStorable
 from ..flows import Call, Flow
 from ..options import tags as tags_of
 from ..question import Question
 from ..types import LlmcacheError
+from .debts import MAX_TAGS, debts_of
+from .identity import Followers, Identity
+from .ledger import Ledger
 from .statements import EVERYTHING, Name, names_of
 from .values import Rows, RowsCodec, digest
 
@@ -30,8 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("llmcache")
 
-#: Of these an entry may have no more.
-_MAX_TAGS = 64
 _EXACT = ops.Terms(mode="exact")
 _STAMP = ops.Terms(mode="exact", touch=False)
 Tables = Mapping[str, Iterable[str]]
@@ -64,6 +66,8 @@ class Asked:
     tables: frozenset[Name]
     codec: RowsCodec
     make: Callable[[], Rows | Awaitable[Rows]]
+    #: What of the connection decides its rows.
+    who: str = ""
     #: Whoever sees other rows than others.
     scope: str = ""
     ttl: float | None = None
@@ -72,20 +76,46 @@ class Asked:
     block: float | None = None
 
 
+@dataclass
+class Place:
+    """From where a query is asked."""
+
+    #: None where it is not known.
+    identity: Identity | None
+    #: None where no connection is at hand.
+    ledger: Ledger | None = None
+    #: Whether it sees now all that is committed by now.
+    is_fresh: bool = True
+    #: Whether its rows may be others than those of the next one who asks.
+    is_personal: bool = False
+
+    @property
+    def who(self) -> str:
+        """What of the connection decides its rows."""
+        return "" if self.identity is None else self.identity.who
+
+    def keeps(self, tables: Iterable[Name], scope: str) -> bool:
+        """Whether the rows of these tables are those that anybody with this scope is told."""
+        if self.identity is None or self.identity.is_private or (self.is_personal and not scope):
+            return False
+        ledger = self.ledger
+        if ledger is None:
+            return True
+        if ledger.has_temporary or (ledger.is_personal and not scope):
+            return False
+        return self.is_fresh and not ledger.touches(tables)
+
+
 class Queries:
     """The cached answers of one database."""
 
-    def __init__(self, cache: Cache | AsyncCache, database: str, who: str, dialect: str, settings: Settings) -> None:
+    def __init__(self, cache: Cache | AsyncCache, database: str, dialect: str, settings: Settings) -> None:
         self.cache, self.settings, self.dialect = cache, settings, dialect
         self.database = database if len(database) <= 120 else f"{database[:80]}…{digest(database)}"
-        self._who = who
-        self._lock = threading.Lock()
-        #: Removals that the cache has not taken yet.
-        self._owed: dict[Name, int] = {}
-        self._serial = 0
-        self._temporary: set[Name] = set()
         self._views = _declared(settings.views)
         self._cascades = _declared(settings.cascades)
+        #: Which tables change with others, as the database says itself. None where that is to be asked.
+        self.followers: Followers | None = None
 
     # Tags
 
@@ -111,25 +141,23 @@ class Queries:
         found |= {self.tag(table if table.schema else f"*.{table.table}") for table in written}
         return sorted(found)
 
-    # Tables that only one connection has
-
-    def note_temporary(self, table: Name) -> None:
-        """Notes that this name means different tables to different connections."""
-        with self._lock:
-            self._temporary.add(table)
-
-    def is_temporary(self, tables: Iterable[Name]) -> bool:
-        """Whether one of these is such a table."""
-        with self._lock:
-            return any(table.meets(other) for table in tables for other in self._temporary)
-
     # Asking
+
+    def named(self, place: Place, tables: Iterable[Name], given: Any, scope: str) -> tuple[frozenset[Name], str] | None:
+        """The tables and the name of what is given; none where the answer is not to be kept."""
+        found = self.reads(tables)
+        if not found or not place.keeps(found, scope):
+            return None
+        try:
+            return found, digest(given)
+        except NotStorable:
+            return None
 
     def ask(self, asked: Asked) -> Flow[Rows]:
         """The rows, of the cache or of the database. Where the cache cannot help, the query is made."""
         backend, tags = _shared(self.cache.backend), self._read_tags(asked.tables)
         stamp = None
-        if len(tags) + len(asked.tags) <= _MAX_TAGS and (yield from self._settle()):
+        if len(tags) + len(asked.tags) <= MAX_TAGS and (yield from self.settle()):
             try:
                 stamp = yield from self._stamp(backend, asked.tables, tags)
             except LlmcacheError as error:
@@ -137,12 +165,12 @@ class Queries:
         if stamp is None:
             rows: Rows = yield Call(asked.make)
             return rows
-        context = {"sql": self.database, "parameters": asked.parameters, "stamp": stamp, "as": self._who}
+        context = {"sql": self.database, "parameters": asked.parameters, "stamp": stamp, "as": asked.who}
         question = Question(asked.sql, params=context, scope=asked.scope or self.cache.scope)
         times = Times(self.cache.times.lease, self.cache.times.block if asked.block is None else asked.block)
 
         def keep(rows: Rows) -> ops.Keep | None:
-            if len(rows.rows) > self.settings.max_rows:
+            if rows.is_private or not rows.keys or len(rows.rows) > self.settings.max_rows:
                 return None
             meta = {
                 "statement": asked.sql,
@@ -164,7 +192,7 @@ class Queries:
 
     def _stamp(self, backend: Backend, tables: Iterable[Name], tags: list[str]) -> Flow[str | None]:
         """The stamp of these tables as it is now. None where it changes faster than it is read, or cannot be kept."""
-        named = " ".join(sorted(str(table) for table in tables))
+        named = json.dumps(sorted(tables))
         question = Question(f"stamp of {named}", params={"sql": self.database})
         keep = ops.Keep(persist=True, type="sql-stamp", tags=tuple(tags), cost=0, tokens=(0, 0), latency=0)
         for _ in range(3):
@@ -178,32 +206,25 @@ class Queries:
 
     # Changing
 
-    def written(self, tables: Iterable[Name]) -> Flow[None]:
-        """Removes what was made of these tables. What the cache does not take now it is told before the next read."""
-        yield from self._settle(tables)
+    def follows(self, sql: str, writes: Iterable[Name]) -> set[Name]:
+        """What is written, and what changes with it."""
+        found = set(writes)
+        if not found or EVERYTHING in found:
+            return found
+        return {EVERYTHING} if self.followers is None else self.followers.of(sql, self.dialect, found)
 
-    def _settle(self, tables: Iterable[Name] = ()) -> Flow[bool]:
-        """Whether the cache knows of all changes of this process, these included."""
-        with self._lock:
-            # Each change is known by its number: a removal that began before it does not count for it.
-            self._serial += 1
-            self._owed.update(dict.fromkeys(tables, self._serial))
-            owed = dict(self._owed)
-        if not owed:
-            return True
-        tags = self._write_tags(owed)
-        try:
-            for start in range(0, len(tags), _MAX_TAGS):
-                selection = ops.Selection(tags=tuple(tags[start : start + _MAX_TAGS]))
-                yield from self.cache.backend.flow(ops.Invalidate(selection))
-        except LlmcacheError as error:
-            log.warning("llmcache: changed tables are not removed yet; queries go to the database (%s)", error)
-            return False
-        with self._lock:
-            for table, serial in owed.items():
-                if self._owed.get(table) == serial:
-                    del self._owed[table]
-        return True
+    def owe(self, tables: Iterable[Name]) -> None:
+        """Notes that what was made of these tables is out of date."""
+        debts_of(self.cache.backend).owe(self._write_tags(tables))
+
+    def later(self) -> None:
+        """Sees to it that what is owed is removed in the background."""
+        debts_of(self.cache.backend).later(_shared(self.cache.backend))
+
+    def settle(self) -> Flow[bool]:
+        """Removes what is owed; whether the cache knows of all changes of this process. What it does not take now it is
+        told later, and before the next read."""
+        return (yield from debts_of(self.cache.backend).settle(_shared(self.cache.backend)))
 
 
 def options(ttl: float | None, tags: Iterable[str], tables: Iterable[str]) -> tuple[tuple[str, ...], frozenset[Name]]:
@@ -213,19 +234,23 @@ def options(ttl: float | None, tags: Iterable[str], tables: Iterable[str]) -> tu
     return tags_of(tags), names_of(tables)  # type: ignore[arg-type]
 
 
-def _declared(tables: Tables | None) -> list[tuple[Name, frozenset[Name]]]:
-    found = []
+Declared = Mapping[str, list[tuple[Name, frozenset[Name]]]]
+
+
+def _declared(tables: Tables | None) -> Declared:
+    found: dict[str, list[tuple[Name, frozenset[Name]]]] = {}
     for name, others in (tables or {}).items():
         (one,) = names_of([name])
-        found.append((one, names_of(others)))
+        found.setdefault(one.table, []).append((one, names_of(others)))
     return found
 
 
-def _spread(tables: Iterable[Name], declared: list[tuple[Name, frozenset[Name]]]) -> frozenset[Name]:
+def _spread(tables: Iterable[Name], declared: Declared) -> frozenset[Name]:
     """Tables with all that follow from them."""
     found, new = set(tables), set(tables)
-    while new:
-        new = {other for one, others in declared if any(one.meets(it) for it in new) for other in others} - found
+    while new and declared:
+        follow = (others for it in new for one, others in declared.get(it.table, ()) if one.meets(it))
+        new = {other for others in follow for other in others} - found
         found |= new
     return frozenset(found)
 

@@ -83,6 +83,8 @@ def slow_queries(cache: Any, *, top: int = 10, limit: int = 1000, database: str 
     """
     from ..cache import AsyncCache
 
+    if top < 1 or limit < 1:
+        raise ValueError(f"top and limit must be at least 1, got {top} and {limit}")
     flow = _slow(cache, top, limit, "sql" if database is None else f"sql:{database}")
     return arun(flow) if isinstance(cache, AsyncCache) else run(flow)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, Flag
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -28,6 +28,8 @@ class Rows:
     rows: list[tuple[Any, ...]]
     #: How long it took, in milliseconds.
     took: float = field(default=0.0, compare=False)
+    #: Whether they are for nobody else.
+    is_private: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class RowsCodec:
     def encode(self, value: Rows) -> bytes:
         """The bytes of rows."""
         try:
-            told = {"keys": value.keys, "rows": [[_dump(cell) for cell in row] for row in value.rows]}
+            told = {"keys": value.keys, "rows": [[_dump(cell, self.enums) for cell in row] for row in value.rows]}
             return json.dumps(told, separators=(",", ":"), allow_nan=False).encode("ascii")
         except (TypeError, ValueError, RecursionError) as error:
             raise NotStorable(str(error)) from error
@@ -67,6 +69,8 @@ class RowsCodec:
                 return {self._load(key): self._load(value) for key, value in inner}
             case "enum":
                 return self.enums[inner[0]][inner[1]]
+            case "flag":
+                return self.enums[inner[0]](inner[1])
         return _LOADS[tag](inner)
 
 
@@ -78,24 +82,28 @@ def digest(value: Any) -> str:
         raise NotStorable(str(error)) from error
 
 
-def _dump(value: Any) -> Any:
+def _dump(value: Any, enums: Enums | None = None) -> Any:
+    """A value as JSON has it. Of enumerations only those given, where they are."""
     kind = type(value)
     if value is None or kind is str or kind is int or kind is bool:
         return value
     if kind is float:
         return value if math.isfinite(value) else {"float": repr(value)}
     if kind is list:
-        return [_dump(inner) for inner in value]
+        return [_dump(inner, enums) for inner in value]
     if kind is tuple:
-        return {"tuple": [_dump(inner) for inner in value]}
+        return {"tuple": [_dump(inner, enums) for inner in value]}
     if kind is dict:
-        return {"map": [[_dump(key), _dump(inner)] for key, inner in value.items()]}
+        return {"map": [[_dump(key, enums), _dump(inner, enums)] for key, inner in value.items()]}
     if kind in _DUMPS:
         tag, dump = _DUMPS[kind]
         return {tag: dump(value)}
     if isinstance(value, UUID):
         return {"uuid": value.hex}
-    if isinstance(value, Enum):
+    if isinstance(value, Enum) and (enums is None or enums.get(enum_name(kind)) is kind):
+        if isinstance(value, Flag):
+            # One of several has no name of its own everywhere.
+            return {"flag": [enum_name(kind), value.value]}
         return {"enum": [enum_name(kind), value.name]}
     raise NotStorable(f"a value of type {kind.__module__}.{kind.__qualname__} would not come back as it is")
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..app import app, note, session
+from ..app import app, note, session, stdout
 from .figures import collect
 from .page import page
 
@@ -31,7 +30,7 @@ def report(
         figures = collect(cache, prompts, sample)
     html = page(figures, title or settings.name)
     if str(file) == "-":
-        sys.stdout.write(html)
+        stdout().write(html)
         return
     file.write_text(html, encoding="utf-8")
     note(f"llmcache: {file}")

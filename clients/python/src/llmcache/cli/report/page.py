@@ -308,7 +308,8 @@ def _label(bucket: Bucket, form: str) -> str:
 
 
 def _when(at: int) -> str:
-    return datetime.fromtimestamp(at).astimezone().strftime("%-d %B %Y, %H:%M %Z")
+    moment = datetime.fromtimestamp(at).astimezone()
+    return f"{moment.day} {moment:%B %Y, %H:%M %Z}"
 
 
 def _dollars(value: float) -> str:

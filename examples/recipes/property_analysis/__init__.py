@@ -1,0 +1,1 @@
+"""Analyses of listings for several kinds of readers, made before they ask."""
