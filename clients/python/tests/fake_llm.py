@@ -44,6 +44,7 @@ class FakeLlm:
         self.end = "end"
         self.text: str | None = None
         self.sends_done = True
+        self.tells_usage = True
         self._numbers = count(1)
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -79,7 +80,7 @@ class FakeLlm:
                 if body.get("stream"):
                     self._stream(events, is_chat=make is chat)
                 else:
-                    self._send(200, answer)
+                    self._send(200, answer if fake.tells_usage else answer | {"usage": None})
 
             def _tell(self, status: int) -> None:
                 error = {"type": ERRORS[status], "message": "no", "code": None, "param": None}

@@ -290,6 +290,12 @@ def test_usage_that_is_not_known_is_asked_for(bench: Bench) -> None:
         assert was_cached(answer) and answer.usage.total_tokens == 16
 
 
+def test_usage_that_nobody_tells_is_not_asked_for(bench: Bench) -> None:
+    bench.fake.tells_usage = False
+    first, second = bench.do(ask(bench.client)), bench.do(ask(bench.client))
+    assert was_cached(second) and first.usage is second.usage is None
+
+
 def test_what_was_told_twice_is_not_guessed() -> None:
     from llmcache.adapters.openai import Chat
 

@@ -214,7 +214,12 @@ class _Request:
 
     def _kept_as_sent(self, asked: _Asked, data: bytes) -> tuple[bytes | None, ops.Keep]:
         try:
-            kept = self._kept(asked, json.loads(data))
+            answer = json.loads(data)
+            if isinstance(answer, dict) and answer.get("usage", {}) is None:
+                # Kept, it would say that a stream did not tell it, though there is nothing to tell.
+                del answer["usage"]
+                data = json.dumps(answer).encode()
+            kept = self._kept(asked, answer)
         except ValueError:
             kept = None
         return (None, ops.Keep()) if kept is None else (data, kept[1])
