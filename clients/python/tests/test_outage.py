@@ -213,6 +213,51 @@ def test_a_caller_whose_patience_is_short_does_not_wait_for_a_server_that_hangs(
             os.kill(own_server.process.pid, signal.SIGCONT)
 
 
+@pytest.mark.parametrize("trouble", ["full", "hangs"])
+def test_nobody_waits_for_an_answer_that_the_server_did_not_take(own_server: RedisServer, trouble: str) -> None:
+    redis = own_server.client()
+    with (
+        Cache(own_server.url, "faq", lease=60, timeout=0.3, breaker=Breaker(pause=0.05, longest_pause=0.1)) as cache,
+        Cache(own_server.url, "faq", lease=60) as other,
+    ):
+        cache.set("there", "x")
+        under_way, may_end = threading.Event(), threading.Event()
+
+        def model() -> str:
+            under_way.set()
+            assert may_end.wait(10)
+            return "x"
+
+        first = threading.Thread(target=cache.get_or_call, args=("p", model))
+        first.start()
+        assert under_way.wait(10)
+        assert own_server.process is not None
+        if trouble == "full":
+            redis.config_set("maxmemory", 1)
+        else:
+            os.kill(own_server.process.pid, signal.SIGSTOP)
+        may_end.set()
+        first.join(10)
+        answer = cache.get("p")
+        assert trouble == "full" or (answer is not None and answer.text == "x"), "it is kept here"
+        if trouble == "full":
+            redis.config_set("maxmemory", 0)
+        else:
+            os.kill(own_server.process.pid, signal.SIGCONT)
+        until(lambda: cache.set("again", "x") and not cache.is_degraded, "the server is back")
+        started = time.monotonic()
+        # A server that hung has the SET still before it.
+        assert other.get_or_call("p", lambda: "y").response in ("y", "x" if trouble == "hangs" else "y")
+        assert time.monotonic() - started < 5, "somebody waited for a lease that nobody held"
+
+
+def test_degraded_is_who_was_answered_here() -> None:
+    with Cache(f"redis://127.0.0.1:{free_port()}") as cache:
+        assert not cache.is_degraded
+        cache.get("p")
+        assert cache.is_degraded
+
+
 def test_too_few_connections_are_no_failure_of_the_server(server: RedisServer) -> None:
     with Cache(server.url, "faq", options={"max_connections": 2}) as cache:
         barrier = threading.Barrier(12)

@@ -238,6 +238,40 @@ def test_a_forked_process_goes_on(kind: str, tmp_path: Path) -> None:
         assert (cache.get("q") is not None) == (kind == "file")
 
 
+def _ask_in_a_child(cache: Cache, told: Any) -> None:
+    told.send(cache.get_or_call("of a child", lambda: "x").response)
+
+
+def test_a_process_that_is_forked_asks_the_server_itself(server: Any) -> None:
+    with Cache(server.url, "faq") as cache:
+        over = threading.Event()
+
+        def work(number: int) -> None:
+            turn = 0
+            while not over.is_set():
+                turn += 1
+                cache.get_or_call(f"p{number} {turn}", lambda: "x")
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(10):
+                here, there = fork.Pipe()
+                child = fork.Process(target=_ask_in_a_child, args=(cache, there))
+                child.start()
+                try:
+                    assert here.poll(20), "the child does nothing"
+                    assert here.recv() == "x"
+                finally:
+                    child.join(1)
+                    child.kill()
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join(10)
+
+
 @pytest.mark.parametrize(
     ("pattern", "matches", "others"),
     [

@@ -14,7 +14,7 @@ from .codecs import JSON, TEXT, Codec
 from .flows import Call, Flow, arun, run
 from .options import split, tags
 from .question import Prompt, Question, Word, ask
-from .types import Answer, Due, Entry, Explanation, Fetched, Result, Warmed
+from .types import Answer, Due, Entry, Explanation, Fetched, Refused, Result, Warmed
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -42,7 +42,7 @@ class _Verbs:
         near: float | Near | None = None,
         breaker: Breaker | None = None,
         scope: str = "",
-        lease: float = 60.0,
+        lease: float = 15.0,
         block: float = 60.0,
         backend: Backend | None = None,
         **options: Any,
@@ -66,7 +66,7 @@ class _Verbs:
 
     @property
     def is_degraded(self) -> bool:
-        """Whether the server cannot be reached now, and answers are kept here meanwhile."""
+        """Whether the server was not there when it was last asked, and answers are kept here meanwhile."""
         backend = self.backend.backend if isinstance(self.backend, Near) else self.backend
         return isinstance(backend, Fallback) and backend.is_degraded
 
@@ -122,6 +122,9 @@ class _Verbs:
         soft: bool,
         dry_run: bool,
     ) -> ops.Invalidate:
+        meant = prompt is not None or everything or self.scope
+        if not meant and all(value in (None, ()) for value in selectors.values()):
+            raise Refused("say which entries are meant: a prompt, tags=, model= …, or everything=True")
         question = None
         if prompt is not None:
             named = {name: selectors[name] for name in ("model", "scope") if selectors.get(name)}
@@ -289,8 +292,10 @@ class Cache(_Verbs):
         """Any other command, such as CREATE, ALTER, STRATEGY, RULE or ALERT, about this cache."""
         return self._do(ops.Raw(f"LLMCACHE.{name.upper()}", words))
 
-    def cached(self, **options: Any) -> Callable[[Callable[P, R]], Cached[P, R]]:
+    def cached(self, *function: Any, **options: Any) -> Callable[[Callable[P, R]], Cached[P, R]]:
         """A decorator; see `llmcache.cached`."""
+        if function:
+            raise TypeError("write @cache.cached(), with parentheses")
         from .decorator import cached
 
         return cached(self, **options)
@@ -442,8 +447,10 @@ class AsyncCache(_Verbs):
         """As `Cache.command`."""
         return await self._do(ops.Raw(f"LLMCACHE.{name.upper()}", words))
 
-    def cached(self, **options: Any) -> Callable[[Callable[P, R]], Cached[P, R]]:
+    def cached(self, *function: Any, **options: Any) -> Callable[[Callable[P, R]], Cached[P, R]]:
         """A decorator; see `llmcache.cached`."""
+        if function:
+            raise TypeError("write @cache.cached(), with parentheses")
         from .decorator import cached
 
         return cached(self, **options)

@@ -26,7 +26,7 @@ Keeping = ops.Keep | Callable[[Any], ops.Keep | None]
 class Times:
     """How long a call may be silent before somebody else may make it, and how long others wait for it. In seconds."""
 
-    lease: float = 60.0
+    lease: float = 15.0
     block: float = 60.0
 
 

@@ -26,6 +26,10 @@ class Dropped(Unavailable):
     """The connection was lost, or there is none."""
 
 
+class Unwilling(Unavailable):
+    """The server answers, but does not do this now, or has no module."""
+
+
 class Crowded(Unavailable):
     """All connections that are allowed are in use."""
 

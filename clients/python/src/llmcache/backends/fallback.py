@@ -6,13 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, cast
 
 from .. import ops
 from ..flows import Flow, Local
 from ..question import Question
-from ..types import LlmcacheError, Refused, Unavailable, Unsupported
+from ..types import LlmcacheError, Refused, Unavailable, Unsupported, Unwilling
 from .base import Backend
 from .forks import OfOneProcess
 from .local import LocalBackend
@@ -126,6 +127,7 @@ class Fallback(Backend, OfOneProcess):
         self._succeeded: dict[str, Question] = {}
         #: Whether something lies in the other one that is to be forgotten; a file may have it from another process.
         self._is_used = self.local.shelf.slow
+        self._is_away = False
         self._of_this_process()
 
     def begin_anew(self) -> None:
@@ -133,8 +135,8 @@ class Fallback(Backend, OfOneProcess):
 
     @property
     def is_degraded(self) -> bool:
-        """Whether the server is left alone now."""
-        return self.breaker.is_open
+        """Whether the server was not there when it was last asked."""
+        return self._is_away or self.breaker.is_open
 
     @property
     def shared(self) -> Backend:
@@ -159,10 +161,16 @@ class Fallback(Backend, OfOneProcess):
             except Unavailable as why:
                 if why.is_passing:
                     self.breaker.gave_up(attempt)
-                elif self.breaker.failed(attempt):
-                    log.warning("llmcache: the server cannot be reached (%s): answers are kept here meanwhile", why)
+                else:
+                    self._is_away = True
+                    if self.breaker.failed(attempt):
+                        log.warning("llmcache: the server does not serve (%s): answers are kept here meanwhile", why)
                 if only_shared:
                     raise
+                if token is not None and isinstance(op, ops.Set) and isinstance(why, Unwilling):
+                    # It can be told at once, and will be again.
+                    with suppress(LlmcacheError):
+                        yield from self.primary.flow(ops.Release(op.question, token))
             except (Refused, Unsupported):
                 yield from self._is_back(attempt)
                 raise
@@ -171,13 +179,17 @@ class Fallback(Backend, OfOneProcess):
                 self.breaker.gave_up(attempt)
                 raise
         if only_shared:
-            raise Unavailable("the server cannot be reached")
+            raise Unavailable("the server does not serve")
         return (yield from self._here(op))
 
     def _here(self, op: ops.Op[T]) -> Flow[T]:
         """Does it in the place of the server."""
+        here = op
+        if isinstance(op, ops.Set) and op.token is not None and not self.local.gave(op.token):
+            # The lease is the server's.
+            here = cast(Any, replace(op, token=None))
         try:
-            result = yield from self.local.flow(op)
+            result = yield from self.local.flow(here)
         except (Refused, Unsupported):
             raise
         except BaseException:
@@ -189,7 +201,10 @@ class Fallback(Backend, OfOneProcess):
     def _is_back(self, attempt: Attempt) -> Flow[None]:
         if self.breaker.succeeded(attempt):
             log.warning("llmcache: the server is back")
-        if self._is_used and not self.breaker.is_open:
+        if self.breaker.is_open:
+            return
+        self._is_away = False
+        if self._is_used:
             self._is_used = False
             try:
                 if self.local.shelf.slow:
@@ -209,11 +224,14 @@ class Fallback(Backend, OfOneProcess):
             match op:
                 case ops.Invalidate(dry_run=False) | ops.Feedback():
                     self._missed.append(op)
-                    if len(self._missed) > _REMEMBERED:
+                    if sum(not isinstance(one, ops.Release) for one in self._missed) > _REMEMBERED:
                         self._missed = [ops.Invalidate(ops.Selection(everything=True))]
                 case ops.Set(token=None, condition=None | "xx"):
-                    # With a token it was made because none was found here, which is no news for the server.
+                    # With a token it was made because none was found, which is no news for the server.
                     self._succeed(op.question)
+                case ops.Set(token=str(token)) if not self.local.gave(token):
+                    # Who waits for it there waits no longer than until the server is back.
+                    self._missed.append(ops.Release(op.question, token))
                 case ops.Warm(only_new=False):
                     for item in op.items:
                         self._succeed(item.question)

@@ -22,7 +22,7 @@ from redis.retry import Retry
 from .. import ops
 from ..flows import Flow, Send, arun, background
 from ..question import Word
-from ..types import Crowded, Dropped, LlmcacheError, Refused, Unavailable, Unsupported, Warmed
+from ..types import Crowded, Dropped, LlmcacheError, Refused, Unavailable, Unsupported, Unwilling, Warmed
 from .base import Backend
 from .forks import OfOneProcess
 
@@ -33,6 +33,9 @@ PARTS = 16
 
 #: For how many seconds a reply is waited for that nobody wants any more.
 _ON_ITS_WAY = 1.0
+
+#: Clients of the process that this one was forked from: whoever took them apart would wait for their locks.
+_inherited: list[Any] = []
 
 #: What servers say that cannot answer now, but will.
 _LATER = (
@@ -80,7 +83,10 @@ class Server(Backend, OfOneProcess):
         self._of_this_process()
 
     def begin_anew(self) -> None:
+        # Those of the process before may have locks that a thread of it held; nor are their connections this one's.
+        _inherited.extend(clients for clients in (self._clients, self._aclients) if clients)
         self._lock = threading.Lock()
+        self._clients, self._aclients = {}, {}
 
     # Operations
 
@@ -312,6 +318,8 @@ def _meaning(error: Exception) -> Exception:
     if isinstance(error, LlmcacheError):
         return error
     said = str(error)
+    if isinstance(error, exceptions.MovedError) or said.startswith("MOVED "):
+        return Refused("this is a node of a cluster: say cluster=True, or redis+cluster://")
     if isinstance(error, (exceptions.NoPermissionError, exceptions.DataError, TypeError, ValueError)):
         return Refused(said)
     if "too many connections" in said.lower():
@@ -329,8 +337,8 @@ def _meaning(error: Exception) -> Exception:
         return Unavailable(said or type(error).__name__)
     if isinstance(error, exceptions.ResponseError):
         if "unknown command" in said.lower():
-            return Unavailable("the server has no LLMCACHE module: start it with --loadmodule libllmcache.so")
+            return Unwilling("the server has no LLMCACHE module: start it with --loadmodule libllmcache.so")
         if said.startswith(_LATER) or isinstance(error, exceptions.OutOfMemoryError):
-            return Unavailable(said)
+            return Unwilling(said)
         return Refused(said)
     return error

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import Cache
 from ..backends import Server
+from ..flows import Send
 from ..ops import fields, plain
 from .app import CliError, Session
 
@@ -51,8 +52,8 @@ def now(cache: Cache) -> int:
 
 def info(cache: Cache) -> Mapping[str, Any]:
     """The policy and the state of a cache; of one in several parts, theirs together."""
-    client = server(cache).client()
-    replies = [client.execute_command("LLMCACHE.INFO", key) for key in server(cache).keys]
+    asked = server(cache)
+    replies = [asked.send(Send(asked, ["LLMCACHE.INFO", key])) for key in asked.keys]
     parts: list[dict[str, Any]] = [plain(fields(reply)) for reply in replies if reply is not None]
     if not parts:
         raise CliError(f"there is no cache {cache.name!r}")
