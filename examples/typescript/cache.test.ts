@@ -7,7 +7,7 @@ import { AnswerCache } from "./cache.js";
 const gpt = { model: "gpt-4o" };
 const cache = new AnswerCache(process.env.LLMCACHE_URL ?? "redis://localhost:6379", `test:typescript:${process.pid}`);
 
-before(() => cache.connect());
+before(async () => assert.ok(await cache.connect(), "there is no server"));
 after(async () => {
   await cache.invalidate("all");
   await cache.close();
@@ -84,5 +84,7 @@ test("an answer lives as long as is said", async () => {
 
 test("without a server the model answers", async () => {
   const away = new AnswerCache("redis://127.0.0.1:1", "nowhere");
+  assert.equal(await away.connect(), false);
   assert.deepEqual(await away.getOrCall("Anybody?", counted("the model"), gpt), { response: "the model", wasCached: false });
+  await away.close();
 });

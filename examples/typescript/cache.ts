@@ -1,4 +1,6 @@
 /** An answer cache over LLMCACHE's commands. They are sent as they are: nothing but the redis package is needed. */
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { createClient, createClientPool } from "redis";
 
 /** What an answer depends on besides the question, and how long it is kept. */
@@ -28,6 +30,7 @@ interface Fetched {
 
 const LEASE_MS = 60_000;
 const BLOCK_MS = 30_000;
+const PATIENCE_MS = 2_000;
 
 export class AnswerCache {
   readonly #name: string;
@@ -35,6 +38,7 @@ export class AnswerCache {
   /** FETCH may block its connection until somebody has the answer, so those who ask have connections of their own:
    *  behind them in one queue, the answer they wait for would not get through. */
   readonly #questions;
+  #hasWarned = false;
 
   constructor(url: string, name: string) {
     this.#name = name;
@@ -42,16 +46,27 @@ export class AnswerCache {
     this.#commands = createClient(options);
     this.#questions = createClientPool(options, { minimum: 1, maximum: 50 });
     for (const client of [this.#commands, this.#questions]) {
-      client.on("error", (error: unknown) => console.warn(`llmcache: ${String(error)}`));
+      // Each attempt to reach a server that is away fails anew: once is enough.
+      client.on("error", (error: unknown) => this.#warn(error));
     }
+    this.#commands.on("ready", () => (this.#hasWarned = false));
   }
 
-  async connect(): Promise<void> {
-    await Promise.all([this.#commands.connect(), this.#questions.connect()]);
+  /** Connects; a server that is away is not waited for, and found when it comes. Whether it is there. */
+  async connect(): Promise<boolean> {
+    const connected = Promise.all([this.#commands.connect(), this.#questions.connect()]);
+    connected.catch(() => {});
+    await Promise.race([connected, sleep(PATIENCE_MS, undefined, { ref: false })]);
+    return this.#commands.isReady;
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#commands.close(), this.#questions.close()]);
+    if (this.#commands.isReady) {
+      await Promise.all([this.#commands.close(), this.#questions.close()]);
+    } else {
+      this.#commands.destroy();
+      this.#questions.destroy();
+    }
   }
 
   /** The cached answer, or the call's, which is kept. However many ask at once, one calls, and the others get what it got. */
@@ -82,6 +97,8 @@ export class AnswerCache {
   }
 
   async #fetch(question: string, options: Options): Promise<Fetched> {
+    // The pool would have everybody wait for a server that is away.
+    if (!this.#commands.isReady) return { state: "timeout" };
     const command = ["LLMCACHE.FETCH", this.#name, question, ...context(options)];
     if (options.similar) command.push("SIMILAR");
     command.push("LEASE", String(LEASE_MS), "BLOCK", String(BLOCK_MS));
@@ -89,7 +106,7 @@ export class AnswerCache {
       return (await this.#questions.sendCommand(command)) as unknown as Fetched;
     } catch (error) {
       // A cache that is away costs time and money, not answers.
-      console.warn(`llmcache: ${String(error)}`);
+      this.#warn(error);
       return { state: "timeout" };
     }
   }
@@ -109,8 +126,13 @@ export class AnswerCache {
     try {
       await this.#commands.sendCommand(command);
     } catch (error) {
-      console.warn(`llmcache: ${String(error)}`);
+      this.#warn(error);
     }
+  }
+
+  #warn(error: unknown): void {
+    if (!this.#hasWarned) console.warn(`llmcache: ${String(error)}`);
+    this.#hasWarned = true;
   }
 }
 

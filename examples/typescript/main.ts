@@ -14,8 +14,8 @@ async function model(question: string): Promise<string> {
 }
 
 const cache = new AnswerCache(process.env.LLMCACHE_URL ?? "redis://localhost:6379", "example:typescript");
-await cache.connect();
-await cache.invalidate("redis");
+const isThere = await cache.connect();
+if (isThere) await cache.invalidate("redis");
 
 async function ask(question: string): Promise<void> {
   const options: Options = { ...gpt, similar: true };
@@ -36,9 +36,12 @@ await Promise.all(
 );
 console.log(`100 who asked at once had their answer after ${(performance.now() - started).toFixed(0)} ms`);
 
-console.log(`${await cache.invalidate("redis")} answers are taken back`);
+if (isThere) console.log(`${await cache.invalidate("redis")} answers are taken back`);
 await ask("What is Redis?");
 
-const { hits, cost_saved_usd: saved } = await cache.stats();
-console.log(`${calls} calls of the model for 104 questions; since this cache is there, ${hits} hits have saved $${saved}`);
+console.log(`${calls} calls of the model for 104 questions`);
+if (isThere) {
+  const { hits, cost_saved_usd: saved } = await cache.stats();
+  console.log(`since this cache is there, ${hits} hits have saved $${saved}`);
+}
 await cache.close();
