@@ -371,6 +371,8 @@ def test_a_worker_answers_what_is_due_as_it_is_told(server: RedisServer, cache: 
     assert cache.command("warm", "STATUS")[0]["due"] == 0
     invoke(server, "warm", "--profile", "visitors", "--command", command, "--once")
     assert len(calls(tmp_path)) == 10
+    wrong = invoke(server, "warm", "--profile", "visitor", "--command", command, "--once")
+    assert wrong.exit_code == 1 and "there is no plan 'visitor' (plans: visitors)" in wrong.stderr
     bare = invoke(server, "warm", "--profile", "visitors")
     assert bare.exit_code == 2 and invoke(server, "warm").exit_code == 2
 

@@ -146,7 +146,7 @@ def set_(
     scope: Scope = "",
     request: Request = False,
     strategy: Annotated[str | None, typer.Option(help="aggressive, standard, …, or auto.")] = None,
-    ttl: Annotated[float | None, typer.Option(help="Seconds to live.")] = None,
+    ttl: Annotated[float | None, typer.Option(help="Seconds to live.", min=0.001)] = None,
     persist: Annotated[bool, typer.Option("--persist", help="Never expires.")] = False,
     type: Annotated[str | None, typer.Option(help="What kind of request it was.")] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", "-t", help="May be repeated.")] = None,
@@ -177,7 +177,8 @@ def set_(
             **{name: value for name, value in keep.items() if value not in (None, ())},
         )
     if not kept:
-        note("llmcache: nothing was stored: there is one already, or its strategy is nocache, or it is too large")
+        there = "there is one already, " if new else ""
+        note(f"llmcache: nothing was stored: {there}its strategy is nocache, or it is too large for the cache")
     raise typer.Exit(0 if kept else 1)
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .. import Cache, Due, Item, LlmcacheError, Question, Unavailable
-from ..ops import Keep, Op, Set, text
+from ..ops import Keep, Op, Set, fields, text
 from ..question import Word
 from . import human, items, makers
 from .app import CliError, Stop, app, note, pairs, session, tell
@@ -112,6 +112,7 @@ def warm(
                 if server(cache).cluster:
                     raise CliError("a plan is of one key: work for one part of the cache, without --cluster")
                 plan = None if profile == "all" else profile
+                _look_for(cache, plan, once)
                 summary = Worker(making, plan, within).work(interval, once)
             else:
                 defaults: dict[str, Any] = {"model": model, "system": system, "scope": scope, "strategy": strategy}
@@ -476,6 +477,19 @@ class Worker:
 
         # What fails is not asked again before its lease is over: it would fail at once again.
         self.making.one(due.profile, question, due.token, store, release=False)
+
+
+def _look_for(cache: Cache, plan: str | None, once: bool) -> None:
+    """Says so where there is no such plan: there may be one later, for who waits."""
+    told = cache.command("WARM", "STATUS") or []
+    names = sorted(str(fields(one)["profile"]) for one in told)
+    if plan in names or (plan is None and names):
+        return
+    known = ", ".join(names) or "none"
+    missing = f"there is no plan {plan!r} (plans: {known})" if plan else "there are no plans"
+    if once and plan:
+        raise CliError(missing)
+    note(f"llmcache: {missing}")
 
 
 def _asked(due: Due) -> Question:
