@@ -251,6 +251,24 @@ def test_nobody_waits_for_an_answer_that_the_server_did_not_take(own_server: Red
         assert time.monotonic() - started < 5, "somebody waited for a lease that nobody held"
 
 
+@pytest.mark.parametrize("op", [ops.Set(Question("p"), b"x", token="1f"), ops.Release(Question("p"), "1f")])
+def test_a_lease_that_could_not_be_given_back_is_given_back_later(far: Switched, op: ops.Op[Any]) -> None:
+    told: list[ops.Op[Any]] = []
+
+    class Told(Backend):
+        def flow(self, op: ops.Op[Any]) -> Flow[Any]:
+            told.append(op)
+            return (yield from far.flow(op))
+
+    far.is_on = False
+    backend = Fallback(Told(), breaker=Breaker(failures=1, pause=0))
+    run(backend.flow(op))
+    assert not any(isinstance(one, ops.Release) for one in told[1:])
+    far.is_on = True
+    run(backend.flow(ops.Get(Question("q"))))
+    assert ops.Release(Question("p"), "1f") in told[1:]
+
+
 def test_degraded_is_who_was_answered_here() -> None:
     with Cache(f"redis://127.0.0.1:{free_port()}") as cache:
         assert not cache.is_degraded

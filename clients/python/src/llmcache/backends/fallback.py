@@ -217,9 +217,7 @@ class Fallback(Backend, OfOneProcess):
 
     def _remember(self, op: ops.Op[Any]) -> None:
         """Notes what the server is to be told of an operation that it does not see."""
-        if not op.writes:
-            return
-        self._is_used = True
+        self._is_used = self._is_used or op.writes
         with self._lock:
             match op:
                 case ops.Invalidate(dry_run=False) | ops.Feedback():
@@ -229,7 +227,7 @@ class Fallback(Backend, OfOneProcess):
                 case ops.Set(token=None, condition=None | "xx"):
                     # With a token it was made because none was found, which is no news for the server.
                     self._succeed(op.question)
-                case ops.Set(token=str(token)) if not self.local.gave(token):
+                case ops.Set(token=str(token)) | ops.Release(token=token) if not self.local.gave(token):
                     # Who waits for it there waits no longer than until the server is back.
                     self._missed.append(ops.Release(op.question, token))
                 case ops.Warm(only_new=False):
