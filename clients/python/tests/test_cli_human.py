@@ -1,12 +1,16 @@
-"""Figures as people read them."""
+"""Figures as people read them, and signals as they send them."""
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from decimal import Decimal
 
 import pytest
 
 from llmcache.cli import human
+from llmcache.cli.app import Stop
 
 
 @pytest.mark.parametrize(
@@ -36,3 +40,38 @@ from llmcache.cli import human
 )
 def test_figures_have_the_digits_that_count(made: str, shown: str) -> None:
     assert made == shown
+
+
+@pytest.mark.parametrize("moment", range(12))
+def test_a_signal_may_come_at_any_moment(moment: int) -> None:
+    def too_long(*_: object) -> None:
+        raise AssertionError("whoever waits is never woken")
+
+    steps = 0
+
+    def trace(*_: object) -> object:
+        nonlocal steps
+        steps += 1
+        if steps == moment + 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return trace
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(5)
+    try:
+        with Stop() as stop:
+            sys.settrace(trace)  # type: ignore[arg-type]
+            try:
+                stop.wait(0.2)
+            finally:
+                sys.settrace(None)
+            if steps <= moment:
+                # It takes fewer steps than that.
+                os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.wait(10) and stop.wanted and stop.signal == signal.SIGTERM
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+                stop.wait(5)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

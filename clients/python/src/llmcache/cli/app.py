@@ -8,11 +8,13 @@ import dataclasses
 import io
 import json
 import os
+import select
 import signal
+import socket
 import sys
-import threading
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TextIO
@@ -270,8 +272,11 @@ class Stop:
     """Whether somebody wants an end. The first signal asks for it, the second one does not ask."""
 
     def __init__(self) -> None:
-        self.event = threading.Event()
+        self.wanted = False
         self.signal: int | None = None
+        # No threading.Event: a signal interrupts anything, and its handler might wait for a lock of its own thread.
+        self._end, self._other_end = socket.socketpair()
+        self._end.setblocking(False)
 
     def __enter__(self) -> Stop:
         # What is ignored, as under nohup, stays ignored.
@@ -284,16 +289,20 @@ class Stop:
             signal.signal(number, handler)
 
     def _hear(self, number: int, _: object) -> None:
-        if self.event.is_set():
+        if self.wanted:
             raise KeyboardInterrupt
         self.signal = number
-        self.event.set()
+        self.ask()
 
-    @property
-    def wanted(self) -> bool:
-        """Whether it is wanted."""
-        return self.event.is_set()
+    def ask(self) -> None:
+        """Asks for an end."""
+        self.wanted = True
+        with suppress(OSError):
+            # It stays there: whoever waits, now or later, sees it.
+            self._end.send(b"!")
 
     def wait(self, seconds: float) -> bool:
         """Waits, but not beyond the wish; whether it came."""
-        return self.event.wait(seconds)
+        if not self.wanted:
+            select.select([self._other_end], [], [], max(0.0, seconds))
+        return self.wanted

@@ -180,7 +180,7 @@ def _keys(stop: Stop) -> Iterator[None]:
             except OSError:
                 keys = b""
             if keys in (b"", b"\x1b") or (keys[:1] != b"\x1b" and set(keys) & set(b"qQ")):
-                stop.event.set()
+                stop.ask()
                 return
 
     tty.setcbreak(number)
