@@ -72,3 +72,5 @@ if __name__ == "__main__":
         main()
     except Unavailable as why:
         sys.exit(f"plans are kept by the server: {why}")
+    except subprocess.CalledProcessError as why:
+        sys.exit(f"a worker has ended with {why.returncode}; what it has made stays, and the next one goes on")
