@@ -251,6 +251,66 @@ def test_nobody_waits_for_an_answer_that_the_server_did_not_take(own_server: Red
         assert time.monotonic() - started < 5, "somebody waited for a lease that nobody held"
 
 
+def test_who_writes_on_and_on_while_the_server_is_told_is_not_forgotten(cache: Cache, far: Switched) -> None:
+    far.is_on = False
+    cache.set("first", "x")
+    far.is_on, far.takes = True, 0.0005
+    slowest = [0.0]
+
+    def write(name: str) -> None:
+        for number in range(1000):
+            started = time.monotonic()
+            cache.set(f"{name} {number}", "x")
+            slowest[0] = max(slowest[0], time.monotonic() - started)
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in ("a", "b", "c")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    there = run(far.flow(ops.GetStats())).entries
+    assert there > 2000, f"{there} of 3000 are in the server"
+    assert slowest[0] < 1
+
+
+def test_what_cannot_be_told_is_left_out(cache: Cache, far: Switched) -> None:
+    far.is_on = False
+
+    class Odd(ops.Invalidate):
+        def words(self, key: str) -> list[Any]:
+            raise TypeError("not to be said")
+
+    flow = far.flow
+
+    def told(op: ops.Op[Any]) -> Flow[Any]:
+        if far.is_on:
+            op.words("key")
+        return (yield from flow(op))
+
+    far.flow = told  # type: ignore[method-assign]
+    run(cache.backend.flow(Odd(ops.Selection(tags=("t",)))))
+    cache.invalidate("q")
+    far.is_on = True
+    assert (text(cache, "p"), text(cache, "q")) == ("old", None)
+
+
+def test_who_waits_for_anothers_answer_keeps_nobody_from_the_server(own_server: RedisServer) -> None:
+    with (
+        Cache(own_server.url, "faq", breaker=Breaker(failures=1, pause=0)) as cache,
+        Cache(own_server.url, "faq") as other,
+    ):
+        cache.set("there", "x")
+        breaker = cache.backend.breaker  # type: ignore[attr-defined]
+        assert other.fetch("p", block=0).state == "lease"
+        breaker.failed(breaker.attempt())
+        waiting = threading.Thread(target=lambda: cache.fetch("p", block=3))
+        waiting.start()
+        until(lambda: not breaker.is_open, "the server is found back", 2)
+        assert waiting.is_alive()
+        assert cache.get("there") is not None
+        waiting.join(10)
+
+
 @pytest.mark.parametrize("op", [ops.Set(Question("p"), b"x", token="1f"), ops.Release(Question("p"), "1f")])
 def test_a_lease_that_could_not_be_given_back_is_given_back_later(far: Switched, op: ops.Op[Any]) -> None:
     told: list[ops.Op[Any]] = []

@@ -120,6 +120,9 @@ def store(backend: Backend, question: Question, data: bytes, keep: ops.Keep, tok
         log.warning("llmcache: an answer is not cached (%s)", error)
         yield from give_back(backend, question, token)
         return False
+    except BaseException:
+        yield from give_back(backend, question, token)
+        raise
 
 
 def give_back(backend: Backend, question: Question, token: str | None) -> Flow[None]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 from .. import ops
-from ..flows import Flow, Local
+from ..flows import Flow, Local, Sleep
 from ..question import Question
-from ..types import LlmcacheError, Refused, Unavailable, Unsupported, Unwilling
+from ..types import Fetched, LlmcacheError, Refused, Unavailable, Unsupported, Unwilling
 from .base import Backend
 from .forks import OfOneProcess
 from .local import LocalBackend
@@ -25,6 +25,9 @@ log = logging.getLogger("llmcache")
 #: How many changes are remembered for the server. With more removals everything is removed; of answers that were stored
 #: in the place of others, the oldest are forgotten.
 _REMEMBERED = 1000
+
+#: How often, and for how many seconds each time, one waits while another one tells the server what it has missed.
+_TURNS, _TURN = 100, 0.01
 
 
 @dataclass
@@ -53,7 +56,8 @@ class Breaker(OfOneProcess):
         self._of_this_process()
 
     def begin_anew(self) -> None:
-        self._lock = threading.Lock()
+        # Of a flow that is forgotten the end may come while its lock is held by the same thread.
+        self._lock = threading.RLock()
         self._probe: tuple[Attempt, float] | None = None
 
     @property
@@ -131,7 +135,7 @@ class Fallback(Backend, OfOneProcess):
         self._of_this_process()
 
     def begin_anew(self) -> None:
-        self._lock, self._telling = threading.Lock(), threading.Lock()
+        self._lock, self._telling = threading.RLock(), threading.Lock()
 
     @property
     def is_degraded(self) -> bool:
@@ -152,10 +156,8 @@ class Fallback(Backend, OfOneProcess):
         attempt = self.breaker.attempt()
         if attempt is not None:
             try:
-                if (yield from self._catch_up()):
-                    result = yield from self.primary.flow(op)
-                    yield from self._is_back(attempt)
-                    return result
+                if (yield from self._catch_up(attempt)):
+                    return (yield from self._there(op, attempt))
                 # Somebody else is telling the server what it has missed.
                 self.breaker.gave_up(attempt)
             except Unavailable as why:
@@ -181,6 +183,26 @@ class Fallback(Backend, OfOneProcess):
         if only_shared:
             raise Unavailable("the server does not serve")
         return (yield from self._here(op))
+
+    def _there(self, op: ops.Op[T], attempt: Attempt) -> Flow[T]:
+        """Does it at the server."""
+        if attempt.is_probe and isinstance(op, ops.Fetch) and op.block_ms:
+            # The others are not to do without the server for as long as this one may wait for somebody's answer.
+            at_once = yield from self.primary.flow(replace(op, block_ms=0))
+            if at_once.state != "wait":
+                return cast(T, (yield from self._back_with(at_once, op, attempt)))
+            yield from self._is_back(attempt)
+        result = yield from self.primary.flow(op)
+        return (yield from self._back_with(result, op, attempt))
+
+    def _back_with(self, result: T, op: ops.Op[Any], attempt: Attempt) -> Flow[T]:
+        try:
+            yield from self._is_back(attempt)
+        except BaseException:
+            if isinstance(result, Fetched) and result.token is not None and isinstance(op, ops.Fetch):
+                yield from self.primary.flow(ops.Release(op.question, result.token))
+            raise
+        return result
 
     def _here(self, op: ops.Op[T]) -> Flow[T]:
         """Does it in the place of the server."""
@@ -214,6 +236,9 @@ class Fallback(Backend, OfOneProcess):
             except LlmcacheError as why:
                 self._is_used = True
                 log.warning("llmcache: what was kept here is not forgotten yet (%s)", why)
+            except BaseException:
+                self._is_used = True
+                raise
 
     def _remember(self, op: ops.Op[Any]) -> None:
         """Notes what the server is to be told of an operation that it does not see."""
@@ -239,19 +264,28 @@ class Fallback(Backend, OfOneProcess):
         if len(self._succeeded) > _REMEMBERED:
             del self._succeeded[next(iter(self._succeeded))]
 
-    def _catch_up(self) -> Flow[bool]:
-        """Tells the first backend what it has missed. Whether it knows all now."""
-        if not (self._missed or self._succeeded):
-            return True
-        if not self._telling.acquire(blocking=False):
+    def _catch_up(self, attempt: Attempt) -> Flow[bool]:
+        """Tells the first backend what it has missed, or waits until somebody else has. Whether it knows all."""
+        for _ in range(_TURNS):
+            if not (self._missed or self._succeeded):
+                return True
+            if self._telling.acquire(blocking=False):
+                break
+            yield Sleep(_TURN)
+        else:
             return False
         try:
             while (missed := self._next_missed()) is not None:
                 try:
                     yield from self.primary.flow(missed)
-                except (Refused, Unsupported) as why:
+                except Unavailable:
+                    raise
+                except Exception as why:
                     log.warning("llmcache: the server does not take what it has missed (%s)", why)
                 self._told(missed)
+                # From here on the others wait for this one, rather than do more that the server would miss.
+                if self.breaker.succeeded(attempt):
+                    log.warning("llmcache: the server is back")
             return True
         finally:
             self._telling.release()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+log = logging.getLogger("llmcache")
 
 
 class OfOneProcess(ABC):
@@ -24,7 +28,8 @@ class OfOneProcess(ABC):
     def _of_this_process(self) -> None:
         """Begins, and is told of forks from then on."""
         self.begin_anew()
-        _all.add(self)
+        with _lock:
+            _all.add(self)
 
 
 _all: weakref.WeakSet[OfOneProcess] = weakref.WeakSet()
@@ -37,21 +42,29 @@ def _before() -> None:
     _lock.acquire()
     _forking[:] = _all
     for one in _forking:
-        one.before_fork()
+        _try(one.before_fork)
 
 
 def _in_parent() -> None:
     for one in _forking:
-        one.after_fork()
+        _try(one.after_fork)
     _forking.clear()
     _lock.release()
 
 
 def _in_child() -> None:
     for one in _forking:
-        one.begin_anew()
+        _try(one.begin_anew)
     _forking.clear()
     _lock.release()
+
+
+def _try(step: Callable[[], None]) -> None:
+    try:
+        step()
+    except Exception:
+        # The others are to be told all the same.
+        log.warning("llmcache: something does not fork as it should", exc_info=True)
 
 
 if hasattr(os, "register_at_fork"):

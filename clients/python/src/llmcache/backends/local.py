@@ -82,7 +82,8 @@ class LocalBackend(Backend, OfOneProcess):
 
     def begin_anew(self) -> None:
         """Who was at an answer, or waited for one, did so in the other process."""
-        self._lock = threading.Lock()
+        # Of a flow that is forgotten the end may come while its lock is held by the same thread.
+        self._lock = threading.RLock()
         self._leases: dict[str, _Lease] = {}
         self._sweep_at = _FIRST_SWEEP
 
@@ -237,8 +238,13 @@ class LocalBackend(Backend, OfOneProcess):
                 continue
             if record is not None:
                 # Somebody refreshes it; all others have the old one.
-                stale = yield from self._local(lambda: self._serve(record, True, touch))
-                return Fetched("stale", stale, told.token if isinstance(told, Fetched) else None)
+                refresh = told if isinstance(told, Fetched) else Fetched("wait")
+                try:
+                    stale = yield from self._local(lambda: self._serve(record, True, touch))
+                except BaseException:
+                    self._give_on(op, refresh)
+                    raise
+                return Fetched("stale", stale, refresh.token)
             if isinstance(told, Fetched):
                 if told.state != "hit":
                     self._missed(why if why == "expired" else "absent", touch)

@@ -44,7 +44,8 @@ class Near(Backend, OfOneProcess):
         self._changes = 0
 
     def begin_anew(self) -> None:
-        self._lock = threading.Lock()
+        # Of a flow that is forgotten the end may come while its lock is held by the same thread.
+        self._lock = threading.RLock()
 
     def flow(self, op: ops.Op[T]) -> Flow[T]:
         if not isinstance(op, (ops.Get, ops.Fetch)):

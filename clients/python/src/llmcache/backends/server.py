@@ -210,7 +210,7 @@ class Server(Backend, OfOneProcess):
         except Exception as error:
             meaning = _meaning(error)
             if isinstance(meaning, Dropped) and not self.cluster:
-                for client in list(self._aclients[asyncio.get_running_loop()].values()):
+                for client in list(self._aclients.get(asyncio.get_running_loop(), {}).values()):
                     await client.connection_pool.disconnect(inuse_connections=False)
             raise meaning from error
 

@@ -403,4 +403,8 @@ def _alone(path: Path) -> Iterator[None]:
         return
     with open(f"{path}.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            # A process that was forked meanwhile has the same lock.
+            fcntl.flock(lock, fcntl.LOCK_UN)
