@@ -54,7 +54,7 @@ def tell(words: list[str], url: str, stdin: str = "", **more: str) -> str:
         words, cwd=RECIPES, env=environment(url, **more), input=stdin, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    expected = ("llmcache: the server cannot", "ask about the documents")
+    expected = ("llmcache: the server does not serve", "ask about the documents")
     complaints = [line for line in done.stderr.splitlines() if not line.startswith(expected)]
     assert not complaints
     return done.stdout
