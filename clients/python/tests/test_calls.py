@@ -13,8 +13,9 @@ import pytest
 from conftest import RedisServer, until
 
 from llmcache import AsyncCache, Cache, Item, Made, ops
-from llmcache.backends import Server
+from llmcache.backends import LocalBackend, Server
 from llmcache.codecs import Codec
+from llmcache.flows import Sleep
 from llmcache.question import Question
 
 
@@ -204,3 +205,37 @@ def test_the_near_level_sees_what_is_stored_in_another_spelling(server: RedisSer
         assert cache.get(body("p")).text == "old"  # type: ignore[union-attr]
         cache.set(body([{"type": "text", "text": "p"}]), "new")
         assert cache.get(body("p")).text == "new"  # type: ignore[union-attr]
+
+
+def test_a_cache_may_be_closed_while_it_is_asked(server: RedisServer) -> None:
+    async def ask() -> None:
+        cache = AsyncCache(server.url, "faq")
+        asked = [asyncio.create_task(cache.fetch(f"p{number}", block=5)) for number in range(5)]
+        again = [asyncio.create_task(cache.fetch(f"p{number}", block=5)) for number in range(5)]
+        await asyncio.gather(*asked)
+        await asyncio.sleep(0.05)
+        await cache.aclose()
+        # Nobody is told of anything but that the server is away.
+        for task in again:
+            assert (await asyncio.wait_for(task, 20)).state in ("lease", "hit", "timeout", "wait")
+        await cache.aclose()
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("cancel", [once, for_good])
+def test_who_is_cancelled_while_an_answer_is_stored_leaves_no_lease(cancel: Cancel) -> None:
+    class Slow(LocalBackend):
+        def flow(self, op: ops.Op[Any]) -> Any:
+            if isinstance(op, ops.Set):
+                yield Sleep(5)
+            return (yield from super().flow(op))
+
+    async def ask() -> float:
+        cache = AsyncCache(backend=Slow(), lease=30)
+        await cancel(cache.get_or_call("p", lambda: "x"), 0.05)
+        started = time.monotonic()
+        assert (await cache.fetch("p", block=10)).state == "lease"
+        return time.monotonic() - started
+
+    assert asyncio.run(ask()) < 5
